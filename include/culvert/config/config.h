@@ -1,0 +1,59 @@
+#pragma once
+#include <cstdint>
+#include <expected>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "culvert/base/ids.h"
+#include "culvert/base/ip.h"
+#include "culvert/base/log.h"
+#include "culvert/ike/config.h"
+#include "culvert/tunnel/data_plane.h"
+
+namespace culvert::config {
+
+/// One mistake, printed as "FILE:LINE:COLUMN: KEY: message".
+struct Diagnostic {
+  std::string file;
+  std::uint32_t line = 0;    ///< from 1; 0 when the file itself is the trouble
+  std::uint32_t column = 0;
+  std::string key;           ///< dotted, e.g. "peer.tokyo.start"
+  std::string message;       ///< what was expected, and the way out
+  [[nodiscard]] std::string to_string() const;
+};
+
+struct GatewayConfig {
+  ike::Identity id;
+  std::vector<IpAddress> listen;
+  std::uint16_t ike_port = 500;
+  std::uint16_t nat_port = 4500;
+  unsigned workers = 1;                                        ///< "auto" is resolved to the number of cores
+  log::Level log_level = log::Level::info;
+  std::filesystem::path control_socket = "/run/culvert/control.sock";
+  std::string control_group = "culvert";                       ///< may open the socket beside root, when the group exists
+  std::filesystem::path state_dir = "/run/culvert";            ///< what to clean up after a crash stands here
+};
+
+/// A [tunnel.NAME] as the machine sees it; `plane.mtu` is 0 unless the file sets it.
+struct TunnelSettings {
+  PeerId peer;
+  tunnel::TunnelConfig plane;
+  std::vector<IpPrefix> addresses;  ///< of the device
+  std::vector<IpPrefix> routes;     ///< into the device; for carry = "ip" the remote selectors when the file names none
+};
+
+struct Config {
+  GatewayConfig gateway;
+  std::vector<ike::PeerConfig> peers;    ///< PeerId is the index
+  std::vector<TunnelSettings> tunnels;   ///< TunnelId is the index
+};
+
+/// Reads, validates and resolves FILE (relative secret files are relative to it). Either a whole valid configuration or every mistake
+/// at once, in the order of the file. Reads files, does nothing else. Any thread.
+[[nodiscard]] std::expected<Config, std::vector<Diagnostic>> load(const std::filesystem::path& file);
+/// The same from text, for tests and fuzzing; `name` stands for the file, secrets are looked up beside it.
+[[nodiscard]] std::expected<Config, std::vector<Diagnostic>> parse(std::string_view text, const std::filesystem::path& name);
+
+}  // namespace culvert::config

@@ -1,0 +1,70 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "culvert/base/bytes.h"
+#include "culvert/base/result.h"
+#include "culvert/crypto/cipher_suite.h"
+
+namespace culvert::crypto {
+
+/// How a CBC+HMAC suite authenticates what it is given as AAD.
+enum class AadLayout : std::uint8_t {
+  prefix,  ///< the ICV covers aad | iv | ciphertext (IKE SK payload, ESP without ESN)
+  esn,     ///< aad is SPI | seq_hi | seq_lo; an HMAC covers SPI | seq_lo | iv | ciphertext | seq_hi (RFC 4303 §2.2.1). AEADs: no difference
+};
+
+/// One key of one direction: key schedule, salt, hash powers. Made on the control thread, then immutable and shared by all workers;
+/// wiped when it goes.
+class AeadKey {
+ public:
+  /// `encryption` is key_len + salt_len bytes, `integrity` integrity_len bytes.
+  /// Errors: Errc::invalid when a length is wrong, Errc::internal when the library refuses.
+  [[nodiscard]] static Result<std::unique_ptr<AeadKey>> create(CipherSuite suite, ByteView encryption, ByteView integrity,
+                                                               AadLayout layout);
+  virtual ~AeadKey() = default;
+  AeadKey(const AeadKey&) = delete;
+  AeadKey& operator=(const AeadKey&) = delete;
+
+  [[nodiscard]] CipherSuite suite() const noexcept { return suite_; }
+  [[nodiscard]] AadLayout layout() const noexcept { return layout_; }
+
+ protected:
+  AeadKey(CipherSuite suite, AadLayout layout) noexcept : suite_(suite), layout_(layout) {}
+
+ private:
+  CipherSuite suite_;
+  AadLayout layout_;
+};
+
+/// One packet to seal or to open. `src` and `dst` are equal (in place) or do not overlap. All pointers stay valid during the call.
+/// For CBC the length is a multiple of 16.
+struct AeadJob {
+  const AeadKey* key = nullptr;
+  const std::uint8_t* aad = nullptr;
+  const std::uint8_t* iv = nullptr;   ///< explicit IV, iv_len bytes, as on the wire
+  const std::uint8_t* src = nullptr;
+  std::uint8_t* dst = nullptr;
+  std::uint8_t* icv = nullptr;        ///< icv_len bytes: written by seal, compared (constant time) by open
+  std::uint32_t aad_len = 0;
+  std::uint32_t len = 0;              ///< bytes at src and dst
+  bool ok = false;                    ///< result: open: the ICV holds; seal: sealed
+};
+
+/// Independent packets, of one or of several keys, in any order. Never allocates, never throws; sets `ok` of each job.
+/// A packet whose ICV does not hold has its dst wiped. Any thread.
+void seal_batch(std::span<AeadJob> jobs) noexcept;
+void open_batch(std::span<AeadJob> jobs) noexcept;
+
+/// The implementations that this CPU has, the best first ("openssl" is always there), and the one in use.
+[[nodiscard]] std::vector<std::string_view> aead_implementations();
+[[nodiscard]] std::string_view aead_implementation() noexcept;
+/// Forces one by name, for all keys created afterwards. Before workers start, or in tests. Errc::not_found names what there is.
+[[nodiscard]] Result<void> select_aead_implementation(std::string_view name);
+/// Known-answer test of every implementation that may be chosen; the daemon refuses to start when it fails.
+[[nodiscard]] Result<void> aead_self_test();
+
+}  // namespace culvert::crypto

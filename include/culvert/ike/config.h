@@ -1,0 +1,83 @@
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "culvert/base/ids.h"
+#include "culvert/base/ip.h"
+#include "culvert/base/secret.h"
+#include "culvert/base/time.h"
+#include "culvert/child_sa.h"
+#include "culvert/ike/identity.h"
+#include "culvert/ike/proposal.h"
+
+namespace culvert::ike {
+
+/// A traffic selector of the configuration. Without a prefix it is the IKE SA's own address on that side (GRE between the gateways).
+struct SelectorSpec {
+  std::optional<IpPrefix> prefix;
+  std::uint8_t protocol = 0;  ///< 0 = any, 47 = GRE
+  friend bool operator==(const SelectorSpec&, const SelectorSpec&) noexcept = default;
+};
+
+enum class ModePreference : std::uint8_t {
+  tunnel,            ///< never transport
+  prefer_transport,  ///< ask for transport, live with tunnel
+  transport,         ///< transport or nothing
+};
+
+/// One child SA that a peer's tunnels share: several GRE tunnels with different keys ride on one.
+struct ChildConfig {
+  ChildId id;
+  std::string name;  ///< of the tunnel(s), for logs and status
+  ModePreference mode = ModePreference::tunnel;
+  std::vector<SelectorSpec> local;
+  std::vector<SelectorSpec> remote;
+  std::uint32_t replay_window = 4096;
+};
+
+enum class StartMode : std::uint8_t {
+  always,      ///< bring up at start, restart when lost
+  on_traffic,  ///< bring up when a packet needs it
+  wait,        ///< the peer initiates
+};
+
+enum class EncapsulationPreference : std::uint8_t {
+  automatic,  ///< UDP where a NAT is detected, raw ESP elsewhere
+  udp,        ///< always UDP: announce a NAT on our side (NAT_DETECTION_SOURCE_IP that does not match)
+  raw,        ///< never UDP: fail where a NAT is on the path
+};
+
+struct PeerConfig {
+  PeerId id;
+  std::string name;
+  Identity local_id;
+  Identity remote_id;
+  std::shared_ptr<const Secret> psk;
+  std::vector<std::string> addresses;  ///< names or addresses in order of preference; empty: "any", we never initiate
+  std::uint16_t port = 500;            ///< where its IKE listens
+  StartMode start = StartMode::always;
+  EncapsulationPreference encapsulation = EncapsulationPreference::udp;
+  std::vector<Proposal> ike_proposals;  ///< in order of preference, never empty
+  std::vector<Proposal> esp_proposals;
+  std::vector<ChildConfig> children;
+
+  // Lifetimes. A rekey starts at the soft time less up to `jitter` of it; the hard time is soft + 10 %, at least 30 s more… at most
+  // twice the soft time when that is short.
+  Duration ike_lifetime = std::chrono::hours(4);
+  Duration child_lifetime = std::chrono::hours(1);
+  std::uint64_t child_bytes = 0;    ///< 0: by sequence number and time alone
+  std::uint64_t child_packets = 0;
+  double jitter = 0.1;              ///< 0…0.5
+
+  Duration liveness = std::chrono::seconds(30);             ///< silence before a liveness check; 0: never
+  Duration retransmit_first = std::chrono::milliseconds(1000);
+  double retransmit_factor = 1.8;
+  int retransmit_tries = 7;         ///< after this many sends without an answer the peer is lost
+  Duration keepalive = std::chrono::seconds(20);            ///< NAT keepalive, RFC 3948 §4, only when we are behind a NAT
+};
+
+}  // namespace culvert::ike

@@ -1,0 +1,164 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "culvert/base/bytes.h"
+#include "culvert/base/drop_reason.h"
+#include "culvert/base/ids.h"
+#include "culvert/base/ip.h"
+#include "culvert/base/log.h"
+#include "culvert/base/result.h"
+#include "culvert/base/time.h"
+#include "culvert/child_sa.h"
+#include "culvert/crypto/random.h"
+#include "culvert/ike/config.h"
+
+namespace culvert::ike {
+
+/// Our and the peer's end of a datagram. Port 500 carries plain IKE; on 4500 the non-ESP marker is added and removed by the daemon,
+/// never by ike.
+struct Path {
+  Endpoint local;
+  Endpoint remote;
+  friend bool operator==(const Path&, const Path&) noexcept = default;
+};
+
+// ---- what the daemon performs, in order -------------------------------------------------------------------------------------
+
+struct SendDatagram {
+  Path path;
+  Bytes bytes;      ///< an IKE message, or the single byte 0xFF of a NAT keepalive when `keepalive`
+  bool keepalive = false;
+};
+/// Inbound is ready before this returns to the wire (make before break). Outbound of the child switches to it only when
+/// `use_outbound`, else at ActivateOutbound.
+struct InstallChild {
+  ChildSaKeys keys;
+  bool use_outbound = true;
+};
+struct ActivateOutbound {
+  Spi inbound_spi;
+};
+struct RemoveChild {
+  Spi inbound_spi;
+};
+/// New outer addresses of an SA pair.
+struct MoveChild {
+  Spi inbound_spi;
+  Endpoint local_endpoint;
+  Endpoint remote_endpoint;
+};
+/// Resolve a peer's names (asynchronously) and answer with Endpoint::on_addresses.
+struct ResolveAddresses {
+  PeerId peer;
+};
+/// A line for the operator.
+struct Report {
+  log::Level level = log::Level::info;
+  std::string text;
+};
+/// A datagram that ike dropped.
+struct CountDrop {
+  DropReason reason{};
+};
+/// Keys of a new IKE SA, emitted only when EndpointOptions::debug_keys: so that tshark can read a capture.
+struct DebugIkeKeys {
+  IkeSpi spi_i, spi_r;
+  Secret sk_ei, sk_er, sk_ai, sk_ar;
+  crypto::CipherSuite cipher{};
+};
+
+using Action = std::variant<SendDatagram, InstallChild, ActivateOutbound, RemoveChild, MoveChild, ResolveAddresses, Report, CountDrop,
+                            DebugIkeKeys>;
+using Actions = std::vector<Action>;
+
+// ---- what status shows ------------------------------------------------------------------------------------------------------
+
+struct ChildStatus {
+  ChildId child;
+  std::string name;
+  bool up = false;
+  Spi inbound_spi, outbound_spi;
+  std::string suite;   ///< "AES-GCM-16-256 x25519 ESN"
+  EspMode mode = EspMode::tunnel;
+  EspEncapsulation encapsulation = EspEncapsulation::udp;
+  std::vector<TrafficSelector> local, remote;
+  TimePoint established{};
+  std::optional<TimePoint> rekey_at;
+  std::string reason;  ///< why it is down, in words
+};
+
+struct PeerStatus {
+  PeerId peer;
+  std::string name;
+  enum class State : std::uint8_t { down, resolving, connecting, established, waiting } state = State::down;
+  bool admin_down = false;                ///< `culvert down`
+  Path path;
+  IkeSpi spi_i, spi_r;
+  bool initiator = false;
+  std::string suite;                      ///< of the IKE SA
+  std::string remote_id;
+  bool nat_local = false, nat_remote = false;
+  TimePoint established{};
+  std::optional<TimePoint> rekey_at, retry_at;
+  std::string reason;                     ///< last reason for being down, in words
+  std::vector<ChildStatus> children;      ///< every configured one, up or down
+};
+
+// ---- the machine ------------------------------------------------------------------------------------------------------------
+
+struct EndpointOptions {
+  std::size_t max_half_open = 1000;           ///< beyond it IKE_SA_INIT is dropped
+  std::size_t cookie_threshold = 100;         ///< half-open IKE SAs at which COOKIE is demanded; 0: always
+  bool debug_keys = false;
+};
+
+/// All IKE SAs of a gateway. Owned by the control thread; reads no clock and does no I/O: values in, Actions out.
+/// Every call may emit actions; perform them before the next call.
+class IkeEndpoint {
+ public:
+  IkeEndpoint(EndpointOptions options, std::vector<PeerConfig> peers, crypto::RandomSource& random);
+  ~IkeEndpoint();
+  IkeEndpoint(const IkeEndpoint&) = delete;
+  IkeEndpoint& operator=(const IkeEndpoint&) = delete;
+
+  /// Starts what has StartMode::always.
+  [[nodiscard]] Actions start(TimePoint now);
+  /// One IKE message (without the non-ESP marker).
+  [[nodiscard]] Actions on_datagram(TimePoint now, const Path& path, ByteView bytes);
+  /// Call when deadline() has passed (earlier does no harm).
+  [[nodiscard]] Actions on_deadline(TimePoint now);
+  [[nodiscard]] std::optional<TimePoint> deadline() const;
+
+  /// Answer to ResolveAddresses: for each usable address of the peer, in order, the local address the kernel would send from.
+  /// Empty: nothing resolved; `why` says so in words.
+  [[nodiscard]] Actions on_addresses(TimePoint now, PeerId peer, std::vector<Path> paths, std::string why);
+  /// A packet waits for the child: bring it up. The selectors are the packet's own (RFC 7296 §2.9).
+  [[nodiscard]] Actions on_acquire(TimePoint now, ChildId child, const TrafficSelector& source, const TrafficSelector& destination);
+  [[nodiscard]] Actions on_child_event(TimePoint now, Spi inbound_spi, ChildEvent event);
+  /// Inbound traffic of an SA pair since the last call proves that the peer lives: no liveness check is due.
+  void on_inbound_traffic(TimePoint now, Spi inbound_spi);
+  /// ICMP unreachable, or ESP with an unknown SPI from the peer's address: hints, never trusted, they may trigger one liveness check.
+  [[nodiscard]] Actions on_hint(TimePoint now, const Path& path);
+
+  // The operator's commands. Errc::not_found for an unknown name, Errc::invalid when it can't be done now (the detail says why).
+  [[nodiscard]] Result<Actions> up(TimePoint now, std::string_view peer);
+  [[nodiscard]] Result<Actions> down(TimePoint now, std::string_view peer);
+  enum class RekeyWhat : std::uint8_t { ike, children, both };
+  [[nodiscard]] Result<Actions> rekey(TimePoint now, std::string_view peer, RekeyWhat what);
+  /// Deletes all IKE SAs (one Delete each, not retransmitted): the gateway goes down.
+  [[nodiscard]] Actions shut_down(TimePoint now);
+
+  [[nodiscard]] std::vector<PeerStatus> status(TimePoint now) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace culvert::ike

@@ -1,0 +1,114 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "culvert/base/bytes.h"
+#include "culvert/base/drop_reason.h"
+#include "culvert/base/ids.h"
+#include "culvert/base/ip.h"
+#include "culvert/base/result.h"
+#include "culvert/child_sa.h"
+
+namespace culvert::tunnel {
+
+enum class Carry : std::uint8_t {
+  ip,   ///< plain ESP tunnel mode: inner IP packets
+  gre,  ///< routed GRE, RFC 2784 and 2890
+};
+
+/// One [tunnel.NAME]: a TUN device and what it carries. A child SA may serve several GRE tunnels, told apart by key.
+struct TunnelConfig {
+  TunnelId id;
+  std::string name;
+  ChildId child;
+  Carry carry = Carry::gre;
+  std::string device;                    ///< at most 15 characters
+  std::uint16_t mtu = 0;                 ///< of the device; the daemon has computed it, at most 65535
+  std::optional<std::uint32_t> gre_key;
+  bool gre_sequence = false;
+  bool gre_checksum = false;
+  /// GRE delivery header (tunnel mode only: it is the inner IP header of ESP). Unset: the SA's own outer addresses.
+  std::optional<IpAddress> gre_source, gre_destination;
+  bool clamp_mss = true;
+  bool copy_dscp = true;                 ///< RFC 2983 §3: inner DSCP to the outer header, else 0
+  bool trap = false;                     ///< on-traffic: packets without an SA raise Acquire and wait, a bounded few; else dropped, counted
+};
+
+struct DataPlaneOptions {
+  unsigned workers = 1;
+  std::vector<IpAddress> listen;         ///< each gets an IKE and a NAT-T socket a worker
+  std::uint16_t ike_port = 500;
+  std::uint16_t nat_port = 4500;
+  bool raw_esp = true;                   ///< also open raw sockets for IP protocol 50
+  std::size_t wait_queue = 64;           ///< packets per tunnel that wait for an SA
+};
+
+/// A datagram that is not ESP, for ike. The non-ESP marker is gone.
+struct ControlDatagram {
+  Endpoint local;   ///< the address it was sent to (IP_PKTINFO) and our port
+  Endpoint remote;
+  Bytes bytes;
+};
+struct AcquireEvent {
+  ChildId child;
+  TrafficSelector source, destination;   ///< of the packet that waits
+};
+struct SaEvent {
+  Spi inbound_spi;
+  ChildEvent event;
+};
+/// ESP with an SPI nobody has, at most one a second for each remote.
+struct UnknownSpiEvent {
+  Endpoint local, remote;
+  Spi spi;
+};
+using Event = std::variant<ControlDatagram, AcquireEvent, SaEvent, UnknownSpiEvent>;
+
+struct TunnelCounters {
+  std::uint64_t inbound_packets = 0, inbound_bytes = 0, outbound_packets = 0, outbound_bytes = 0;
+};
+struct WorkerCounters {
+  std::uint64_t wakeups = 0, tun_read_batches = 0, udp_receive_batches = 0;
+};
+
+/// The packet side of the gateway: devices, sockets, workers, SAs. All functions are for the one control thread; none of them blocks
+/// on a worker's packets, and workers never wait for the control thread.
+class DataPlane {
+ public:
+  /// Opens sockets and starts workers. Errc::io names the address and port.
+  [[nodiscard]] static Result<std::unique_ptr<DataPlane>> create(DataPlaneOptions options);
+  virtual ~DataPlane() = default;  ///< stops and joins the workers, closes devices (which removes them)
+
+  /// Creates the TUN device (still down: the daemon sets address, MTU and routes by netlink). Errc::io names the device.
+  [[nodiscard]] virtual Result<void> add_tunnel(const TunnelConfig& config) = 0;
+  virtual void remove_tunnel(TunnelId id) = 0;
+  virtual void set_mtu(TunnelId id, std::uint16_t mtu) = 0;
+
+  /// Makes the pair able to receive; sends on it when `use_outbound`. Packets that waited for the child leave at once, in order.
+  [[nodiscard]] virtual Result<void> install(ChildSaKeys keys, bool use_outbound) = 0;
+  virtual void activate_outbound(Spi inbound_spi) = 0;
+  virtual void move(Spi inbound_spi, const Endpoint& local, const Endpoint& remote) = 0;
+  virtual void remove(Spi inbound_spi) = 0;
+  /// Drops what waits for a child (its peer could not be reached).
+  virtual void flush_waiting(ChildId child) = 0;
+
+  /// Sends an IKE message from `local`; adds the non-ESP marker when local.port is the NAT-T port and it is no keepalive.
+  [[nodiscard]] virtual Result<void> send_control(const Endpoint& local, const Endpoint& remote, ByteView bytes, bool keepalive) = 0;
+  /// Readable when poll_events has something.
+  [[nodiscard]] virtual int event_fd() const noexcept = 0;
+  /// At most `max` events; call again while it returns `max`.
+  [[nodiscard]] virtual std::vector<Event> poll_events(std::size_t max) = 0;
+
+  [[nodiscard]] virtual std::optional<ChildTraffic> traffic(Spi inbound_spi) const = 0;
+  [[nodiscard]] virtual TunnelCounters counters(TunnelId id) const = 0;
+  /// Sum over all workers, indexed by DropReason.
+  [[nodiscard]] virtual std::vector<std::uint64_t> drops() const = 0;
+  virtual void count_drop(DropReason reason) = 0;
+  [[nodiscard]] virtual WorkerCounters worker_counters() const = 0;
+};
+
+}  // namespace culvert::tunnel
