@@ -11,12 +11,13 @@ namespace culvert::log {
 
 enum class Level : std::uint8_t { debug, info, warn, error };
 
-/// What every line goes through: at most 10 lines a second whatever arrives (a burst of 10, then one each 100 ms); what was
-/// left out is counted, and one line says how many as soon as there is room. Thread-safe; never called per packet.
+/// What every line goes through: at most 10 lines in any second, whatever arrives; what was left out is
+/// counted, and a line says how many as soon as there is room. Thread-safe; never called per packet.
 void write(Level level, std::string_view message);
 void set_level(Level level) noexcept;
 [[nodiscard]] bool enabled(Level level) noexcept;
-/// Control characters and non-UTF-8 bytes become \xNN: text that a peer chose cannot forge a line or colour a terminal.
+/// Everything but printable ASCII becomes \xNN and 256 bytes are the end: text that a peer chose cannot forge a line or colour a
+/// terminal.
 [[nodiscard]] std::string sanitize(std::string_view text);
 /// Where lines go instead of stderr (tests). An empty function restores stderr.
 void set_sink(std::function<void(Level, std::string_view)> sink);

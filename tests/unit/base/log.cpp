@@ -1,0 +1,40 @@
+#include "culvert/base/log.h"
+
+#include <doctest/doctest.h>
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "culvert/base/drop_reason.h"
+
+namespace logging = culvert::log;
+
+TEST_CASE("a flood of messages is cut to ten lines, and what was left out is counted") {
+  std::vector<std::string> lines;
+  logging::set_sink([&](logging::Level, std::string_view line) { lines.emplace_back(line); });
+  const auto before = logging::num_suppressed();
+  for (int i = 0; i < 10000; ++i) logging::info("line {}", i);
+  logging::set_sink({});
+  CHECK(lines.size() >= 1);
+  CHECK(lines.size() <= 20);  // 10 a second, and the 10,000 calls may straddle a second on a slow machine
+  CHECK(logging::num_suppressed() - before >= 9980);
+}
+
+TEST_CASE("text that a peer chose cannot forge a line or colour a terminal") {
+  CHECK(logging::sanitize("gw.example.net") == "gw.example.net");
+  CHECK(logging::sanitize("a\nerror all is lost\x1b[31m") == "a\\x0aerror all is lost\\x1b[31m");
+  CHECK(logging::sanitize("\\x0a") == "\\x5cx0a");
+  CHECK(logging::sanitize(std::string(1000, 'x')).size() == 259);
+}
+
+TEST_CASE("each drop reason has a name of its own and a text") {
+  std::set<std::string_view> names;
+  for (std::size_t i = 0; i < culvert::num_drop_reasons; ++i) {
+    const auto reason = static_cast<culvert::DropReason>(i);
+    CHECK(culvert::drop_reason_name(reason) != "unknown");
+    CHECK(culvert::drop_reason_text(reason).size() > 5);
+    names.insert(culvert::drop_reason_name(reason));
+  }
+  CHECK(names.size() == culvert::num_drop_reasons);
+}
