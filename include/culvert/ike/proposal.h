@@ -17,11 +17,13 @@ namespace culvert::ike {
 enum class ProtocolId : std::uint8_t { none = 0, ike = 1, ah = 2, esp = 3 };
 enum class TransformType : std::uint8_t { encr = 1, prf = 2, integ = 3, ke = 4, esn = 5 };
 
-/// RFC 7296 §3.3.2. `key_bits` is the Key Length attribute, 0 when absent. Unknown types and ids are kept, and never match.
+/// RFC 7296 §3.3.2. `key_bits` is the Key Length attribute, 0 when absent. Unknown types and ids are kept, and never match; so is a
+/// transform with an attribute that we do not understand, which is unacceptable by §3.3.6.
 struct Transform {
   TransformType type{};
   std::uint16_t id = 0;
   std::uint16_t key_bits = 0;
+  bool unknown_attribute = false;
   friend bool operator==(const Transform&, const Transform&) noexcept = default;
 };
 
@@ -42,13 +44,17 @@ struct Proposal {
 
 /// "aes256gcm16-prfsha384-x25519", "aes256-sha256-ecp256-modp2048": words joined by '-', several of one type are alternatives.
 /// IKE: a PRF is implied by the integrity algorithm when none is named (and must be named with an AEAD). ESP: "esn", "noesn";
-/// with neither both are offered, ESN first; a key exchange word asks for PFS.
+/// with neither both are offered, ESN first; a key exchange word asks for PFS, and "none" among them lets the peer do without.
+/// Aliases: "curve25519" is x25519.
 /// Errc::malformed names the word, the words that exist (nearest first), or what is missing. AEAD and non-AEAD never share a proposal.
 [[nodiscard]] Result<Proposal> parse_ike_proposal(std::string_view text);
 [[nodiscard]] Result<Proposal> parse_esp_proposal(std::string_view text);
 [[nodiscard]] std::vector<Proposal> default_ike_proposals();
 [[nodiscard]] std::vector<Proposal> default_esp_proposals();
+/// The words that parse_*_proposal reads; transforms without a word by their IANA name.
 [[nodiscard]] std::string to_string(const Proposal& proposal);
+/// For logs: "AES-GCM-16-256", "MODP1024", "HMAC-SHA1-96", "encryption 4711"; also of well-known algorithms that we do not speak.
+[[nodiscard]] std::string transform_name(const Transform& transform);
 
 /// What one exchange agreed on for the IKE SA.
 struct IkeSuite {
