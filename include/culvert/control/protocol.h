@@ -13,7 +13,9 @@ namespace culvert::control {
 // The control socket speaks one JSON object a line: a request, then one response. The JSON schema of the reports is stable: fields are
 // added, never renamed or removed, as long as `schema` stays; docs/control.md documents it.
 inline constexpr int schema_version = 1;
-inline constexpr std::size_t max_request_len = 4096;  ///< bytes of a request line
+inline constexpr std::size_t max_request_len = 4096;        ///< bytes of a request line
+inline constexpr std::size_t max_response_len = 64u << 20;  ///< bytes of a response line that a client accepts
+inline constexpr std::size_t max_name_len = 64;             ///< bytes of a peer's name
 
 struct Request {
   std::string command;  ///< "status", "drops", "up", "down", "rekey"
@@ -27,13 +29,15 @@ struct ChildReport {
   std::string suite, mode, encapsulation;
   bool esn = false;
   std::vector<std::string> local, remote;  ///< selectors in words: "10.1.0.0/16", "192.0.2.1/32[gre]"
-  std::uint64_t established_s = 0;
+  std::uint64_t established_s = 0;         ///< age: seconds since it came up, 0 when down
   std::optional<std::uint64_t> rekey_in_s;
   std::uint64_t inbound_packets = 0, inbound_bytes = 0, outbound_packets = 0, outbound_bytes = 0;
   std::string reason;
 };
 struct TunnelReport {
-  std::string name, device, carry, state;
+  std::string name, device, carry;         ///< carry: "gre", "ip"
+  std::string state;                       ///< "up", "down"
+  std::string child;                       ///< name of the child SA that carries it; its `reason` says why the tunnel is down
   std::uint32_t mtu = 0;
   std::optional<std::uint32_t> key;
   std::vector<std::string> addresses, routes;
@@ -45,7 +49,7 @@ struct PeerReport {
   std::string role;                        ///< "initiator", "responder"
   std::string suite, spi_i, spi_r;
   bool nat_local = false, nat_remote = false;
-  std::uint64_t established_s = 0;
+  std::uint64_t established_s = 0;         ///< age: seconds since it came up, 0 when down
   std::optional<std::uint64_t> rekey_in_s, retry_in_s;
   std::string reason;
   std::vector<ChildReport> children;
@@ -71,10 +75,20 @@ struct Response {
   std::string message;                     ///< when ok, one line for people, or empty
 };
 
-/// One line of JSON without the newline.
+// All of these are pure; any thread.
+
+/// One line of JSON without the newline. Strings go through log::sanitize: what a peer chose cannot colour a terminal.
 [[nodiscard]] std::string to_json(const Request& request);
 [[nodiscard]] std::string to_json(const Response& response);
+/// What `culvert status --json` and `culvert drops --json` print: one object on one line, its first member "schema".
+[[nodiscard]] std::string to_json(const StatusReport& status);
+[[nodiscard]] std::string to_json(const std::vector<DropReport>& drops);
+
+/// Strict: a known command with exactly the members it needs, and at most max_request_len bytes. Errc::malformed says what is wrong;
+/// answer it with code "malformed". `what` of a rekey is "both" when it is left out.
 [[nodiscard]] Result<Request> parse_request(std::string_view line);
+/// Tolerant: members that are missing or not understood are left at their defaults, unknown ones are skipped, so that an old client reads
+/// a new daemon. Errc::malformed when it is no JSON object, or speaks another `schema`.
 [[nodiscard]] Result<Response> parse_response(std::string_view line);
 
 }  // namespace culvert::control
