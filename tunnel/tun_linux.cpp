@@ -1,0 +1,66 @@
+#include "tun_linux.h"
+
+#include <fcntl.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace culvert::tunnel {
+
+bool is_device_name(std::string_view name) noexcept {
+  if (name.empty() || name.size() >= IFNAMSIZ || name == "." || name == "..") return false;
+  // '%' would make the kernel choose a number, ':' is an alias; the rest is the kernel's own dev_valid_name().
+  return std::ranges::all_of(name, [](char c) { return c > ' ' && c < 0x7F && c != '/' && c != ':' && c != '%'; });
+}
+
+Result<std::vector<TunQueue>> TunQueue::create_device(const std::string& name, unsigned count) {
+  if (!is_device_name(name)) return fail(Errc::invalid, "\"" + name + "\" is not a device name");
+  const auto failed = [&](const char* what, int error) {
+    const char* hint = error == EBUSY ? " (a device of this name exists already)" : "";
+    return fail(Errc::io, "device " + name + ": " + what + std::strerror(error) + hint, error);
+  };
+  std::vector<TunQueue> queues;
+  for (unsigned i = 0; i < count; ++i) {
+    FileDescriptor fd(::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
+    if (!fd) return failed("/dev/net/tun: ", errno);
+    ifreq request{};
+    std::memcpy(request.ifr_name, name.data(), name.size());
+    // TUN_EXCL on the first queue: a device that someone else made is not ours to join.
+    const int flags = IFF_TUN | IFF_NO_PI | IFF_MULTI_QUEUE | (i == 0 ? IFF_TUN_EXCL : 0);
+    request.ifr_flags = static_cast<short>(flags);
+    if (::ioctl(fd.get(), TUNSETIFF, &request) != 0) return failed("", errno);
+    queues.push_back(TunQueue(std::move(fd)));
+  }
+  return queues;
+}
+
+std::size_t TunQueue::read_batch(std::span<const MutableByteView> buffers, std::span<std::size_t> lens) const noexcept {
+  std::size_t num_read = 0;
+  while (num_read < buffers.size()) {
+    const ssize_t len = ::read(fd_.get(), buffers[num_read].data(), buffers[num_read].size());
+    if (len < 0 && errno == EINTR) continue;
+    if (len <= 0) break;  // EAGAIN: all read. EBADFD: the device is gone
+    lens[num_read++] = static_cast<std::size_t>(len);
+  }
+  return num_read;
+}
+
+std::size_t TunQueue::write_batch(std::span<const ByteView> packets, std::span<bool> written) const noexcept {
+  std::size_t num_written = 0;
+  for (std::size_t i = 0; i < packets.size(); ++i) {
+    ssize_t len = 0;
+    do {
+      len = ::write(fd_.get(), packets[i].data(), packets[i].size());
+    } while (len < 0 && errno == EINTR);
+    written[i] = len == static_cast<ssize_t>(packets[i].size());
+    if (written[i]) ++num_written;
+  }
+  return num_written;
+}
+
+}  // namespace culvert::tunnel

@@ -1,0 +1,57 @@
+#include "udp_linux.h"
+
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+namespace culvert::tunnel {
+namespace {
+
+std::unexpected<Error> fail_at(const Endpoint& local, const std::string& what, int error) {
+  const char* hint = error == EADDRINUSE      ? "; another IKE daemon?"
+                     : error == EADDRNOTAVAIL ? "; no interface has this address"
+                     : error == EACCES        ? "; ports below 1024 need root or CAP_NET_BIND_SERVICE"
+                                              : "";
+  return fail(Errc::io, "UDP " + local.to_string() + what + ": " + std::strerror(error) + hint, error);
+}
+
+Result<FileDescriptor> open_socket(const Endpoint& local) {
+  const IpFamily family = local.address.family();
+  FileDescriptor fd(::socket(family == IpFamily::v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) return fail_at(local, "", errno);
+  const int one = 1;
+  if (family == IpFamily::v6 && ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) != 0) {
+    return fail_at(local, ": IPV6_V6ONLY", errno);
+  }
+  if (const auto prepared = prepare_socket(fd.get(), family); !prepared) {
+    return fail_at(local, ": " + prepared.error().detail, prepared.error().system_error);
+  }
+  return fd;
+}
+
+}  // namespace
+
+Result<std::vector<UdpSocket>> UdpSocket::open_group(const Endpoint& local, unsigned count) {
+  std::vector<UdpSocket> group;
+  for (unsigned i = 0; i < count; ++i) {
+    auto fd = open_socket(local);
+    if (!fd) return std::unexpected(fd.error());
+    const auto share = [&] {
+      const int one = 1;
+      return ::setsockopt(fd->get(), SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) == 0;
+    };
+    // The first one binds alone and shares only afterwards: a second daemon of the same user would otherwise slip into the group
+    // and silently take its part of the datagrams.
+    if (i > 0 && !share()) return fail_at(local, ": SO_REUSEPORT", errno);
+    sockaddr_storage address;
+    const socklen_t address_len = to_sockaddr(local, address);
+    if (::bind(fd->get(), reinterpret_cast<const sockaddr*>(&address), address_len) != 0) return fail_at(local, "", errno);
+    if (i == 0 && !share()) return fail_at(local, ": SO_REUSEPORT", errno);
+    group.push_back(UdpSocket(std::move(*fd), local));
+  }
+  return group;
+}
+
+}  // namespace culvert::tunnel
