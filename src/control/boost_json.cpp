@@ -1,0 +1,2 @@
+// Boost.JSON, compiled once for the whole program; everyone else includes declarations only.
+#include <boost/json/src.hpp>

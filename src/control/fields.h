@@ -1,0 +1,94 @@
+#pragma once
+#include <concepts>
+#include <type_traits>
+
+#include "culvert/control/protocol.h"
+
+namespace culvert::control {
+
+// The JSON schema, once for both directions: a visitor is called with each member's name and the field behind it.
+// docs/control.md lists the same members; a name here is a promise (see schema_version).
+
+/// T is Report or const Report: read into it, or write it.
+template <class T, class Report>
+concept Is = std::same_as<std::remove_const_t<T>, Report>;
+
+template <class Visitor, class T>
+void visit_traffic(Visitor& visit, T& traffic) {
+  visit("inbound_packets", traffic.inbound_packets);
+  visit("inbound_bytes", traffic.inbound_bytes);
+  visit("outbound_packets", traffic.outbound_packets);
+  visit("outbound_bytes", traffic.outbound_bytes);
+}
+
+template <class Visitor, Is<ChildReport> T>
+void visit_fields(Visitor& visit, T& child) {
+  visit("name", child.name);
+  visit("state", child.state);
+  visit("inbound_spi", child.inbound_spi);
+  visit("outbound_spi", child.outbound_spi);
+  visit("suite", child.suite);
+  visit("mode", child.mode);
+  visit("encapsulation", child.encapsulation);
+  visit("esn", child.esn);
+  visit("local", child.local);
+  visit("remote", child.remote);
+  visit("established_s", child.established_s);
+  visit("rekey_in_s", child.rekey_in_s);
+  visit_traffic(visit, child);
+  visit("reason", child.reason);
+}
+
+template <class Visitor, Is<TunnelReport> T>
+void visit_fields(Visitor& visit, T& tunnel) {
+  visit("name", tunnel.name);
+  visit("device", tunnel.device);
+  visit("carry", tunnel.carry);
+  visit("state", tunnel.state);
+  visit("child", tunnel.child);
+  visit("mtu", tunnel.mtu);
+  visit("key", tunnel.key);
+  visit("addresses", tunnel.addresses);
+  visit("routes", tunnel.routes);
+  visit_traffic(visit, tunnel);
+}
+
+template <class Visitor, Is<PeerReport> T>
+void visit_fields(Visitor& visit, T& peer) {
+  visit("name", peer.name);
+  visit("state", peer.state);
+  visit("remote_id", peer.remote_id);
+  visit("local", peer.local);
+  visit("remote", peer.remote);
+  visit("role", peer.role);
+  visit("suite", peer.suite);
+  visit("spi_i", peer.spi_i);
+  visit("spi_r", peer.spi_r);
+  visit("nat_local", peer.nat_local);
+  visit("nat_remote", peer.nat_remote);
+  visit("established_s", peer.established_s);
+  visit("rekey_in_s", peer.rekey_in_s);
+  visit("retry_in_s", peer.retry_in_s);
+  visit("reason", peer.reason);
+  visit("children", peer.children);
+  visit("tunnels", peer.tunnels);
+}
+
+template <class Visitor, Is<StatusReport> T>
+void visit_fields(Visitor& visit, T& status) {
+  visit("version", status.version);
+  visit("id", status.id);
+  visit("uptime_s", status.uptime_s);
+  visit("aead", status.aead);
+  visit("workers", status.workers);
+  visit("peers", status.peers);
+}
+
+template <class Visitor, Is<DropReport> T>
+void visit_fields(Visitor& visit, T& drop) {
+  visit("reason", drop.reason);
+  visit("text", drop.text);
+  visit("packets", drop.packets);
+}
+
+}  // namespace culvert::control
