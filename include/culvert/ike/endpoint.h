@@ -116,6 +116,7 @@ struct EndpointOptions {
   std::size_t max_half_open = 1000;           ///< beyond it IKE_SA_INIT is dropped
   std::size_t cookie_threshold = 100;         ///< half-open IKE SAs at which COOKIE is demanded; 0: always
   bool debug_keys = false;
+  std::uint16_t nat_port = 4500;              ///< our port for IKE and ESP in UDP once a NAT is found (Path::local)
 };
 
 /// All IKE SAs of a gateway. Owned by the control thread; reads no clock and does no I/O: values in, Actions out.
