@@ -1,6 +1,8 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <expected>
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <variant>
@@ -110,7 +112,7 @@ inline constexpr std::size_t max_proposals = 64;    ///< of one SA payload
 inline constexpr std::size_t max_transforms = 128;  ///< of one proposal
 inline constexpr std::size_t max_selectors = 64;    ///< of one TS payload
 
-/// A message without SK (IKE_SA_INIT and unprotected notifies).
+/// A message without SK (IKE_SA_INIT and unprotected notifies). Empty when it would be longer than 65535 bytes.
 [[nodiscard]] Bytes build(const Header& header, const std::vector<Payload>& payloads);
 /// The payload chain alone: its bytes and the type of its first payload.
 struct PayloadChain { PayloadType first = PayloadType::none; Bytes bytes; };
@@ -123,8 +125,10 @@ class SkProtection {
  public:
   /// `encryption` is key | salt for AEADs, `integrity` empty for them.
   [[nodiscard]] static Result<SkProtection> create(crypto::CipherSuite suite, ByteView encryption, ByteView integrity);
-  /// The whole datagram: header, SK payload with `payloads` inside.
+  /// The whole datagram: header, SK payload with `payloads` inside. Errc::invalid beyond 65535 bytes, Errc::exhausted without IVs.
   [[nodiscard]] Result<Bytes> seal(const Header& header, const std::vector<Payload>& payloads);
+  /// The same around a plaintext that is already padded and ends with its pad length; CBC wants whole blocks (Errc::invalid).
+  [[nodiscard]] Result<Bytes> seal_plaintext(const Header& header, PayloadType first, ByteView plaintext);
   /// Checks the ICV of `datagram` (as parsed into `message`), then parses what is inside: the payloads inside only (what stood beside SK
   /// is unauthenticated and not returned). Errc::authentication when the ICV does not hold; ParseError invalid_syntax inside.
   struct OpenError { bool authentic = false; ParseError parse{}; };  ///< authentic: the ICV held, the content is malformed
