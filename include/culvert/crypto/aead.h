@@ -17,6 +17,8 @@ enum class AadLayout : std::uint8_t {
   esn,     ///< aad is SPI | seq_hi | seq_lo; an HMAC covers SPI | seq_lo | iv | ciphertext | seq_hi (RFC 4303 §2.2.1). AEADs: no difference
 };
 
+struct AeadImplementation;
+
 /// One key of one direction: key schedule, salt, hash powers. Made on the control thread, then immutable and shared by all workers;
 /// wiped when it goes.
 class AeadKey {
@@ -31,11 +33,15 @@ class AeadKey {
 
   [[nodiscard]] CipherSuite suite() const noexcept { return suite_; }
   [[nodiscard]] AadLayout layout() const noexcept { return layout_; }
+  /// The row of the table (crypto/aead.cpp) that made the key and that runs its packets.
+  [[nodiscard]] const AeadImplementation& implementation() const noexcept { return implementation_; }
 
  protected:
-  AeadKey(CipherSuite suite, AadLayout layout) noexcept : suite_(suite), layout_(layout) {}
+  AeadKey(const AeadImplementation& implementation, CipherSuite suite, AadLayout layout) noexcept
+      : implementation_(implementation), suite_(suite), layout_(layout) {}
 
  private:
+  const AeadImplementation& implementation_;
   CipherSuite suite_;
   AadLayout layout_;
 };
