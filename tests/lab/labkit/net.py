@@ -6,13 +6,17 @@ Site i (A = 1, B = 2, C = 3): LAN 10.i.0.0/24 and fd00:i::/64, gateway .1, host 
 Behind a NAT the gateway is 172.16.i.2 and the NAT router wears the site's outside address.
 """
 import atexit
+import ctypes
 import itertools
 import os
 import re
+import socket
 
-from .process import sh
+from .process import LabError, sh
 
 WAN = {1: "192.0.2", 2: "198.51.100", 3: "203.0.113"}
+CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
 _serial = itertools.count()
 _namespaces: list["Namespace"] = []
 
@@ -37,6 +41,20 @@ class Namespace:
 
     def ip(self, *argv, **options):
         return sh("ip", "-n", self.name, *argv, **options)
+
+    def socket(self, family, kind, protocol=0):
+        """A socket that lives in the namespace, for use by the test itself."""
+        home, there = os.open("/proc/self/ns/net", os.O_RDONLY), os.open(f"/run/netns/{self.name}", os.O_RDONLY)
+        try:
+            if _libc.setns(there, CLONE_NEWNET) != 0:
+                raise LabError(f"setns {self.name}: {os.strerror(ctypes.get_errno())}")
+            try:
+                return socket.socket(family, kind, protocol)
+            finally:
+                _libc.setns(home, CLONE_NEWNET)
+        finally:
+            os.close(home)
+            os.close(there)
 
     def sysctl(self, *settings):
         self.run("sysctl", "-qw", *settings)

@@ -1,0 +1,76 @@
+"""Loss, crashes, dead peers, and what is left on the machine afterwards."""
+import pytest
+
+from labkit.pair import assert_one_ike_sa, pair, tables
+from labkit.process import wait_for
+from labkit.traffic import assert_reaches, assert_silent, ping, wait_reaches
+
+
+@pytest.fixture(scope="module")
+def net(shared):
+    return shared.net()
+
+
+@pytest.mark.parametrize("attempt", [1, 2, 3])
+def test_the_tunnel_comes_up_through_20_percent_loss(lab, net, attempt):
+    net.lose(20)
+    a, b = pair(lab, net, wait=False)
+    a.wait_up(timeout=60)
+    b.wait_up(timeout=60)
+    assert ping(net.A.host, net.B.host4, count=20).received > 5
+    net.lose(0)
+    assert_reaches(net.A.host, net.B.host4)
+
+
+@pytest.mark.parametrize("starts", [("always", "wait"), ("always", "always")])
+@pytest.mark.parametrize("victim", ["initiator", "responder"])
+def test_after_kill_9_and_return_traffic_flows_on_exactly_one_ike_sa(lab, net, victim, starts):
+    a, b = pair(lab, net, start=starts, peer={"liveness": "1s"})
+    assert_reaches(net.A.host, net.B.host4)
+    killed = a if victim == "initiator" else b
+    killed.kill()
+    assert_silent(net.A.host, net.B.host4)
+    killed.start()
+    wait_reaches(net.A.host, net.B.host4, timeout=30)
+    a.wait_up()
+    b.wait_up()
+    ping(net.A.host, net.B.host4, count=20, interval=0.1)
+    assert_one_ike_sa(a, b)
+    assert_reaches(net.A.host, net.B.host4)
+    assert_reaches(net.B.host, net.A.host4)
+
+
+def test_a_dead_peer_is_noticed_reported_and_found_again(lab, net):
+    a, b = pair(lab, net, peer={"liveness": "1s", "retransmit_tries": 3})
+    net.cut()
+    wait_for("A gives up", lambda: a.peer()["state"] != "up", timeout=20)
+    assert a.peer()["reason"]
+    net.cut(False)
+    wait_reaches(net.A.host, net.B.host4, timeout=40)
+    a.wait_up()
+    b.wait_up()
+    assert_one_ike_sa(a, b)
+
+
+def test_devices_and_routes_are_gone_after_exit_and_after_a_crash(lab, net):
+    before = net.A.gw.devices(), net.A.gw.routes()
+    a = lab.culvert(net.A.gw, tables(net.A, net.B))
+    assert "cvB" in net.A.gw.devices() and "10.2.0.0/24 dev cvB" in net.A.gw.routes()
+    a.stop()
+    assert (net.A.gw.devices(), net.A.gw.routes()) == before
+    a.start()
+    a.kill()
+    a.write(tables(net.A, net.B, tunnel={"device": "other", "routes": []}))
+    a.start()
+    assert "cvB" not in net.A.gw.devices() and "10.2.0.0/24" not in net.A.gw.routes()
+    a.stop()
+    assert (net.A.gw.devices(), net.A.gw.routes()) == before
+
+
+def test_two_daemons_on_one_machine_with_the_same_ports_say_so(lab, net):
+    lab.culvert(net.A.gw, tables(net.A, net.B))
+    second = lab.culvert(net.A.gw, tables(net.A, net.B), start=False)
+    second.start(wait=False)
+    assert second.process.wait(10) != 0
+    assert "500" in second.log()
+    second.process = None

@@ -1,0 +1,53 @@
+"""Every transform of the first wave, culvert to culvert: each cipher, PRF and key exchange for IKE, each cipher and key exchange for ESP."""
+import pytest
+
+from labkit.pair import pair
+from labkit.traffic import assert_reaches
+
+AEADS = ["aes128gcm16", "aes256gcm16", "chacha20poly1305"]
+CBCS = [f"aes{bits}-{hash}" for bits in (128, 256) for hash in ("sha256", "sha384", "sha512")]
+PRFS = ["prfsha256", "prfsha384", "prfsha512"]
+EXCHANGES = ["x25519", "ecp256", "ecp384", "ecp521", "modp2048", "modp3072", "modp4096"]
+
+
+def combinations():
+    """Each cipher with another PRF and key exchange, until all have had their turn."""
+    for n in range(len(AEADS + CBCS) + 2):
+        cipher = (AEADS + CBCS)[n % 9]
+        esp = (CBCS + AEADS)[n % 9]
+        yield f"{cipher}-{PRFS[n % 3]}-{EXCHANGES[n % 7]}", f"{esp}-{EXCHANGES[(n + 3) % 7]}"
+    yield "aes256-sha256-x25519", "aes256gcm16"       # PRF implied by the integrity, no PFS
+    yield "aes128-sha512-ecp521", "aes128-sha512"
+
+
+@pytest.fixture(scope="module")
+def net(shared):
+    return shared.net()
+
+
+@pytest.mark.parametrize("ike,esp", combinations())
+def test_transforms(lab, net, ike, esp):
+    a, b = pair(lab, net, carry="ip", peer={"ike": [ike], "esp": [esp]})
+    assert_reaches(net.A.host, net.B.host4)
+    child, spis = a.child_spi(), a.ike_spis()
+    a.ctl("rekey", "b", "--child")   # with the key exchange of `esp`, if it names one
+    a.wait_new_child(child)
+    b.ctl("rekey", "a", "--ike")
+    a.wait_new_ike(spis)
+    assert_reaches(net.A.host, net.B.host4, size=1000)
+    assert_reaches(net.B.host, net.A.host4)
+
+
+def test_the_first_proposal_that_both_accept_wins(lab, net):
+    a, _ = pair(lab, net, options=({"peer": {"ike": ["aes256-sha384-modp3072", "aes128gcm16-prfsha256-ecp256"]}},
+                                   {"peer": {"ike": ["chacha20poly1305-prfsha512-x25519", "aes128gcm16-prfsha256-ecp256"]}}))
+    assert "AES-GCM-16-128" in a.peer()["suite"] and "ECP256" in a.peer()["suite"].upper().replace("-", "")
+    assert_reaches(net.A.host, net.B.host4)
+
+
+def test_a_key_exchange_guessed_wrong_is_repeated_with_the_right_one(lab, net):
+    """INVALID_KE_PAYLOAD: A guesses x25519, B wants ECP-384."""
+    a, _ = pair(lab, net, options=({"peer": {"ike": ["aes256gcm16-prfsha384-x25519-ecp384"]}},
+                                   {"peer": {"ike": ["aes256gcm16-prfsha384-ecp384"]}}))
+    assert "384" in a.peer()["suite"]
+    assert_reaches(net.A.host, net.B.host4)
