@@ -48,6 +48,7 @@ struct Config {
   GatewayConfig gateway;
   std::vector<ike::PeerConfig> peers;    ///< PeerId is the index
   std::vector<TunnelSettings> tunnels;   ///< TunnelId is the index
+  std::vector<Diagnostic> warnings;      ///< what can run but is hardly meant, in the order of the file
 };
 
 /// Reads, validates and resolves FILE (relative secret files are relative to it). Either a whole valid configuration or every mistake

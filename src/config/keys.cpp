@@ -1,0 +1,171 @@
+#include "keys.h"
+
+#include <array>
+#include <limits>
+
+namespace culvert::config {
+namespace {
+
+using namespace std::chrono_literals;
+using HostBits = ValueReader::HostBits;
+
+constexpr std::array log_levels = {
+    Choice<log::Level>{"debug", log::Level::debug}, Choice<log::Level>{"info", log::Level::info},
+    Choice<log::Level>{"warn", log::Level::warn}, Choice<log::Level>{"error", log::Level::error}};
+constexpr std::array start_modes = {Choice<ike::StartMode>{"always", ike::StartMode::always},
+                                    Choice<ike::StartMode>{"on-traffic", ike::StartMode::on_traffic},
+                                    Choice<ike::StartMode>{"wait", ike::StartMode::wait}};
+using Encapsulation = ike::EncapsulationPreference;
+constexpr std::array encapsulations = {Choice<Encapsulation>{"udp", Encapsulation::udp},
+                                       Choice<Encapsulation>{"auto", Encapsulation::automatic},
+                                       Choice<Encapsulation>{"raw", Encapsulation::raw}};
+constexpr std::array carries = {Choice<tunnel::Carry>{"gre", tunnel::Carry::gre},
+                                Choice<tunnel::Carry>{"ip", tunnel::Carry::ip}};
+constexpr std::array tunnel_modes = {Choice<TunnelMode>{"auto", TunnelMode::automatic},
+                                     Choice<TunnelMode>{"tunnel", TunnelMode::tunnel},
+                                     Choice<TunnelMode>{"transport", TunnelMode::transport}};
+
+constexpr std::int64_t max_port = 65535;
+constexpr std::int64_t max_gre_key = std::numeric_limits<std::uint32_t>::max();
+
+using V = const ValueReader&;
+
+constexpr KeySpec<RawGateway> gateway_table[] = {
+    {"id", "string", "required",
+     "our IKE identity: FQDN, e-mail, IP address, DN (`\"CN=gw,O=Example\"`) or key id (`\"keyid:…\"`)",
+     [](V v, RawGateway& g) { g.id = v.text(); }},
+    {"listen", "array of addresses", "`[\"0.0.0.0\", \"::\"]`", "where UDP 500 and 4500 are opened",
+     [](V v, RawGateway& g) { g.listen = v.addresses(); }},
+    {"port", "integer 1 … 65535", "500", "IKE port",
+     [](V v, RawGateway& g) { g.port = v.integer(1, max_port); }},
+    {"nat_port", "integer 1 … 65535", "4500", "port of IKE and ESP in UDP (NAT-T); not the same as `port`",
+     [](V v, RawGateway& g) { g.nat_port = v.integer(1, max_port); }},
+    {"workers", "`\"auto\"` or integer 1 … 256", "`\"auto\"`", "data-path threads; auto is one a core",
+     [](V v, RawGateway& g) { g.workers = v.integer_or("auto", 0, 1, 256); }},
+    {"log_level", "`\"debug\"`, `\"info\"`, `\"warn\"`, `\"error\"`", "`\"info\"`", "how much is logged",
+     [](V v, RawGateway& g) { g.log_level = v.choice<log::Level>(log_levels); }},
+    {"control_socket", "path", "`/run/culvert/control.sock`", "what the `culvert` command talks to",
+     [](V v, RawGateway& g) { g.control_socket = v.text(); }},
+    {"control_group", "string", "`\"culvert\"`", "group that may use the socket beside root, when it exists",
+     [](V v, RawGateway& g) { g.control_group = v.text(); }},
+    {"state_dir", "path", "`/run/culvert`", "what must be cleaned up after a crash is remembered here",
+     [](V v, RawGateway& g) { g.state_dir = v.text(); }},
+};
+
+constexpr KeySpec<RawAuth> auth_table[] = {
+    {"psk_file", "path", "required", "file of mode 0600 with the pre-shared key: text, or `0x…` (hex), or `0s…` (base64)",
+     [](V v, RawAuth& a) { a.psk_file = v.text(); }},
+};
+
+void read_auth(V v, RawPeer& peer) {
+  peer.auth.present = true;
+  peer.auth.at = v.at();
+  const auto* table = std::get_if<Table>(&v.entry().node.value);
+  if (!table) return v.wrong_type("{ psk_file = \"FILE\" }");
+  RawAuth auth;
+  auth.at = v.at();
+  read_table(*table, v.at(), v.key(), auth_keys(), auth, v.findings());
+  peer.auth.value = std::move(auth);
+}
+
+constexpr KeySpec<RawPeer> peer_table[] = {
+    {"address", "array of names or addresses, or `\"any\"`", "required", "in order of preference; `\"any\"`: the peer initiates, from anywhere",
+     [](V v, RawPeer& p) { p.address = v.peer_addresses(); }},
+    {"port", "integer 1 … 65535", "500", "the peer's IKE port",
+     [](V v, RawPeer& p) { p.port = v.integer(1, max_port); }},
+    {"id", "string", "required", "the identity the peer must prove",
+     [](V v, RawPeer& p) { p.id = v.text(); }},
+    {"local_id", "string", "`gateway.id`", "our identity towards this peer",
+     [](V v, RawPeer& p) { p.local_id = v.text(); }},
+    {"auth", "`{ psk_file = \"FILE\" }`", "required", "file of mode 0600 with the pre-shared key: text, or `0x…` (hex), or `0s…` (base64)",
+     read_auth},
+    {"start", "`\"always\"`, `\"on-traffic\"`, `\"wait\"`", "`\"always\"`; `\"wait\"` when address is `\"any\"`", "who brings it up, when",
+     [](V v, RawPeer& p) { p.start = v.choice<ike::StartMode>(start_modes); }},
+    {"ike", "array of proposals", "strong defaults", "e.g. `[\"aes256gcm16-prfsha384-x25519\"]`",
+     [](V v, RawPeer& p) { p.ike = v.texts(); }},
+    {"esp", "array of proposals", "strong defaults", "e.g. `[\"aes256gcm16-x25519-esn\"]`; `esn` / `noesn`, both when neither is named",
+     [](V v, RawPeer& p) { p.esp = v.texts(); }},
+    {"encapsulation", "`\"udp\"`, `\"auto\"`, `\"raw\"`", "`\"udp\"`",
+     "always in UDP 4500; raw ESP (IP protocol 50) where no NAT is found; raw or nothing",
+     [](V v, RawPeer& p) { p.encapsulation = v.choice<Encapsulation>(encapsulations); }},
+    {"ike_lifetime", "duration 1s … 30d", "`\"4h\"`", "rekey of the IKE SA",
+     [](V v, RawPeer& p) { p.ike_lifetime = v.duration(1s, 720h); }},
+    {"child_lifetime", "duration 1s … 30d", "`\"1h\"`", "rekey of child SAs, by time",
+     [](V v, RawPeer& p) { p.child_lifetime = v.duration(1s, 720h); }},
+    {"child_bytes", "size, at least 1024", "none", "rekey of child SAs, by bytes",
+     [](V v, RawPeer& p) { p.child_bytes = v.size(1024); }},
+    {"child_packets", "integer, at least 10", "none", "rekey of child SAs, by packets",
+     [](V v, RawPeer& p) { p.child_packets = v.size(10); }},
+    {"rekey_jitter", "0 … 0.5", "0.1", "random part by which a rekey comes early",
+     [](V v, RawPeer& p) { p.rekey_jitter = v.fraction(0, 0.5); }},
+    {"liveness", "duration 1s … 1d, or `\"0s\"`", "`\"30s\"`", "silence after which the peer is asked whether it lives; `\"0s\"` never",
+     [](V v, RawPeer& p) { p.liveness = v.duration(1s, 24h, true); }},
+    {"retransmit_timeout", "duration 100ms … 1m", "`\"1s\"`", "first; each later one is 1.8 times as long",
+     [](V v, RawPeer& p) { p.retransmit_timeout = v.duration(100ms, 60s); }},
+    {"retransmit_tries", "integer 1 … 20", "7", "sends without an answer after which the peer is lost",
+     [](V v, RawPeer& p) { p.retransmit_tries = v.integer(1, 20); }},
+    {"keepalive", "duration 1s … 1h", "`\"20s\"`", "NAT keepalive when we are behind a NAT",
+     [](V v, RawPeer& p) { p.keepalive = v.duration(1s, 1h); }},
+};
+
+constexpr KeySpec<RawTunnel> tunnel_table[] = {
+    {"peer", "string", "required", "a `[peer.NAME]`", [](V v, RawTunnel& t) { t.peer = v.text(); }},
+    {"carry", "`\"gre\"` or `\"ip\"`", "required", "routed GRE inside ESP, or plain ESP tunnel mode",
+     [](V v, RawTunnel& t) { t.carry = v.choice<tunnel::Carry>(carries); }},
+    {"device", "string", "required", "TUN device, at most 15 characters; one tunnel a device",
+     [](V v, RawTunnel& t) { t.device = v.text(); }},
+    {"mode", "`\"auto\"`, `\"tunnel\"`, `\"transport\"`", "`\"auto\"`",
+     "auto: gre without `source`/`destination` asks for transport and lives with tunnel; everything else is tunnel mode",
+     [](V v, RawTunnel& t) { t.mode = v.choice<TunnelMode>(tunnel_modes); }},
+    {"key", "integer 0 … 2³²−1", "none", "GRE key (RFC 2890); carry = \"gre\"",
+     [](V v, RawTunnel& t) { t.gre_key = v.integer(0, max_gre_key); }},
+    {"sequence", "boolean", "false", "GRE sequence numbers; carry = \"gre\"",
+     [](V v, RawTunnel& t) { t.sequence = v.boolean(); }},
+    {"checksum", "boolean", "false", "GRE checksum; carry = \"gre\"",
+     [](V v, RawTunnel& t) { t.checksum = v.boolean(); }},
+    {"source", "address", "the IKE addresses", "our GRE endpoint inside ESP tunnel mode; only with `destination`; carry = \"gre\"",
+     [](V v, RawTunnel& t) { t.source = v.address(); }},
+    {"destination", "address", "the IKE addresses", "the peer's GRE endpoint inside ESP tunnel mode; only with `source`; carry = \"gre\"",
+     [](V v, RawTunnel& t) { t.destination = v.address(); }},
+    {"local", "array of prefixes", "required for ip", "traffic selectors of our side; carry = \"ip\"",
+     [](V v, RawTunnel& t) { t.local = v.prefixes(HostBits::refused, false); }},
+    {"remote", "array of prefixes", "required for ip", "traffic selectors of the peer's side; carry = \"ip\"",
+     [](V v, RawTunnel& t) { t.remote = v.prefixes(HostBits::refused, false); }},
+    {"address", "array of prefixes", "`[]`", "of the device, with their host bits",
+     [](V v, RawTunnel& t) { t.address = v.prefixes(HostBits::allowed, true); }},
+    {"routes", "array of prefixes", "gre: `[]`; ip: `remote`", "routes into the device",
+     [](V v, RawTunnel& t) { t.routes = v.prefixes(HostBits::refused, true); }},
+    {"mtu", "integer 576 … 65535", "from the path and the overhead", "of the device; at least 1280 with IPv6 inside",
+     [](V v, RawTunnel& t) { t.mtu = v.integer(576, 65535); }},
+    {"clamp_mss", "boolean", "true", "clamp TCP MSS to what fits", [](V v, RawTunnel& t) { t.clamp_mss = v.boolean(); }},
+    {"copy_dscp", "boolean", "true", "inner DSCP to the outer header", [](V v, RawTunnel& t) { t.copy_dscp = v.boolean(); }},
+    {"replay_window", "integer 64 … 65536", "4096", "packets", [](V v, RawTunnel& t) { t.replay_window = v.integer(64, 65536); }},
+};
+
+constexpr std::pair<std::string_view, std::string_view> hints[] = {
+    {"psk", "secrets never stand in the TOML; write the key to a file of mode 0600 and name it: auth = { psk_file = \"FILE\" }"},
+    {"secret", "secrets never stand in the TOML; write the key to a file of mode 0600 and name it: auth = { psk_file = \"FILE\" }"},
+    {"password", "secrets never stand in the TOML; write the key to a file of mode 0600 and name it: auth = { psk_file = \"FILE\" }"},
+    {"certificate", "this version authenticates by pre-shared key only"},
+    {"eap", "this version authenticates by pre-shared key only"},
+    {"local_ts", "traffic selectors are called local and remote, and stand in [tunnel.NAME]"},
+    {"remote_ts", "traffic selectors are called local and remote, and stand in [tunnel.NAME]"},
+    {"dpd_delay", "it is called liveness"},
+    {"dpd", "it is called liveness"},
+};
+
+}  // namespace
+
+std::span<const KeySpec<RawGateway>> gateway_keys() { return gateway_table; }
+std::span<const KeySpec<RawPeer>> peer_keys() { return peer_table; }
+std::span<const KeySpec<RawAuth>> auth_keys() { return auth_table; }
+std::span<const KeySpec<RawTunnel>> tunnel_keys() { return tunnel_table; }
+
+std::string_view hint_for_unknown(std::string_view key) {
+  for (const auto& [name, hint] : hints) {
+    if (name == key) return hint;
+  }
+  return {};
+}
+
+}  // namespace culvert::config

@@ -1,0 +1,118 @@
+// Text → syntax tree → typed values → checked configuration.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <map>
+
+#include "culvert/base/log.h"
+#include "culvert/config/config.h"
+#include "keys.h"
+#include "rules.h"
+
+namespace culvert::config {
+namespace {
+
+/// No peer: an id beyond every index.
+constexpr PeerId unknown_peer{0xffff'ffff};
+
+std::expected<std::string, Diagnostic> read_text(const std::filesystem::path& file) {
+  const auto trouble = [&](int error) { return Diagnostic{file.string(), 0, 0, "", fmt::format("cannot read: {}", std::strerror(error))}; };
+  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
+  if (fd < 0) return std::unexpected(trouble(errno));
+  std::string text(max_text_len + 1, '\0');
+  std::size_t len = 0;
+  int error = 0;
+  while (len < text.size()) {
+    const ssize_t got = ::read(fd, text.data() + len, text.size() - len);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) error = errno;
+    if (got <= 0) break;
+    len += static_cast<std::size_t>(got);
+  }
+  ::close(fd);
+  if (error != 0) return std::unexpected(trouble(error));
+  text.resize(len);
+  return text;
+}
+
+/// Which peer each tunnel names; unknown names are reported, and so are peers that nobody names.
+std::vector<std::optional<PeerId>> match_peers(const RawFile& raw, Findings& findings) {
+  std::map<std::string_view, PeerId> by_name;
+  std::vector<std::string_view> names;
+  for (std::size_t i = 0; i < raw.peers.size(); ++i) {
+    by_name.emplace(raw.peers[i].name, PeerId{static_cast<std::uint32_t>(i)});
+    names.push_back(raw.peers[i].name);
+  }
+  std::vector<bool> used(raw.peers.size());
+  std::vector<std::optional<PeerId>> peers;
+  for (const RawTunnel& tunnel : raw.tunnels) {
+    peers.emplace_back();
+    if (!tunnel.peer.value) continue;
+    if (const auto found = by_name.find(*tunnel.peer.value); found != by_name.end()) {
+      peers.back() = found->second;
+      used[found->second.value()] = true;
+      continue;
+    }
+    const std::string_view near = nearest(*tunnel.peer.value, names);
+    if (!near.empty()) used[by_name[near].value()] = true;  // one mistake, one message
+    const std::string hint = near.empty() ? fmt::format("; a [peer.NAME] with that name is needed") : fmt::format("; did you mean '{}'?", near);
+    findings.error(tunnel.peer.at, tunnel.key("peer"), fmt::format("there is no peer {}{}", in_quotes(*tunnel.peer.value), hint));
+  }
+  for (std::size_t i = 0; i < used.size(); ++i) {
+    if (used[i]) continue;
+    findings.error(raw.peers[i].at, dotted("peer", raw.peers[i].name),
+                   "no tunnel names this peer, so there is nothing to carry: add a [tunnel.NAME] with that peer, or remove it");
+  }
+  return peers;
+}
+
+Config check(const RawFile& raw, const std::filesystem::path& folder, Findings& findings) {
+  Config config;
+  if (raw.gateway) config.gateway = check_gateway(*raw.gateway, folder, findings);
+  for (const RawPeer& peer : raw.peers) {
+    const PeerId id{static_cast<std::uint32_t>(config.peers.size())};
+    config.peers.push_back(check_peer(peer, id, config.gateway, folder, findings));
+  }
+  const auto peers = match_peers(raw, findings);
+  for (std::size_t i = 0; i < raw.tunnels.size(); ++i) {
+    const TunnelId id{static_cast<std::uint32_t>(i)};
+    config.tunnels.push_back(check_tunnel(raw.tunnels[i], id, peers[i].value_or(unknown_peer), findings));
+  }
+  check_identities(raw.peers, config.peers, findings);
+  check_devices(raw.tunnels, findings);
+  check_nets(raw.tunnels, config.tunnels, config.peers, findings);
+  make_children(raw.tunnels, config.tunnels, config.peers, findings);
+  if (raw.gateway && raw.peers.empty()) findings.warn({1, 1}, "peer", "there is no [peer.NAME]: the gateway will carry nothing");
+  return config;
+}
+
+}  // namespace
+
+std::string Diagnostic::to_string() const {
+  std::string text = log::sanitize(file);
+  if (line != 0) text += fmt::format(":{}:{}", line, column);
+  if (!key.empty()) text += ": " + log::sanitize(key);
+  return text + ": " + log::sanitize(message);
+}
+
+std::expected<Config, std::vector<Diagnostic>> parse(std::string_view text, const std::filesystem::path& name) {
+  const auto root = parse_syntax(text, name);
+  if (!root) return std::unexpected(std::vector{root.error()});
+  Findings findings(name.string());
+  const RawFile raw = read_file(*root, findings);
+  Config config = check(raw, name.parent_path(), findings);
+  if (findings.has_errors()) return std::unexpected(findings.take_errors());
+  config.warnings = findings.take_warnings();
+  return config;
+}
+
+std::expected<Config, std::vector<Diagnostic>> load(const std::filesystem::path& file) {
+  auto text = read_text(file);
+  if (!text) return std::unexpected(std::vector{std::move(text.error())});
+  return parse(*text, file);
+}
+
+}  // namespace culvert::config

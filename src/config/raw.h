@@ -1,0 +1,105 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "culvert/base/ip.h"
+#include "culvert/base/log.h"
+#include "culvert/base/time.h"
+#include "culvert/ike/config.h"
+#include "culvert/tunnel/data_plane.h"
+#include "syntax.h"
+
+namespace culvert::config {
+
+// The file as typed values with their positions: what read.cpp makes of the syntax tree and validate.cpp turns into a Config. Each
+// field is of the right type and in its range; how fields fit together is not checked yet.
+
+/// "peer.tokyo.start"; a name that TOML would quote is quoted.
+[[nodiscard]] std::string dotted(std::string_view parent, std::string_view key);
+
+/// A key of the file. `present` without a value: it was there, but wrong, and that is reported already.
+template <class T>
+struct Field {
+  std::optional<T> value;
+  bool present = false;
+  Position at;  ///< of the value; of the key when the value has none
+};
+
+template <class T>
+struct Located {
+  T value;
+  Position at;
+};
+template <class T>
+using List = Field<std::vector<Located<T>>>;
+
+/// An array of host names and addresses, or "any".
+struct PeerAddresses {
+  bool any = false;
+  std::vector<Located<std::string>> names;
+};
+
+enum class TunnelMode : std::uint8_t { automatic, tunnel, transport };
+
+struct RawGateway {
+  Position at;
+  Field<std::string> id;
+  List<IpAddress> listen;
+  Field<std::int64_t> port, nat_port;
+  Field<std::int64_t> workers;  ///< 0: "auto"
+  Field<log::Level> log_level;
+  Field<std::string> control_socket, control_group, state_dir;
+};
+
+struct RawAuth {
+  Position at;
+  Field<std::string> psk_file;
+};
+
+struct RawPeer {
+  std::string name;
+  Position at;
+  Field<PeerAddresses> address;
+  Field<std::int64_t> port;
+  Field<std::string> id, local_id;
+  Field<RawAuth> auth;
+  Field<ike::StartMode> start;
+  List<std::string> ike, esp;
+  Field<ike::EncapsulationPreference> encapsulation;
+  Field<Duration> ike_lifetime, child_lifetime;
+  Field<std::uint64_t> child_bytes, child_packets;
+  Field<double> rekey_jitter;
+  Field<Duration> liveness, retransmit_timeout, keepalive;
+  Field<std::int64_t> retransmit_tries;
+
+  [[nodiscard]] std::string key(std::string_view field) const { return dotted(dotted("peer", name), field); }
+};
+
+struct RawTunnel {
+  std::string name;
+  Position at;
+  Field<std::string> peer;
+  Field<tunnel::Carry> carry;
+  Field<std::string> device;
+  Field<TunnelMode> mode;
+  Field<std::int64_t> gre_key;  ///< of GRE
+  Field<bool> sequence, checksum;
+  Field<IpAddress> source, destination;
+  List<IpPrefix> local, remote, address, routes;
+  Field<std::int64_t> mtu;
+  Field<bool> clamp_mss, copy_dscp;
+  Field<std::int64_t> replay_window;
+
+  [[nodiscard]] std::string key(std::string_view field) const { return dotted(dotted("tunnel", name), field); }
+};
+
+struct RawFile {
+  std::optional<RawGateway> gateway;
+  std::vector<RawPeer> peers;      ///< in the order of the file
+  std::vector<RawTunnel> tunnels;
+};
+
+
+}  // namespace culvert::config

@@ -1,0 +1,85 @@
+#include "syntax.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+// Header-only, without exceptions: a syntax error is a value here. Three levels of values are all that our files need.
+#define TOML_HEADER_ONLY 1
+#define TOML_EXCEPTIONS 0
+#define TOML_MAX_NESTED_VALUES 16
+#include <toml++/toml.h>
+
+namespace culvert::config {
+namespace {
+
+/// toml++ bounds nested arrays and inline tables, but each dot of a key is a nested table too, and it destroys them recursively.
+/// A key cannot span lines, so with nesting at most 16 deep this bounds the recursion to about 4000 frames.
+constexpr std::size_t max_dots_in_line = 256;
+
+Position to_position(const toml::source_position& at) { return {at.line, at.column}; }
+
+Node to_node(const toml::node& from);
+
+Array to_array(const toml::array& from) {
+  Array array;
+  array.reserve(from.size());
+  for (const toml::node& element : from) array.push_back(to_node(element));
+  return array;
+}
+
+Table to_table(const toml::table& from) {
+  Table table;
+  table.reserve(from.size());
+  for (const auto& [key, node] : from) {
+    table.push_back({std::string(key.str()), to_position(key.source().begin), to_node(node)});
+  }
+  std::ranges::stable_sort(table, {}, &Entry::at);  // toml++ sorts by key
+  return table;
+}
+
+Node to_node(const toml::node& from) {
+  Node node;
+  node.at = to_position(from.source().begin);
+  if (const auto* text = from.as_string()) node.value = text->get();
+  if (const auto* number = from.as_integer()) node.value = number->get();
+  if (const auto* number = from.as_floating_point()) node.value = number->get();
+  if (const auto* flag = from.as_boolean()) node.value = flag->get();
+  if (const auto* array = from.as_array()) node.value = to_array(*array);
+  if (const auto* table = from.as_table()) node.value = to_table(*table);
+  return node;
+}
+
+std::expected<void, Diagnostic> check_bounds(std::string_view text, const std::filesystem::path& name) {
+  if (text.size() > max_text_len) {
+    return std::unexpected(Diagnostic{name.string(), 0, 0, "", fmt::format("longer than {} bytes", max_text_len)});
+  }
+  std::uint32_t line = 1;
+  std::size_t num_dots = 0;
+  for (const char c : text) {
+    if (c == '\n') {
+      ++line;
+      num_dots = 0;
+    } else if (c == '.' && ++num_dots > max_dots_in_line) {
+      return std::unexpected(Diagnostic{name.string(), line, 1, "",
+                                        fmt::format("more than {} dots in one line: spread the list over several lines",
+                                                    max_dots_in_line)});
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+std::expected<Table, Diagnostic> parse_syntax(std::string_view text, const std::filesystem::path& name) {
+  if (auto bounded = check_bounds(text, name); !bounded) return std::unexpected(std::move(bounded.error()));
+  const toml::parse_result result = toml::parse(text);
+  if (!result) {
+    const toml::parse_error& error = result.error();
+    const Position at = to_position(error.source().begin);
+    return std::unexpected(Diagnostic{name.string(), at.line, at.column, "", std::string(error.description())});
+  }
+  return to_table(result.table());
+}
+
+}  // namespace culvert::config

@@ -1,0 +1,45 @@
+#pragma once
+#include <compare>
+#include <cstdint>
+#include <expected>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "culvert/config/config.h"
+
+namespace culvert::config {
+
+/// Line and column from 1; 0 means "nowhere".
+struct Position {
+  std::uint32_t line = 0;
+  std::uint32_t column = 0;
+  friend auto operator<=>(const Position&, const Position&) noexcept = default;
+};
+
+struct Node;
+struct Entry;
+using Array = std::vector<Node>;
+using Table = std::vector<Entry>;  ///< in the order of the file
+struct DateOrTime {};              ///< TOML has them, no key of ours takes them
+
+/// A TOML value and where it stands.
+struct Node {
+  Position at;
+  std::variant<DateOrTime, std::string, std::int64_t, double, bool, Array, Table> value;
+};
+struct Entry {
+  std::string key;
+  Position at;  ///< of the key
+  Node node;
+};
+
+inline constexpr std::size_t max_text_len = 1u << 20;  ///< bytes of a configuration file
+
+/// TOML text to a tree with positions: the only place that knows toml++. Size and nesting are bounded before the parser sees the text.
+/// The error is the first mistake of syntax; a parser cannot tell what follows it.
+[[nodiscard]] std::expected<Table, Diagnostic> parse_syntax(std::string_view text, const std::filesystem::path& name);
+
+}  // namespace culvert::config
