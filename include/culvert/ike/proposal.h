@@ -55,6 +55,7 @@ struct Proposal {
 [[nodiscard]] std::string to_string(const Proposal& proposal);
 /// For logs: "AES-GCM-16-256", "MODP1024", "HMAC-SHA1-96", "encryption 4711"; also of well-known algorithms that we do not speak.
 [[nodiscard]] std::string transform_name(const Transform& transform);
+[[nodiscard]] std::string_view transform_type_name(TransformType type) noexcept;  ///< "encryption", "key exchange", …
 
 /// What one exchange agreed on for the IKE SA.
 struct IkeSuite {
