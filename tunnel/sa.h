@@ -23,7 +23,8 @@ struct OuterPath {
   friend bool operator==(const OuterPath&, const OuterPath&) noexcept = default;
 };
 
-/// A path that the control thread moves while workers read it without a lock (a sequence lock over atomic words).
+/// A path that the control thread moves while workers read it. Two places in turn, so that a reader never waits for a writer that
+/// was interrupted: it reads again only when the path moved twice meanwhile.
 class AtomicPath {
  public:
   explicit AtomicPath(const OuterPath& path) noexcept { store(path); }
@@ -32,11 +33,12 @@ class AtomicPath {
 
  private:
   static constexpr std::size_t num_words = 6;
-  std::atomic<std::uint32_t> version_{0};
-  std::array<std::atomic<std::uint64_t>, num_words> words_{};
+  using Words = std::array<std::atomic<std::uint64_t>, num_words>;
+  std::atomic<std::uint32_t> version_{0};  ///< its lowest bit says which place is in force
+  std::array<Words, 2> places_{};
 };
 
-/// Events of an SA: each is raised at most once in its life; whoever calls `take` first reports it. Any thread.
+/// Events of a pair of SAs: each is raised at most once in its life; whoever calls `take` first reports it. Any thread.
 class EventFlags {
  public:
   static constexpr std::uint8_t bit(ChildEvent event) noexcept {
@@ -80,8 +82,10 @@ class TrafficMeter {
   };
 
   explicit TrafficMeter(const Limits& limits) noexcept : limits_(limits) {}
-  /// Adds `packets` and `bytes`, raises soft_limit or hard_limit in `events` where they are reached.
+  /// Adds `packets` and `bytes`, raises soft_limit or hard_limit in `events` where they are reached. Not to be asked when exhausted().
   [[nodiscard]] Share add(std::uint64_t packets, std::uint64_t bytes, EventFlags& events) noexcept;
+  /// A hard limit was reached: nothing passes any more.
+  [[nodiscard]] bool exhausted() const noexcept { return exhausted_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t packets() const noexcept { return packets_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
 
@@ -89,6 +93,7 @@ class TrafficMeter {
   Limits limits_;
   std::atomic<std::uint64_t> packets_{0};
   std::atomic<std::uint64_t> bytes_{0};
+  std::atomic<bool> exhausted_{false};
 };
 
 /// What both SAs of a pair have in common. Immutable but for the path and the events.
@@ -102,6 +107,7 @@ struct SaCommon {
   EspEncapsulation encapsulation = EspEncapsulation::udp;
   bool esn = false;
   std::shared_ptr<const SelectorSet> selectors;
+  std::shared_ptr<EventFlags> pair_events;  ///< never null
 };
 
 /// A sending SA. Made on the control thread, then shared by all workers.
@@ -124,7 +130,7 @@ class OutboundSa : public SaCommon {
   [[nodiscard]] const crypto::AeadKey& key() const noexcept { return *key_; }
 
   AtomicPath path;
-  EventFlags events;
+  EventFlags& events;  ///< of the pair
   TrafficMeter meter;
 
  private:
@@ -143,7 +149,7 @@ class InboundSa : public SaCommon {
 
   [[nodiscard]] const crypto::AeadKey& key() const noexcept { return *key_; }
 
-  EventFlags events;
+  EventFlags& events;  ///< of the pair
   TrafficMeter meter;
 
   /// The window, under its lock. Taken twice a batch, never while anything is decrypted.

@@ -1,0 +1,199 @@
+#include "carrier.h"
+
+#include "culvert/wire/flow.h"
+#include "culvert/wire/gre.h"
+#include "sa.h"
+#include "tos.h"
+
+namespace culvert::tunnel {
+namespace {
+
+constexpr std::uint8_t delivery_ttl = 64;
+
+/// The little that GRE needs to know of an inner packet; unlike Flow it takes any upper layer.
+struct InnerHead {
+  bool is_v4 = true;
+  std::uint8_t tos = 0;
+  std::uint32_t total_len = 0;
+  std::uint32_t flow_label = 0;
+  IpAddress destination;
+};
+
+std::optional<InnerHead> parse_inner(ByteView packet) noexcept {
+  const auto len = wire::ip_total_len(packet);
+  if (!len) return std::nullopt;
+  InnerHead head;
+  head.is_v4 = packet[0] >> 4 == 4;
+  head.tos = wire::ip_tos(packet);
+  head.total_len = *len;
+  if (head.is_v4) {
+    head.destination = IpAddress::v4(load_be<std::uint32_t>(&packet[16]));
+  } else {
+    head.flow_label = load_be<std::uint32_t>(packet.data()) & 0xFFFFF;
+    head.destination = *IpAddress::from_bytes(packet.subspan(24, 16));
+  }
+  return head;
+}
+
+// A selector of one single address is what both ends agreed on as a GRE endpoint. Behind a NAT it is right where the outer
+// address of the SA is not.
+IpAddress endpoint_of(const std::optional<IpAddress>& configured, std::span<const TrafficSelector> selectors,
+                      const IpAddress& outer) noexcept {
+  if (configured) return *configured;
+  if (selectors.size() == 1 && selectors[0].first == selectors[0].last) return selectors[0].first;
+  return outer;
+}
+
+wire::Flow delivery_flow(const Tunnel& tunnel, const OutboundSa& sa, const OuterPath& path) noexcept {
+  wire::Flow flow;
+  flow.source = endpoint_of(tunnel.config.gre_source, sa.selectors->local(), path.local.address);
+  flow.destination = endpoint_of(tunnel.config.gre_destination, sa.selectors->remote(), path.remote.address);
+  flow.protocol = wire::proto_gre;
+  return flow;
+}
+
+std::optional<DropReason> push_gre_header(Packet& packet, Tunnel& tunnel, bool is_v4) noexcept {
+  wire::GreHeader gre;
+  gre.protocol = is_v4 ? wire::ethertype_ipv4 : wire::ethertype_ipv6;
+  gre.has_checksum = tunnel.config.gre_checksum;
+  gre.key = tunnel.config.gre_key;
+  if (tunnel.config.gre_sequence) gre.sequence = tunnel.next_gre_sequence();
+  std::uint8_t* at = packet.push_front(gre.len());
+  if (at == nullptr) return DropReason::no_buffer;
+  gre.write(at);
+  if (gre.has_checksum) wire::fill_gre_checksum(packet.mutable_view());
+  packet.next_header = wire::proto_gre;
+  return std::nullopt;
+}
+
+// DF is always set: the inner MTU makes room for this header, so nothing on our side cuts it, and a packet that is never cut
+// needs no identification (RFC 6864 §4.1).
+std::optional<DropReason> push_delivery_header(Packet& packet, const wire::Flow& flow, const InnerHead& inner) noexcept {
+  const std::size_t payload_len = packet.len;
+  std::uint8_t* at = packet.push_front(flow.source.is_v4() ? wire::ipv4_min_header_len : wire::ipv6_header_len);
+  if (at == nullptr) return DropReason::no_buffer;
+  if (packet.len > 65535) return DropReason::too_big;
+  if (flow.source.is_v4()) {
+    wire::Ipv4Header header;
+    header.tos = packet.outer_tos;
+    header.total_len = static_cast<std::uint16_t>(packet.len);
+    header.fragment_field = wire::ipv4_df;
+    header.ttl = delivery_ttl;
+    header.protocol = wire::proto_gre;
+    header.source = flow.source;
+    header.destination = flow.destination;
+    header.write(at);
+    packet.next_header = wire::proto_ipip;
+  } else {
+    wire::Ipv6Header header;
+    header.traffic_class = packet.outer_tos;
+    header.flow_label = inner.flow_label;
+    header.payload_len = static_cast<std::uint16_t>(payload_len);
+    header.next_header = wire::proto_gre;
+    header.hop_limit = delivery_ttl;
+    header.source = flow.source;
+    header.destination = flow.destination;
+    header.write(at);
+    packet.next_header = wire::proto_ipv6;
+  }
+  return std::nullopt;
+}
+
+std::optional<DropReason> push_gre(Packet& packet, const InnerHead& inner) noexcept {
+  Tunnel& tunnel = *packet.tunnel;
+  const OutboundSa& sa = *packet.outbound_sa;
+  const OuterPath path = sa.path.load();
+  const wire::Flow delivery = delivery_flow(tunnel, sa, path);
+  // It would come back to this device, one GRE header longer each time.
+  if (inner.destination == path.remote.address || inner.destination == delivery.destination) return DropReason::gre_recursion;
+  if (sa.mode == EspMode::tunnel &&
+      (delivery.source.family() != delivery.destination.family() || !sa.selectors->allows_outbound(delivery))) {
+    return DropReason::no_policy;  // RFC 4301 §5.1: the peer would have to drop it
+  }
+  if (const auto wrong = push_gre_header(packet, tunnel, inner.is_v4)) return wrong;
+  return sa.mode == EspMode::tunnel ? push_delivery_header(packet, delivery, inner) : std::nullopt;
+}
+
+// ESP tunnel mode came before: the inner packet is the GRE delivery packet, and we are its destination.
+std::optional<DropReason> pop_delivery_header(Packet& packet) noexcept {
+  if (packet.next_header == wire::proto_ipip) {
+    const auto header = wire::Ipv4Header::parse(packet.view());
+    if (!header || wire::checksum(packet.view().first(header->header_len)) != 0) return DropReason::inner_malformed;
+    if (header->protocol != wire::proto_gre) return DropReason::next_header_invalid;
+    if (header->is_fragment()) return DropReason::gre_malformed;  // not put together again
+    packet.truncate(header->total_len);
+    packet.outer_tos = header->tos;
+    packet.pop_front(header->header_len);
+    return std::nullopt;
+  }
+  const auto header = wire::Ipv6Header::parse(packet.view());
+  if (!header) return DropReason::inner_malformed;
+  packet.truncate(header->total_len());
+  const auto upper = wire::ipv6_upper_layer(packet.view(), header->next_header);
+  if (!upper) return DropReason::inner_malformed;
+  if (upper->protocol != wire::proto_gre) return DropReason::next_header_invalid;
+  if (upper->fragment_offset != 0 || upper->more_fragments) return DropReason::gre_malformed;
+  packet.outer_tos = header->traffic_class;
+  packet.pop_front(upper->offset);
+  return std::nullopt;
+}
+
+// The order is the header's; a sequence number counts as delivered only when all else is right.
+std::optional<DropReason> pop_gre(Packet& packet) noexcept {
+  const auto gre = wire::GreHeader::parse(packet.view());
+  if (!gre) return DropReason::gre_malformed;
+  if (gre->has_checksum && !wire::gre_checksum_holds(packet.view())) return DropReason::gre_checksum;
+  packet.tunnel = packet.child->gre(gre->key);
+  if (packet.tunnel == nullptr) return DropReason::gre_key_unknown;
+  if (gre->protocol != wire::ethertype_ipv4 && gre->protocol != wire::ethertype_ipv6) return DropReason::gre_protocol;
+
+  packet.pop_front(gre->len());
+  const auto len = wire::ip_total_len(packet.view());
+  if (!len || (packet.data[0] >> 4 == 4) != (gre->protocol == wire::ethertype_ipv4)) return DropReason::inner_malformed;
+  packet.truncate(*len);
+  if (!decapsulate_ecn(packet.mutable_view(), packet.outer_tos)) return DropReason::ecn_invalid;
+  if (gre->sequence && !packet.tunnel->accept_gre_sequence(*gre->sequence)) return DropReason::gre_out_of_order;
+  return std::nullopt;
+}
+
+}  // namespace
+
+void push_batch(PacketBatch& batch) noexcept {
+  batch.for_each_alive([&](std::size_t i, Packet& packet) {
+    if (const auto wrong = push(packet)) batch.drop(i, *wrong);
+  });
+}
+
+void pop_batch(PacketBatch& batch) noexcept {
+  batch.for_each_alive([&](std::size_t i, Packet& packet) {
+    if (const auto wrong = pop(packet)) batch.drop(i, *wrong);
+  });
+}
+
+std::optional<DropReason> push(Packet& packet) noexcept {
+  if (packet.outbound_sa == nullptr) return DropReason::no_sa;
+  const auto inner = parse_inner(packet.view());
+  if (!inner) return DropReason::inner_malformed;
+  packet.truncate(inner->total_len);
+  packet.outer_tos = outer_tos(inner->tos, packet.tunnel->config.copy_dscp);
+  if (packet.tunnel->config.carry == Carry::gre) return push_gre(packet, *inner);
+  packet.next_header = inner->is_v4 ? wire::proto_ipip : wire::proto_ipv6;
+  return std::nullopt;
+}
+
+std::optional<DropReason> pop(Packet& packet) noexcept {
+  if (packet.child == nullptr) return DropReason::no_policy;
+  const bool is_ip = packet.next_header == wire::proto_ipip || packet.next_header == wire::proto_ipv6;
+  if (packet.child->carry() == Carry::ip) {
+    packet.tunnel = packet.child->ip();
+    return is_ip ? std::nullopt : std::optional{DropReason::next_header_invalid};
+  }
+  if (is_ip) {
+    if (const auto wrong = pop_delivery_header(packet)) return wrong;
+  } else if (packet.next_header != wire::proto_gre) {
+    return DropReason::next_header_invalid;
+  }
+  return pop_gre(packet);
+}
+
+}  // namespace culvert::tunnel
