@@ -1,0 +1,58 @@
+// What the operator asks for by the control socket.
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "culvert/base/log.h"
+#include "daemon.h"
+#include "status_report.h"
+
+namespace culvert::daemon {
+namespace {
+
+control::Response refuse(std::string code, std::string error) {
+  control::Response response;
+  response.code = std::move(code);
+  response.error = std::move(error);
+  return response;
+}
+
+ike::IkeEndpoint::RekeyWhat rekey_what(const std::string& what) {
+  using enum ike::IkeEndpoint::RekeyWhat;
+  if (what == "ike") return ike;
+  return what == "children" ? children : both;
+}
+
+}  // namespace
+
+control::Response Daemon::answer(const control::Request& request) {
+  const TimePoint now = Clock::now();
+  if (!ike_ || stopping_) return refuse("busy", "culvertd is starting or stopping: try again");
+  control::Response response;
+  response.ok = true;
+  if (request.command == "status") {
+    response.status = make_status({config_, *plane_, ike_->status(now), [this](TunnelId id) { return machine_->mtu(id); }, now, started_});
+    return response;
+  }
+  if (request.command == "drops") {
+    response.drops = make_drops(*plane_);
+    return response;
+  }
+  log::info("operator: {}{}{} {}", request.command, request.what.empty() ? "" : " ", request.what, log::sanitize(request.peer));
+  if (request.command == "up") return answer_change(ike_->up(now, request.peer), fmt::format("{}: coming up", request.peer));
+  if (request.command == "down") return answer_change(ike_->down(now, request.peer), fmt::format("{}: down", request.peer));
+  if (request.command == "rekey")
+    return answer_change(ike_->rekey(now, request.peer, rekey_what(request.what)), fmt::format("{}: rekeying", request.peer));
+  return refuse("malformed", fmt::format("unknown command \"{}\"", request.command));
+}
+
+control::Response Daemon::answer_change(Result<ike::Actions> result, std::string message) {
+  if (!result) return refuse(result.error().code == Errc::not_found ? "not_found" : "invalid", result.error().detail);
+  perform(std::move(*result));
+  control::Response response;
+  response.ok = true;
+  response.message = std::move(message);
+  return response;
+}
+
+}  // namespace culvert::daemon

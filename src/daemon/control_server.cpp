@@ -1,0 +1,244 @@
+#include "control_server.h"
+
+#include <fmt/format.h>
+#include <grp.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/write.hpp>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "culvert/base/log.h"
+#include "state_dir.h"
+
+namespace culvert::daemon {
+namespace {
+
+namespace asio = boost::asio;
+using ErrorCode = boost::system::error_code;
+
+std::string response_line(const control::Response& response) { return control::to_json(response) + "\n"; }
+
+std::string refusal(std::string code, std::string text) {
+  control::Response response;
+  response.code = std::move(code);
+  response.error = std::move(text);
+  return response_line(response);
+}
+
+std::optional<gid_t> find_group(const std::string& name) {
+  std::vector<char> buffer(16384);
+  group entry{};
+  group* found = nullptr;
+  if (name.empty() || getgrnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr)
+    return std::nullopt;
+  return entry.gr_gid;
+}
+
+bool fill_address(const std::filesystem::path& path, sockaddr_un& address) {
+  address = {};
+  address.sun_family = AF_UNIX;
+  if (path.native().size() >= sizeof address.sun_path) return false;
+  std::memcpy(address.sun_path, path.c_str(), path.native().size());
+  return true;
+}
+
+/// Removes what a crashed daemon left; leaves alone whatever is in use or is no socket.
+Result<void> clear_stale(const std::filesystem::path& path, const sockaddr_un& address) {
+  struct stat existing{};
+  if (lstat(path.c_str(), &existing) != 0) {
+    if (errno == ENOENT) return {};
+    return fail(Errc::io, fmt::format("control socket {}: {}", path.string(), std::strerror(errno)), errno);
+  }
+  if (!S_ISSOCK(existing.st_mode))
+    return fail(Errc::invalid, fmt::format("control socket {}: something else has this name, and it is no socket", path.string()));
+  const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (probe < 0) return fail(Errc::io, fmt::format("control socket: {}", std::strerror(errno)), errno);
+  const bool refused = connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 && errno == ECONNREFUSED;
+  close(probe);
+  if (!refused)
+    return fail(Errc::invalid, fmt::format("control socket {}: another culvertd listens on it", path.string()));
+  if (unlink(path.c_str()) != 0)
+    return fail(Errc::io, fmt::format("control socket {}: {}", path.string(), std::strerror(errno)), errno);
+  return {};
+}
+
+}  // namespace
+
+/// One connection. Its handlers keep it alive; `server_` outlives every handler that still runs, as drop() cancels them all.
+class ControlServer::Client : public std::enable_shared_from_this<Client> {
+ public:
+  Client(ControlServer& server, Protocol::socket socket)
+      : server_(&server), socket_(std::move(socket)), limit_(socket_.get_executor()) {}
+
+  void start() {
+    arm_limit();
+    read();
+  }
+
+  void close() {
+    server_ = nullptr;
+    limit_.cancel();
+    ErrorCode ignored;
+    socket_.close(ignored);
+  }
+
+ private:
+  void finish() {
+    if (server_ != nullptr) server_->drop(shared_from_this());
+  }
+
+  /// A whole request or a whole response within the time allowed, however slowly its bytes trickle.
+  void arm_limit() {
+    limit_.expires_after(server_->options_.timeout);
+    limit_.async_wait([self = shared_from_this()](const ErrorCode& error) {
+      if (!error) self->finish();
+    });
+  }
+
+  void read() {
+    socket_.async_read_some(asio::buffer(chunk_), [self = shared_from_this()](const ErrorCode& error, std::size_t len) {
+      if (self->server_ == nullptr) return;
+      if (error) return self->finish();
+      self->received_.append(self->chunk_.data(), len);
+      self->take_line();
+    });
+  }
+
+  void take_line() {
+    const std::size_t end = received_.find('\n');
+    if (end == std::string::npos ? received_.size() > control::max_request_len : end > control::max_request_len) {
+      last_ = true;
+      return write(refusal("malformed", fmt::format("a request has at most {} bytes", control::max_request_len)));
+    }
+    if (end == std::string::npos) return read();
+    const std::string line = received_.substr(0, end);
+    received_.erase(0, end + 1);
+    const auto request = control::parse_request(line);
+    write(request ? response_line(server_->handler_(*request)) : refusal("malformed", request.error().detail));
+  }
+
+  void write(std::string line) {
+    response_ = std::move(line);
+    arm_limit();
+    asio::async_write(socket_, asio::buffer(response_), [self = shared_from_this()](const ErrorCode& error, std::size_t) {
+      if (self->server_ == nullptr) return;
+      if (error || self->last_) return self->finish();
+      self->arm_limit();
+      self->take_line();
+    });
+  }
+
+  ControlServer* server_;  ///< null once dropped
+  Protocol::socket socket_;
+  asio::steady_timer limit_;
+  std::array<char, 4096> chunk_{};
+  std::string received_;   ///< at most a request and a chunk
+  std::string response_;
+  bool last_ = false;
+};
+
+Result<std::unique_ptr<ControlServer>> ControlServer::open(asio::io_context& io, ControlServerOptions options, Handler handler) {
+  std::unique_ptr<ControlServer> server(new ControlServer(io, std::move(options), std::move(handler)));
+  if (auto listening = server->listen(); !listening) return std::unexpected(listening.error());
+  server->accept();
+  return server;
+}
+
+ControlServer::ControlServer(asio::io_context& io, ControlServerOptions options, Handler handler)
+    : io_(io), options_(std::move(options)), handler_(std::move(handler)), acceptor_(io), accept_pause_(io) {}
+
+ControlServer::~ControlServer() {
+  for (const auto& client : clients_) client->close();
+  if (bound_) unlink(options_.path.c_str());
+}
+
+Result<void> ControlServer::listen() {
+  const std::string name = fmt::format("control socket {}", options_.path.string());
+  sockaddr_un address;
+  if (!fill_address(options_.path, address)) return fail(Errc::invalid, name + ": the path is longer than 107 bytes");
+  if (options_.path.has_parent_path())
+    if (auto made = make_directories(options_.path.parent_path()); !made) return made;
+  if (auto cleared = clear_stale(options_.path, address); !cleared) return cleared;
+
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return fail(Errc::io, fmt::format("{}: {}", name, std::strerror(errno)), errno);
+  ErrorCode error;
+  acceptor_.assign(Protocol(), fd, error);
+  // Nobody may connect between bind and chmod.
+  const mode_t old_umask = umask(0177);
+  const int bound = bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  const int bind_error = errno;
+  umask(old_umask);
+  if (bound != 0) return fail(Errc::io, fmt::format("{}: {}", name, std::strerror(bind_error)), bind_error);
+  bound_ = true;
+  group_ = find_group(options_.group);
+  if (group_ && (chown(options_.path.c_str(), static_cast<uid_t>(-1), *group_) != 0 || chmod(options_.path.c_str(), 0660) != 0))
+    return fail(Errc::io, fmt::format("{}: group {}: {}", name, options_.group, std::strerror(errno)), errno);
+  if (::listen(fd, static_cast<int>(options_.max_clients)) != 0)
+    return fail(Errc::io, fmt::format("{}: {}", name, std::strerror(errno)), errno);
+  return {};
+}
+
+void ControlServer::accept() {
+  acceptor_.async_accept([this](const ErrorCode& error, Protocol::socket socket) {
+    if (error == asio::error::operation_aborted) return;  // we are going away
+    if (!error) {
+      on_accept(std::move(socket));
+      return accept();
+    }
+    // Out of descriptors, most likely: the connection still waits in the backlog, and would wake us at once again.
+    accept_pause_.expires_after(std::chrono::milliseconds(200));
+    accept_pause_.async_wait([this](const ErrorCode& cancelled) {
+      if (!cancelled) accept();
+    });
+  });
+}
+
+void ControlServer::on_accept(Protocol::socket socket) {
+  const bool allowed = may_use(socket.native_handle());
+  if (!allowed || clients_.size() >= options_.max_clients) {
+    const std::string line = allowed ? refusal("busy", fmt::format("{} clients are being served: try again", options_.max_clients))
+                                     : refusal("invalid", "only root and the control group may use this socket");
+    // Into the empty buffer of a fresh socket, or not at all.
+    (void)!send(socket.native_handle(), line.data(), line.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    return;
+  }
+  const auto client = std::make_shared<Client>(*this, std::move(socket));
+  clients_.insert(client);
+  client->start();
+}
+
+/// The file's mode already says who may connect; this holds even where the directory or the mode was changed by hand.
+bool ControlServer::may_use(int fd) const {
+  ucred peer{};
+  socklen_t len = sizeof peer;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0) return false;
+  if (peer.uid == 0 || peer.uid == geteuid()) return true;
+  if (group_) {
+    if (peer.gid == *group_) return true;
+    std::vector<gid_t> groups(65536);  // the kernel's NGROUPS_MAX
+    len = static_cast<socklen_t>(groups.size() * sizeof(gid_t));
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups.data(), &len) == 0) {
+      groups.resize(len / sizeof(gid_t));
+      if (std::ranges::find(groups, *group_) != groups.end()) return true;
+    }
+  }
+  log::warn("control socket: uid {} (pid {}) is neither root nor in the control group: refused", peer.uid, peer.pid);
+  return false;
+}
+
+void ControlServer::drop(const std::shared_ptr<Client>& client) {
+  client->close();
+  clients_.erase(client);
+}
+
+}  // namespace culvert::daemon

@@ -1,0 +1,250 @@
+#include "daemon.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <fstream>
+#include <utility>
+
+#include "culvert/base/log.h"
+#include "culvert/crypto/aead.h"
+#include "culvert/crypto/random.h"
+
+namespace culvert::daemon {
+namespace {
+
+namespace asio = boost::asio;
+using ErrorCode = boost::system::error_code;
+
+/// Events of the data plane handled before everybody else gets a turn: a flood of IKE starves neither the operator nor the timers.
+constexpr std::size_t events_per_turn = 16;
+constexpr std::chrono::seconds tick_interval{1};
+
+template <class... Cases>
+struct Overloaded : Cases... {
+  using Cases::operator()...;
+};
+
+bool forwards(const char* file) {
+  char value = '1';
+  std::ifstream(file) >> value;
+  return value != '0';
+}
+
+/// A gateway that does not forward is the second most common reason why "the tunnel is up but nothing goes through".
+void warn_when_not_forwarding() {
+  if (!forwards("/proc/sys/net/ipv4/ip_forward"))
+    log::info("net.ipv4.ip_forward is 0: this host uses the tunnels itself, but forwards nothing into them for others");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Daemon>> Daemon::create(config::Config config, const DaemonOptions& options) {
+  std::unique_ptr<Daemon> daemon(new Daemon(std::move(config)));
+  if (auto opened = daemon->open(options); !opened) return std::unexpected(opened.error());
+  return daemon;
+}
+
+Daemon::Daemon(config::Config config) : config_(std::move(config)) {}
+
+Daemon::~Daemon() {
+  if (machine_ && plane_) machine_->tear_down(*plane_);
+  if (plane_events_.is_open()) plane_events_.close();
+}
+
+Result<void> Daemon::open(const DaemonOptions& options) {
+  const auto& gateway = config_.gateway;
+  if (options.debug_keys) {
+    auto keys = DebugKeys::open(*options.debug_keys);
+    if (!keys) return std::unexpected(keys.error());
+    debug_keys_.emplace(std::move(*keys));
+  }
+  auto state = StateDir::open(gateway.state_dir);
+  if (!state) return std::unexpected(state.error());
+  auto netlink = Netlink::open();
+  if (!netlink) return std::unexpected(netlink.error());
+  auto machine = Machine::create(config_, std::move(*netlink), std::move(*state));
+  if (!machine) return std::unexpected(machine.error());
+  machine_.emplace(std::move(*machine));
+  if (auto opened = open_control_socket(); !opened) return opened;
+
+  tunnel::DataPlaneOptions plane_options;
+  plane_options.workers = gateway.workers;
+  plane_options.listen = gateway.listen;
+  plane_options.ike_port = gateway.ike_port;
+  plane_options.nat_port = gateway.nat_port;
+  plane_options.raw_esp = std::ranges::any_of(config_.peers, [](const ike::PeerConfig& peer) {
+    return peer.encapsulation != ike::EncapsulationPreference::udp;
+  });
+  auto plane = tunnel::DataPlane::create(std::move(plane_options));
+  if (!plane) return std::unexpected(plane.error());
+  plane_ = std::move(*plane);
+  if (auto ready = machine_->set_up(*plane_); !ready) return ready;
+
+  ike::EndpointOptions ike_options;
+  ike_options.debug_keys = debug_keys_.has_value();
+  ike_ = std::make_unique<ike::IkeEndpoint>(ike_options, config_.peers, crypto::system_random());
+  ResolverOptions resolver_options;
+  resolver_options.listen = gateway.listen;
+  resolver_options.ike_port = gateway.ike_port;
+  resolver_options.refuse = [this](const IpAddress& remote) { return machine_->leads_into_tunnel(remote); };
+  resolver_ = std::make_unique<Resolver>(io_, std::move(resolver_options), [this](PeerId peer, std::vector<ike::Path> paths, std::string why) {
+    if (!stopping_) perform(ike_->on_addresses(Clock::now(), peer, std::move(paths), std::move(why)));
+  });
+  const int events = dup(plane_->event_fd());
+  if (events < 0) return fail(Errc::io, fmt::format("data plane: {}", std::strerror(errno)), errno);
+  plane_events_.assign(events);
+  return {};
+}
+
+Result<void> Daemon::open_control_socket() {
+  ControlServerOptions options;
+  options.path = config_.gateway.control_socket;
+  options.group = config_.gateway.control_group;
+  auto control = ControlServer::open(io_, std::move(options), [this](const control::Request& request) { return answer(request); });
+  if (!control) return std::unexpected(control.error());
+  control_ = std::move(*control);
+  return {};
+}
+
+void Daemon::run() {
+  wait_for_signals();
+  wait_for_events();
+  arm_tick();
+  warn_when_not_forwarding();
+  log::info("culvertd {} is ready: {} peers, {} tunnels, {} workers, AEAD by {}", CULVERT_VERSION, config_.peers.size(),
+            config_.tunnels.size(), config_.gateway.workers, crypto::aead_implementation());
+  perform(ike_->start(Clock::now()));
+  io_.run();
+}
+
+// ---- the data plane ---------------------------------------------------------------------------------------------------------
+
+void Daemon::wait_for_events() {
+  plane_events_.async_wait(asio::posix::stream_descriptor::wait_read, [this](const ErrorCode& error) {
+    if (!error && !stopping_) take_events();
+  });
+}
+
+void Daemon::take_events() {
+  const auto events = plane_->poll_events(events_per_turn);
+  for (const auto& event : events) {
+    const TimePoint now = Clock::now();
+    perform(on_event(now, event));
+  }
+  if (events.size() < events_per_turn) return wait_for_events();
+  // There may be more. Behind whatever else is ready by now.
+  asio::post(io_, [this] {
+    if (!stopping_) take_events();
+  });
+}
+
+ike::Actions Daemon::on_event(TimePoint now, const tunnel::Event& event) {
+  return std::visit(
+      Overloaded{
+          [&](const tunnel::ControlDatagram& datagram) {
+            return ike_->on_datagram(now, {datagram.local, datagram.remote}, datagram.bytes);
+          },
+          [&](const tunnel::AcquireEvent& acquire) {
+            wanted_.insert(acquire.child);
+            return ike_->on_acquire(now, acquire.child, acquire.source, acquire.destination);
+          },
+          [&](const tunnel::SaEvent& sa) { return ike_->on_child_event(now, sa.inbound_spi, sa.event); },
+          [&](const tunnel::UnknownSpiEvent& unknown) {
+            log::debug("ESP from {} with SPI 0x{:08x}, which nobody has", unknown.remote.to_string(), unknown.spi.value());
+            return ike_->on_hint(now, {unknown.local, unknown.remote});
+          },
+      },
+      event);
+}
+
+// ---- time -------------------------------------------------------------------------------------------------------------------
+
+void Daemon::arm_deadline() {
+  const auto when = stopping_ ? std::nullopt : ike_->deadline();
+  if (deadline_armed_ && when && deadline_.expiry() == *when) return;
+  deadline_armed_ = when.has_value();
+  if (!when) {
+    deadline_.cancel();
+    return;
+  }
+  deadline_.expires_at(*when);
+  deadline_.async_wait([this](const ErrorCode& error) {
+    if (error || stopping_) return;
+    deadline_armed_ = false;
+    perform(ike_->on_deadline(Clock::now()));
+  });
+}
+
+void Daemon::arm_tick() {
+  tick_.expires_after(tick_interval);
+  tick_.async_wait([this](const ErrorCode& error) {
+    if (error || stopping_) return;
+    on_tick();
+    arm_tick();
+  });
+}
+
+void Daemon::on_tick() {
+  const TimePoint now = Clock::now();
+  report_traffic(now);
+  flush_unreachable(now);
+}
+
+/// Traffic whose ICV held proves that the peer lives (RFC 7296 §2.4): no liveness check while ESP flows.
+void Daemon::report_traffic(TimePoint now) {
+  for (auto& [spi, sa] : installed_) {
+    const auto traffic = plane_->traffic(spi);
+    if (!traffic || traffic->inbound_packets == sa.inbound_packets) continue;
+    sa.inbound_packets = traffic->inbound_packets;
+    ike_->on_inbound_traffic(now, spi);
+  }
+  arm_deadline();
+}
+
+/// Packets wait for a child only as long as somebody works on bringing it up.
+void Daemon::flush_unreachable(TimePoint now) {
+  if (wanted_.empty()) return;
+  using State = ike::PeerStatus::State;
+  for (const auto& peer : ike_->status(now)) {
+    for (const auto& child : peer.children) {
+      if (!wanted_.contains(child.child)) continue;
+      const bool busy = !peer.admin_down && (peer.state == State::resolving || peer.state == State::connecting ||
+                                             (peer.state == State::established && !child.up && child.reason.empty()));
+      if (busy) continue;
+      if (!child.up) plane_->flush_waiting(child.child);
+      wanted_.erase(child.child);
+    }
+  }
+}
+
+// ---- the end ----------------------------------------------------------------------------------------------------------------
+
+void Daemon::wait_for_signals() {
+  ErrorCode error;
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) (void)signals_.add(number, error);
+  signals_.async_wait([this](const ErrorCode& failed, int number) {
+    if (failed) return;
+    if (number != SIGHUP) return shut_down();
+    log::warn("SIGHUP: this version reads its configuration at start only; restart culvertd to use a changed one");
+    wait_for_signals();
+  });
+}
+
+void Daemon::shut_down() {
+  log::info("going down: telling the peers, removing devices and routes");
+  perform(ike_->shut_down(Clock::now()));
+  stopping_ = true;
+  control_.reset();
+  plane_events_.close();
+  machine_->tear_down(*plane_);
+  io_.stop();
+}
+
+}  // namespace culvert::daemon

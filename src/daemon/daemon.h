@@ -1,0 +1,112 @@
+#pragma once
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cstdint>
+#include <deque>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "control_server.h"
+#include "culvert/base/time.h"
+#include "culvert/config/config.h"
+#include "culvert/control/protocol.h"
+#include "culvert/ike/endpoint.h"
+#include "culvert/tunnel/data_plane.h"
+#include "debug_keys.h"
+#include "machine.h"
+#include "resolver.h"
+
+namespace culvert::daemon {
+
+struct DaemonOptions {
+  std::optional<std::filesystem::path> debug_keys;
+};
+
+/// The gateway: one control thread that carries values between the packets (tunnel), the keys (ike), the machine (netlink), the names
+/// (resolver) and the operator (control socket). Everything here runs on the thread that calls run().
+class Daemon {
+ public:
+  /// Opens everything, in an order that leaves nothing behind when a step fails. The error is a sentence for the operator.
+  [[nodiscard]] static Result<std::unique_ptr<Daemon>> create(config::Config config, const DaemonOptions& options);
+  ~Daemon();  ///< removes what is left: devices, control socket, lock
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+
+  /// Until SIGTERM or SIGINT; then Deletes have been sent, and devices and routes are gone.
+  void run();
+
+ private:
+  /// What the control thread remembers of a pair of SAs in the data plane.
+  struct InstalledSa {
+    PeerId peer;
+    ChildId child;
+    SaShape shape;
+    std::uint64_t inbound_packets = 0;  ///< when last looked at
+  };
+  /// Something to tell ike, once what it wants now has been performed.
+  using FollowUp = std::function<ike::Actions(TimePoint now)>;
+
+  explicit Daemon(config::Config config);
+  [[nodiscard]] Result<void> open(const DaemonOptions& options);
+  [[nodiscard]] Result<void> open_control_socket();
+
+  // daemon.cpp: what happens
+  void wait_for_events();
+  void take_events();
+  [[nodiscard]] ike::Actions on_event(TimePoint now, const tunnel::Event& event);
+  void arm_deadline();
+  void arm_tick();
+  void on_tick();
+  void report_traffic(TimePoint now);
+  void flush_unreachable(TimePoint now);
+  void wait_for_signals();
+  void shut_down();
+
+  // perform.cpp: what ike wants done
+  void perform(ike::Actions actions);
+  void perform_each(ike::Actions& actions);
+  void perform_one(ike::SendDatagram& send);
+  void perform_one(ike::InstallChild& install);
+  void perform_one(ike::ActivateOutbound& activate);
+  void perform_one(ike::RemoveChild& remove);
+  void perform_one(ike::MoveChild& move);
+  void perform_one(ike::ResolveAddresses& resolve);
+  void perform_one(ike::Report& report);
+  void perform_one(ike::CountDrop& drop);
+  void perform_one(ike::DebugIkeKeys& keys);
+
+  // commands.cpp: what the operator wants
+  [[nodiscard]] control::Response answer(const control::Request& request);
+  [[nodiscard]] control::Response answer_change(Result<ike::Actions> result, std::string message);
+
+  config::Config config_;
+  TimePoint started_ = Clock::now();
+  boost::asio::io_context io_{1};
+  boost::asio::signal_set signals_{io_};
+  boost::asio::steady_timer deadline_{io_};
+  boost::asio::steady_timer tick_{io_};
+  std::optional<DebugKeys> debug_keys_;
+  std::unique_ptr<tunnel::DataPlane> plane_;
+  std::optional<Machine> machine_;
+  boost::asio::posix::stream_descriptor plane_events_{io_};
+  std::unique_ptr<ike::IkeEndpoint> ike_;
+  std::unique_ptr<Resolver> resolver_;
+  std::unique_ptr<ControlServer> control_;
+
+  std::unordered_map<Spi, InstalledSa> installed_;
+  std::set<ChildId> wanted_;            ///< children that packets wait for
+  std::deque<FollowUp> follow_ups_;
+  bool deadline_armed_ = false;
+  bool performing_ = false;
+  bool stopping_ = false;
+};
+
+}  // namespace culvert::daemon

@@ -1,0 +1,161 @@
+#include "machine.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "culvert/base/log.h"
+
+namespace culvert::daemon {
+namespace {
+
+std::unexpected<Error> about(const std::string& tunnel, const Error& error) {
+  return fail(error.code, fmt::format("tunnel {}: {}", tunnel, error.detail), error.system_error);
+}
+
+/// RFC 8200 §5: no IPv6 on a link below 1280 bytes; the kernel takes the addresses away without a word.
+bool too_small_for_v6(const config::TunnelSettings& settings, std::uint16_t mtu) {
+  const auto is_v6 = [](const IpPrefix& prefix) { return !prefix.address.is_v4(); };
+  return mtu < 1280 && (std::ranges::any_of(settings.addresses, is_v6) || std::ranges::any_of(settings.routes, is_v6));
+}
+
+}  // namespace
+
+Result<Machine> Machine::create(const config::Config& config, Netlink netlink, StateDir state) {
+  Machine machine(config, std::move(netlink), std::move(state));
+  if (auto removed = machine.remove_leftovers(); !removed) return std::unexpected(removed.error());
+  return machine;
+}
+
+Result<void> Machine::remove_leftovers() {
+  for (const auto& device : state_.leftovers()) {
+    // Our devices go with the process that holds them. A dying one may need a moment for that.
+    for (int attempt = 0; attempt < 20; ++attempt) {
+      const auto link = netlink_.find_link(device.name);
+      if (!link || link->index != device.ifindex) break;
+      if (attempt < 19) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+        continue;
+      }
+      log::warn("removing device {} that a culvertd before us left behind", device.name);
+      if (auto removed = netlink_.remove_link(link->index); !removed) return removed;
+    }
+  }
+  state_.forget();
+  return {};
+}
+
+Result<void> Machine::set_up(tunnel::DataPlane& plane) {
+  for (const auto& settings : config_->tunnels)
+    if (auto done = set_up(settings, plane); !done) return about(settings.plane.name, done.error());
+  return {};
+}
+
+Result<void> Machine::set_up(const config::TunnelSettings& settings, tunnel::DataPlane& plane) {
+  tunnel::TunnelConfig wanted = settings.plane;
+  if (netlink_.find_link(wanted.device))
+    return fail(Errc::invalid, fmt::format("device {} exists already and is not ours: name another `device`, or remove that one "
+                                           "('ip link del {}')", wanted.device, wanted.device));
+  wanted.mtu = initial_mtu(settings);
+  if (auto added = plane.add_tunnel(wanted); !added) return added;
+  const auto link = netlink_.find_link(wanted.device);
+  if (!link) return std::unexpected(link.error());
+  devices_.push_back({wanted.device, link->index});
+  if (auto recorded = state_.record(devices_); !recorded) return recorded;
+  mtus_[wanted.id] = wanted.mtu;
+  if (auto ready = set_up_device(settings, link->index, wanted.mtu); !ready)
+    return fail(ready.error().code, fmt::format("device {}: {}", wanted.device, ready.error().detail), ready.error().system_error);
+  return {};
+}
+
+Result<void> Machine::set_up_device(const config::TunnelSettings& settings, int ifindex, std::uint16_t mtu) {
+  if (too_small_for_v6(settings, mtu))
+    return fail(Errc::invalid, fmt::format("an MTU of {} is too small for IPv6, which needs 1280 (RFC 8200): raise `mtu`, or take the "
+                                           "IPv6 prefixes out", mtu));
+  // A routed GRE tunnel wants a link-local address for OSPFv3. Elsewhere the kernel's router solicitations would be traffic that
+  // nobody sent: they match no selectors, and they would bring up a tunnel that waits for traffic.
+  if (settings.plane.carry == tunnel::Carry::ip || settings.plane.trap)
+    if (auto kept = netlink_.keep_v6_addresses_away(ifindex); !kept) log::debug("{}: {}", settings.plane.device, kept.error().detail);
+  if (auto changed = netlink_.change_link(ifindex, {mtu, true}); !changed) return changed;
+  for (const auto& address : settings.addresses)
+    if (auto added = netlink_.add_address(ifindex, address); !added) return added;
+  const auto ours = netlink_.addresses();
+  if (!ours) return std::unexpected(ours.error());
+  for (const auto& route : settings.routes)
+    if (auto added = netlink_.add_route(ifindex, route, source_for(settings, route, *ours)); !added) return added;
+  return {};
+}
+
+/// carry = "ip": what this host itself sends must come from an address that the selectors own, or the peer will not take it.
+std::optional<IpAddress> Machine::source_for(const config::TunnelSettings& settings, const IpPrefix& route,
+                                             const std::vector<IpPrefix>& ours) const {
+  if (settings.plane.carry != tunnel::Carry::ip) return std::nullopt;
+  for (const auto& child : config_->peers[settings.peer.value()].children) {
+    if (child.id != settings.plane.child) continue;
+    for (const auto& selector : child.local)
+      for (const auto& address : ours)
+        if (selector.prefix && selector.prefix->contains(address.address) && address.address.family() == route.address.family())
+          return address.address;
+  }
+  return std::nullopt;
+}
+
+void Machine::tear_down(tunnel::DataPlane& plane) {
+  for (const auto& settings : config_->tunnels) plane.remove_tunnel(settings.plane.id);
+  devices_.clear();
+  state_.forget();
+}
+
+std::uint16_t Machine::initial_mtu(const config::TunnelSettings& settings) {
+  if (settings.plane.mtu != 0) return settings.plane.mtu;
+  const auto& peer = config_->peers[settings.peer.value()];
+  std::uint32_t path = default_path_mtu;
+  for (const auto& name : peer.addresses)
+    if (const auto literal = IpAddress::parse(name)) path = std::min(path, path_mtu(*literal));
+  return smallest_tunnel_mtu(settings.plane, possible_shapes(peer, settings.plane.child, config_->gateway.listen), path);
+}
+
+void Machine::adapt_mtu(tunnel::DataPlane& plane, ChildId child, const SaShape& shape, const IpAddress& remote) {
+  for (const auto& settings : config_->tunnels) {
+    if (settings.plane.child != child || settings.plane.mtu != 0) continue;
+    const std::uint16_t wanted = tunnel_mtu(settings.plane, shape, path_mtu(remote));
+    std::uint16_t& current = mtus_[settings.plane.id];
+    if (wanted == current) continue;
+    if (too_small_for_v6(settings, wanted)) {
+      log::warn("tunnel {}: its path leaves {} bytes, and IPv6 needs 1280 (RFC 8200): the device keeps {}", settings.plane.name, wanted,
+                current);
+      continue;
+    }
+    const auto link = netlink_.find_link(settings.plane.device);
+    auto changed = link ? netlink_.change_link(link->index, {wanted, false}) : Result<void>(std::unexpected(link.error()));
+    if (!changed) {
+      log::warn("tunnel {}: MTU {}: {}", settings.plane.name, wanted, changed.error().detail);
+      continue;
+    }
+    plane.set_mtu(settings.plane.id, wanted);
+    log::info("tunnel {}: MTU of {} is {} (was {})", settings.plane.name, settings.plane.device, wanted, current);
+    current = wanted;
+  }
+}
+
+std::uint16_t Machine::mtu(TunnelId id) const {
+  const auto found = mtus_.find(id);
+  return found == mtus_.end() ? 0 : found->second;
+}
+
+std::uint32_t Machine::path_mtu(const IpAddress& remote) {
+  const auto route = netlink_.lookup_route(remote);
+  return route ? std::clamp<std::uint32_t>(route->mtu, 576, 65535) : default_path_mtu;
+}
+
+std::optional<std::string> Machine::leads_into_tunnel(const IpAddress& remote) {
+  const auto route = netlink_.lookup_route(remote);
+  if (!route || std::ranges::none_of(devices_, [&](const DeviceRecord& device) { return device.ifindex == route->ifindex; }))
+    return std::nullopt;
+  return fmt::format("the route to {} leads into our own tunnel device {}: add a route to it outside the tunnel", remote.to_string(),
+                     route->device);
+}
+
+}  // namespace culvert::daemon

@@ -1,0 +1,53 @@
+#pragma once
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "culvert/base/result.h"
+#include "culvert/config/config.h"
+#include "netlink_linux.h"
+#include "state_dir.h"
+#include "tunnel_mtu.h"
+
+namespace culvert::daemon {
+
+/// The machine's side of the tunnels: devices with their addresses, routes and MTU. Owns nothing of the packets. Control thread.
+class Machine {
+ public:
+  /// Removes what a crashed daemon left behind. `config` outlives the machine.
+  [[nodiscard]] static Result<Machine> create(const config::Config& config, Netlink netlink, StateDir state);
+
+  /// Makes every device of the configuration, sets its MTU, addresses and routes, and brings it up. Nothing is rolled back on an error:
+  /// the devices go with the data plane.
+  [[nodiscard]] Result<void> set_up(tunnel::DataPlane& plane);
+  /// Removes the devices, and with them their addresses and routes, and forgets them.
+  void tear_down(tunnel::DataPlane& plane);
+
+  /// The true shape of a child's packets is known: sets the MTU of its tunnels to what fits exactly.
+  void adapt_mtu(tunnel::DataPlane& plane, ChildId child, const SaShape& shape, const IpAddress& remote);
+
+  [[nodiscard]] std::uint16_t mtu(TunnelId id) const;
+  /// A sentence when packets to this address would go into one of our own devices: ESP into itself.
+  [[nodiscard]] std::optional<std::string> leads_into_tunnel(const IpAddress& remote);
+
+ private:
+  Machine(const config::Config& config, Netlink netlink, StateDir state)
+      : config_(&config), netlink_(std::move(netlink)), state_(std::move(state)) {}
+  [[nodiscard]] Result<void> remove_leftovers();
+  [[nodiscard]] Result<void> set_up(const config::TunnelSettings& settings, tunnel::DataPlane& plane);
+  [[nodiscard]] Result<void> set_up_device(const config::TunnelSettings& settings, int ifindex, std::uint16_t mtu);
+  [[nodiscard]] std::uint16_t initial_mtu(const config::TunnelSettings& settings);
+  [[nodiscard]] std::uint32_t path_mtu(const IpAddress& remote);
+  [[nodiscard]] std::optional<IpAddress> source_for(const config::TunnelSettings& settings, const IpPrefix& route,
+                                                    const std::vector<IpPrefix>& ours) const;
+
+  const config::Config* config_;
+  Netlink netlink_;
+  StateDir state_;
+  std::vector<DeviceRecord> devices_;
+  std::map<TunnelId, std::uint16_t> mtus_;
+};
+
+}  // namespace culvert::daemon

@@ -1,0 +1,85 @@
+#include <sodium.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <string>
+#include <utility>
+
+#include "culvert/base/log.h"
+#include "culvert/config/config.h"
+#include "culvert/crypto/aead.h"
+#include "daemon.h"
+
+namespace {
+
+struct Arguments {
+  std::filesystem::path config = "/etc/culvert/culvert.toml";
+  std::string check;
+  std::string debug_keys;
+};
+
+void print(const std::vector<culvert::config::Diagnostic>& diagnostics) {
+  for (const auto& diagnostic : diagnostics) std::fprintf(stderr, "%s\n", diagnostic.to_string().c_str());
+}
+
+int check(const std::filesystem::path& file) {
+  const auto config = culvert::config::load(file);
+  if (!config) {
+    print(config.error());
+    return 1;
+  }
+  std::printf("%s: ok: %zu peers, %zu tunnels\n", file.c_str(), config->peers.size(), config->tunnels.size());
+  return 0;
+}
+
+int fatal(const std::string& why) {
+  std::fprintf(stderr, "culvertd: %s\n", why.c_str());
+  return 1;
+}
+
+int run(const Arguments& arguments) {
+  umask(0077);
+  // No core file, no ptrace by others: keys are in this memory.
+  if (arguments.debug_keys.empty()) prctl(PR_SET_DUMPABLE, 0);
+  std::signal(SIGPIPE, SIG_IGN);
+  if (sodium_init() < 0) return fatal("libsodium does not start");
+  if (const auto sound = culvert::crypto::aead_self_test(); !sound)
+    return fatal("the self-test of the ciphers failed: " + sound.error().detail);
+
+  auto config = culvert::config::load(arguments.config);
+  if (!config) {
+    print(config.error());
+    return fatal("not started: the configuration has mistakes");
+  }
+  culvert::log::set_level(config->gateway.log_level);
+  culvert::daemon::DaemonOptions options;
+  if (!arguments.debug_keys.empty()) options.debug_keys = arguments.debug_keys;
+  auto daemon = culvert::daemon::Daemon::create(std::move(*config), options);
+  if (!daemon) return fatal(daemon.error().detail);
+  (*daemon)->run();
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Arguments arguments;
+  CLI::App app{"culvertd: the culvert gateway. Runs in the foreground, logs to standard error, ends on SIGTERM or SIGINT."};
+  app.add_option("--config", arguments.config, "configuration")->capture_default_str();
+  app.add_option("--check", arguments.check, "only check this configuration; exit status 1 when it has mistakes")->type_name("FILE");
+  app.add_option("--debug-keys", arguments.debug_keys,
+                 "DEBUG ONLY: append the keys of all SAs to FILE (mode 0600), as options for tshark")
+      ->type_name("FILE");
+  app.set_version_flag("--version", "culvertd " CULVERT_VERSION);
+  CLI11_PARSE(app, argc, argv);
+  try {
+    return arguments.check.empty() ? run(arguments) : check(arguments.check);
+  } catch (const std::exception& error) {
+    return fatal(error.what());
+  }
+}

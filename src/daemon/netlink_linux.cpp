@@ -1,0 +1,278 @@
+#include "netlink_linux.h"
+
+#include <fmt/format.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <netlink/errno.h>
+#include <netlink/msg.h>
+#include <netlink/route/addr.h>
+#include <netlink/route/link.h>
+#include <netlink/route/link/inet6.h>
+#include <netlink/route/nexthop.h>
+#include <netlink/route/route.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <utility>
+
+namespace culvert::daemon {
+namespace {
+
+template <class T, void (*put)(T*)>
+struct Release {
+  void operator()(T* object) const noexcept { put(object); }
+};
+using LinkPtr = std::unique_ptr<rtnl_link, Release<rtnl_link, rtnl_link_put>>;
+using AddrPtr = std::unique_ptr<rtnl_addr, Release<rtnl_addr, rtnl_addr_put>>;
+using RoutePtr = std::unique_ptr<rtnl_route, Release<rtnl_route, rtnl_route_put>>;
+using NlAddrPtr = std::unique_ptr<nl_addr, Release<nl_addr, nl_addr_put>>;
+using CachePtr = std::unique_ptr<nl_cache, Release<nl_cache, nl_cache_free>>;
+using MessagePtr = std::unique_ptr<nl_msg, Release<nl_msg, nlmsg_free>>;
+
+int family_of(const IpAddress& address) { return address.is_v4() ? AF_INET : AF_INET6; }
+
+NlAddrPtr to_nl(const IpAddress& address, int prefix_length) {
+  NlAddrPtr result(nl_addr_build(family_of(address), address.bytes().data(), address.size()));
+  if (result) nl_addr_set_prefixlen(result.get(), prefix_length);
+  return result;
+}
+
+std::unexpected<Error> netlink_error(std::string what, int nl_code) {
+  const int code = nl_code < 0 ? -nl_code : nl_code;
+  std::string detail = fmt::format("{}: {}", what, nl_geterror(nl_code));
+  if (code == NLE_PERM) detail += " (CAP_NET_ADMIN is needed: run as root)";
+  return fail(code == NLE_NODEV || code == NLE_OBJ_NOTFOUND ? Errc::not_found : Errc::io, std::move(detail));
+}
+
+std::unexpected<Error> out_of_memory() { return fail(Errc::internal, "libnl has no memory"); }
+
+/// A route of this prefix by this device, without flags or source.
+Result<RoutePtr> make_route(int ifindex, const IpPrefix& to) {
+  RoutePtr route(rtnl_route_alloc());
+  const NlAddrPtr destination = to_nl(to.network(), to.length);
+  rtnl_nexthop* hop = rtnl_route_nh_alloc();
+  if (!route || !destination || hop == nullptr) {
+    if (hop != nullptr) rtnl_route_nh_free(hop);
+    return out_of_memory();
+  }
+  rtnl_route_nh_set_ifindex(hop, ifindex);
+  rtnl_route_add_nexthop(route.get(), hop);
+  rtnl_route_set_family(route.get(), static_cast<std::uint8_t>(family_of(to.address)));
+  rtnl_route_set_table(route.get(), RT_TABLE_MAIN);
+  rtnl_route_set_protocol(route.get(), RTPROT_STATIC);
+  rtnl_route_set_type(route.get(), RTN_UNICAST);
+  rtnl_route_set_scope(route.get(), to.address.is_v4() ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE);
+  rtnl_route_set_dst(route.get(), destination.get());
+  return route;
+}
+
+std::string describe(rtnl_route* route) {
+  std::string text;
+  for (int i = 0; i < rtnl_route_get_nnexthops(route); ++i) {
+    rtnl_nexthop* hop = rtnl_route_nexthop_n(route, i);
+    char gateway_text[64] = "";
+    if (nl_addr* gateway = rtnl_route_nh_get_gateway(hop)) nl_addr2str(gateway, gateway_text, sizeof gateway_text);
+    char device[IF_NAMESIZE] = "";
+    if (if_indextoname(static_cast<unsigned>(rtnl_route_nh_get_ifindex(hop)), device) == nullptr) device[0] = '\0';
+    if (!text.empty()) text += " and ";
+    if (gateway_text[0] != '\0') text += fmt::format("via {} ", gateway_text);
+    text += fmt::format("dev {}", device[0] != '\0' ? device : "?");
+  }
+  return text.empty() ? "without a device (blackhole or unreachable)" : text;
+}
+
+}  // namespace
+
+Result<Netlink> Netlink::open() {
+  nl_sock* socket = nl_socket_alloc();
+  if (socket == nullptr) return out_of_memory();
+  Netlink netlink(socket);
+  if (const int error = nl_connect(socket, NETLINK_ROUTE); error < 0) return netlink_error("netlink socket", error);
+  const timeval limit{2, 0};
+  if (setsockopt(nl_socket_get_fd(socket), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0)
+    return fail(Errc::io, "netlink socket: SO_RCVTIMEO", errno);
+  return netlink;
+}
+
+Result<LinkInfo> Netlink::find_link(const std::string& name) { return link_by(0, name.c_str()); }
+
+Result<LinkInfo> Netlink::link_by(int ifindex, const char* name) {
+  rtnl_link* found = nullptr;
+  const int error = rtnl_link_get_kernel(socket_.get(), ifindex, name, &found);
+  if (error < 0) return netlink_error(name != nullptr ? fmt::format("device {}", name) : fmt::format("device {}", ifindex), error);
+  const LinkPtr link(found);
+  return LinkInfo{rtnl_link_get_ifindex(found), rtnl_link_get_name(found), rtnl_link_get_mtu(found),
+                  (rtnl_link_get_flags(found) & IFF_UP) != 0};
+}
+
+Result<void> Netlink::change_link(int ifindex, const LinkChange& change) {
+  const LinkPtr old(rtnl_link_alloc());
+  const LinkPtr wanted(rtnl_link_alloc());
+  if (!old || !wanted) return out_of_memory();
+  rtnl_link_set_ifindex(old.get(), ifindex);
+  rtnl_link_set_ifindex(wanted.get(), ifindex);
+  std::string what = fmt::format("device with index {}:", ifindex);
+  if (change.mtu) {
+    rtnl_link_set_mtu(wanted.get(), *change.mtu);
+    what += fmt::format(" mtu {}", *change.mtu);
+  }
+  if (change.bring_up) {
+    rtnl_link_set_flags(wanted.get(), IFF_UP);
+    what += " up";
+  }
+  if (const int error = rtnl_link_change(socket_.get(), old.get(), wanted.get(), 0); error < 0) return netlink_error(what, error);
+  return {};
+}
+
+Result<void> Netlink::keep_v6_addresses_away(int ifindex) {
+  const LinkPtr old(rtnl_link_alloc());
+  const LinkPtr wanted(rtnl_link_alloc());
+  if (!old || !wanted) return out_of_memory();
+  rtnl_link_set_ifindex(old.get(), ifindex);
+  rtnl_link_set_ifindex(wanted.get(), ifindex);
+  int error = rtnl_link_inet6_set_addr_gen_mode(wanted.get(), IN6_ADDR_GEN_MODE_NONE);
+  if (error >= 0) error = rtnl_link_change(socket_.get(), old.get(), wanted.get(), 0);
+  if (error < 0) return netlink_error(fmt::format("device with index {}: addrgenmode none", ifindex), error);
+  return {};
+}
+
+Result<void> Netlink::remove_link(int ifindex) {
+  const LinkPtr link(rtnl_link_alloc());
+  if (!link) return out_of_memory();
+  rtnl_link_set_ifindex(link.get(), ifindex);
+  if (const int error = rtnl_link_delete(socket_.get(), link.get()); error < 0)
+    return netlink_error(fmt::format("remove device with index {}", ifindex), error);
+  return {};
+}
+
+Result<void> Netlink::add_address(int ifindex, const IpPrefix& prefix) {
+  const AddrPtr address(rtnl_addr_alloc());
+  const NlAddrPtr local = to_nl(prefix.address, prefix.length);
+  if (!address || !local) return out_of_memory();
+  rtnl_addr_set_ifindex(address.get(), ifindex);
+  rtnl_addr_set_family(address.get(), family_of(prefix.address));
+  const std::string what = fmt::format("address {}", prefix.to_string());
+  if (const int error = rtnl_addr_set_local(address.get(), local.get()); error < 0) return netlink_error(what, error);
+  rtnl_addr_set_prefixlen(address.get(), prefix.length);
+  if (!prefix.address.is_v4()) rtnl_addr_set_flags(address.get(), IFA_F_NODAD);
+  const int error = rtnl_addr_add(socket_.get(), address.get(), NLM_F_CREATE | NLM_F_EXCL);
+  if (error == -NLE_EXIST) return {};
+  if (error < 0) return netlink_error(what, error);
+  return {};
+}
+
+Result<std::vector<IpPrefix>> Netlink::addresses() {
+  nl_cache* cache_raw = nullptr;
+  if (const int error = rtnl_addr_alloc_cache(socket_.get(), &cache_raw); error < 0) return netlink_error("addresses", error);
+  const CachePtr cache(cache_raw);
+  std::vector<IpPrefix> result;
+  for (nl_object* object = nl_cache_get_first(cache_raw); object != nullptr; object = nl_cache_get_next(object)) {
+    auto* address = reinterpret_cast<rtnl_addr*>(object);
+    nl_addr* local = rtnl_addr_get_local(address);
+    if (local == nullptr) continue;
+    const ByteView bytes(static_cast<const std::uint8_t*>(nl_addr_get_binary_addr(local)), nl_addr_get_len(local));
+    if (const auto ip = IpAddress::from_bytes(bytes))
+      result.push_back({*ip, static_cast<std::uint8_t>(rtnl_addr_get_prefixlen(address))});
+  }
+  return result;
+}
+
+Result<void> Netlink::add_route(int ifindex, const IpPrefix& to, const std::optional<IpAddress>& source) {
+  auto route = make_route(ifindex, to);
+  if (!route) return std::unexpected(route.error());
+  if (source) {
+    const NlAddrPtr preferred = to_nl(*source, source->bits());
+    if (!preferred) return out_of_memory();
+    rtnl_route_set_pref_src(route->get(), preferred.get());
+  }
+  int error = rtnl_route_add(socket_.get(), route->get(), NLM_F_CREATE | NLM_F_EXCL);
+  if (error == -NLE_EXIST) {
+    bool same_device = false;
+    const std::string existing = describe_routes(to, ifindex, same_device);
+    if (!same_device)
+      return fail(Errc::invalid, fmt::format("route {} exists already, {}: remove that route, or take the prefix out of `routes`",
+                                             to.to_string(), existing));
+    error = rtnl_route_add(socket_.get(), route->get(), NLM_F_CREATE | NLM_F_REPLACE);
+  }
+  if (error < 0) return netlink_error(fmt::format("route {}", to.to_string()), error);
+  return {};
+}
+
+Result<void> Netlink::remove_route(int ifindex, const IpPrefix& to) {
+  auto route = make_route(ifindex, to);
+  if (!route) return std::unexpected(route.error());
+  if (const int error = rtnl_route_delete(socket_.get(), route->get(), 0); error < 0)
+    return netlink_error(fmt::format("remove route {}", to.to_string()), error);
+  return {};
+}
+
+std::string Netlink::describe_routes(const IpPrefix& to, int ifindex, bool& same_device) {
+  same_device = false;
+  nl_cache* cache_raw = nullptr;
+  if (rtnl_route_alloc_cache(socket_.get(), family_of(to.address), 0, &cache_raw) < 0) return "but could not be read";
+  const CachePtr cache(cache_raw);
+  const NlAddrPtr destination = to_nl(to.network(), to.length);
+  std::string text;
+  for (nl_object* object = nl_cache_get_first(cache_raw); object != nullptr; object = nl_cache_get_next(object)) {
+    auto* route = reinterpret_cast<rtnl_route*>(object);
+    if (rtnl_route_get_table(route) != RT_TABLE_MAIN) continue;
+    nl_addr* dst = rtnl_route_get_dst(route);
+    if (dst == nullptr || !destination || nl_addr_cmp(dst, destination.get()) != 0) continue;
+    for (int i = 0; i < rtnl_route_get_nnexthops(route); ++i)
+      if (rtnl_route_nh_get_ifindex(rtnl_route_nexthop_n(route, i)) == ifindex) same_device = true;
+    if (!text.empty()) text += "; ";
+    text += describe(route);
+  }
+  return text.empty() ? "but is gone again" : text;
+}
+
+namespace {
+
+struct LookupAnswer {
+  int ifindex = 0;
+  std::uint32_t mtu = 0;
+};
+
+int take_route(nl_msg* message, void* out) {
+  rtnl_route* raw = nullptr;
+  if (rtnl_route_parse(nlmsg_hdr(message), &raw) < 0) return NL_SKIP;
+  const RoutePtr route(raw);
+  auto& answer = *static_cast<LookupAnswer*>(out);
+  if (rtnl_route_get_nnexthops(raw) > 0) answer.ifindex = rtnl_route_nh_get_ifindex(rtnl_route_nexthop_n(raw, 0));
+  std::uint32_t mtu = 0;
+  if (rtnl_route_get_metric(raw, RTAX_MTU, &mtu) == 0) answer.mtu = mtu;
+  return NL_STOP;
+}
+
+}  // namespace
+
+Result<RouteLookup> Netlink::lookup_route(const IpAddress& to) {
+  const std::string what = fmt::format("route to {}", to.to_string());
+  const MessagePtr request(nlmsg_alloc_simple(RTM_GETROUTE, NLM_F_REQUEST));
+  if (!request) return out_of_memory();
+  rtmsg header{};
+  header.rtm_family = static_cast<unsigned char>(family_of(to));
+  header.rtm_dst_len = static_cast<unsigned char>(to.bits());
+  header.rtm_flags = RTM_F_FIB_MATCH;
+  if (nlmsg_append(request.get(), &header, sizeof header, NLMSG_ALIGNTO) < 0 ||
+      nla_put(request.get(), RTA_DST, static_cast<int>(to.size()), to.bytes().data()) < 0)
+    return out_of_memory();
+  if (const int error = nl_send_auto(socket_.get(), request.get()); error < 0) return netlink_error(what, error);
+
+  LookupAnswer answer;
+  nl_cb* callbacks = nl_cb_alloc(NL_CB_DEFAULT);
+  if (callbacks == nullptr) return out_of_memory();
+  nl_cb_set(callbacks, NL_CB_VALID, NL_CB_CUSTOM, take_route, &answer);
+  const int error = nl_recvmsgs(socket_.get(), callbacks);
+  nl_cb_put(callbacks);
+  if (error < 0) return netlink_error(what, error);
+  // nl_send_auto asked for an acknowledgement behind the answer.
+  (void)nl_wait_for_ack(socket_.get());
+  if (answer.ifindex == 0) return fail(Errc::not_found, what + ": none");
+  auto link = link_by(answer.ifindex, nullptr);
+  if (!link) return std::unexpected(link.error());
+  return RouteLookup{answer.ifindex, link->name, answer.mtu != 0 ? answer.mtu : link->mtu};
+}
+
+}  // namespace culvert::daemon

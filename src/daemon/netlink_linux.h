@@ -1,0 +1,73 @@
+#pragma once
+#include <netlink/netlink.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "culvert/base/ip.h"
+#include "culvert/base/result.h"
+
+namespace culvert::daemon {
+
+struct LinkInfo {
+  int index = 0;
+  std::string name;
+  std::uint32_t mtu = 0;  ///< bytes
+  bool up = false;
+};
+
+/// What the kernel would do with a packet to an address: FIB lookup, no cached path MTU (ICMP may have put that there).
+struct RouteLookup {
+  int ifindex = 0;
+  std::string device;
+  std::uint32_t mtu = 0;  ///< of the route when it has one, else of the device
+};
+
+struct LinkChange {
+  std::optional<std::uint32_t> mtu;
+  bool bring_up = false;
+};
+
+/// Links, addresses and routes of this network namespace, by rtnetlink. Owned by the control thread; every call waits for the kernel's
+/// answer, which comes at once (a time-out of 2 s stands behind it). Errors name the object and what the kernel said.
+class Netlink {
+ public:
+  [[nodiscard]] static Result<Netlink> open();
+
+  /// Errc::not_found when there is none.
+  [[nodiscard]] Result<LinkInfo> find_link(const std::string& name);
+  [[nodiscard]] Result<void> change_link(int ifindex, const LinkChange& change);
+  /// No automatic link-local address, hence no router solicitations either. To be called before the link goes up. Errc::io where
+  /// the kernel has no IPv6, or the device none.
+  [[nodiscard]] Result<void> keep_v6_addresses_away(int ifindex);
+  /// Deletes a device. Errc::not_found when there is none.
+  [[nodiscard]] Result<void> remove_link(int ifindex);
+
+  /// `prefix` may have host bits; IPv6 without duplicate address detection (nobody else is on a point-to-point tunnel).
+  [[nodiscard]] Result<void> add_address(int ifindex, const IpPrefix& prefix);
+  [[nodiscard]] Result<std::vector<IpPrefix>> addresses();
+
+  /// Main table, scope link. A route to the same prefix through the same device is replaced; one through another device is left alone:
+  /// Errc::invalid then names it. `source` is the preferred source address of what this host itself sends.
+  [[nodiscard]] Result<void> add_route(int ifindex, const IpPrefix& to, const std::optional<IpAddress>& source);
+  /// Errc::not_found when there is none.
+  [[nodiscard]] Result<void> remove_route(int ifindex, const IpPrefix& to);
+  [[nodiscard]] Result<RouteLookup> lookup_route(const IpAddress& to);
+
+ private:
+  struct Close {
+    void operator()(nl_sock* socket) const noexcept { nl_socket_free(socket); }
+  };
+  explicit Netlink(nl_sock* socket) noexcept : socket_(socket) {}
+  [[nodiscard]] Result<LinkInfo> link_by(int ifindex, const char* name);
+  /// In words, the routes to exactly `to`; sets `same_device` when one of them leads to `ifindex`.
+  [[nodiscard]] std::string describe_routes(const IpPrefix& to, int ifindex, bool& same_device);
+
+  std::unique_ptr<nl_sock, Close> socket_;
+};
+
+}  // namespace culvert::daemon

@@ -1,0 +1,88 @@
+// Chain 3 of DESIGN.md §2 ends here: the Actions of ike are carried out, in their order.
+#include <fmt/format.h>
+
+#include <utility>
+#include <variant>
+
+#include "culvert/base/log.h"
+#include "daemon.h"
+
+namespace culvert::daemon {
+
+/// Every call of ike may want something done before the next call. What arises meanwhile waits its turn in follow_ups_.
+void Daemon::perform(ike::Actions actions) {
+  perform_each(actions);
+  if (performing_) return;
+  performing_ = true;
+  while (!follow_ups_.empty()) {
+    const FollowUp next = std::move(follow_ups_.front());
+    follow_ups_.pop_front();
+    ike::Actions more = next(Clock::now());
+    perform_each(more);
+  }
+  performing_ = false;
+  arm_deadline();
+}
+
+void Daemon::perform_each(ike::Actions& actions) {
+  for (auto& action : actions) std::visit([this](auto& what) { perform_one(what); }, action);
+}
+
+void Daemon::perform_one(ike::SendDatagram& send) {
+  const auto sent = plane_->send_control(send.path.local, send.path.remote, send.bytes, send.keepalive);
+  // ike sends again by itself, or gives the peer up; here it is only worth a word.
+  if (!sent) log::warn("IKE to {}: {}", send.path.remote.to_string(), sent.error().detail);
+}
+
+void Daemon::perform_one(ike::InstallChild& install) {
+  if (debug_keys_) debug_keys_->add(install.keys);
+  const Spi spi = install.keys.inbound_spi;
+  InstalledSa sa;
+  sa.peer = install.keys.peer;
+  sa.child = install.keys.child;
+  sa.shape = {install.keys.suite, install.keys.mode, install.keys.encapsulation, install.keys.remote_endpoint.address.family()};
+  const IpAddress remote = install.keys.remote_endpoint.address;
+  // Before the SA: packets that wait for it leave as soon as it is there.
+  machine_->adapt_mtu(*plane_, sa.child, sa.shape, remote);
+  if (auto installed = plane_->install(std::move(install.keys), install.use_outbound); !installed) {
+    log::error("peer {}: the ESP SA 0x{:08x} cannot be installed: {}", config_.peers[sa.peer.value()].name, spi.value(),
+               installed.error().detail);
+    follow_ups_.push_back([this, spi](TimePoint now) { return ike_->on_child_event(now, spi, ChildEvent::hard_limit); });
+    return;
+  }
+  wanted_.erase(sa.child);
+  installed_[spi] = sa;
+}
+
+void Daemon::perform_one(ike::ActivateOutbound& activate) { plane_->activate_outbound(activate.inbound_spi); }
+
+void Daemon::perform_one(ike::RemoveChild& remove) {
+  plane_->remove(remove.inbound_spi);
+  installed_.erase(remove.inbound_spi);
+}
+
+void Daemon::perform_one(ike::MoveChild& move) {
+  plane_->move(move.inbound_spi, move.local_endpoint, move.remote_endpoint);
+  const auto sa = installed_.find(move.inbound_spi);
+  if (sa == installed_.end()) return;
+  sa->second.shape.outer_family = move.remote_endpoint.address.family();
+  machine_->adapt_mtu(*plane_, sa->second.child, sa->second.shape, move.remote_endpoint.address);
+}
+
+void Daemon::perform_one(ike::ResolveAddresses& resolve) {
+  const auto& peer = config_.peers[resolve.peer.value()];
+  resolver_->resolve(peer.id, peer.addresses, peer.port);
+}
+
+void Daemon::perform_one(ike::Report& report) {
+  // Names and identities in it were chosen by whoever sent the message.
+  log::write(report.level, log::sanitize(report.text));
+}
+
+void Daemon::perform_one(ike::CountDrop& drop) { plane_->count_drop(drop.reason); }
+
+void Daemon::perform_one(ike::DebugIkeKeys& keys) {
+  if (debug_keys_) debug_keys_->add(keys);
+}
+
+}  // namespace culvert::daemon

@@ -1,0 +1,187 @@
+#include "status_report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "culvert/base/log.h"
+#include "culvert/crypto/aead.h"
+
+namespace culvert::daemon {
+namespace {
+
+/// Whole seconds from `from` to `to`, 0 when that lies the other way round.
+std::uint64_t seconds_between(TimePoint from, TimePoint to) {
+  return to <= from ? 0 : static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(to - from).count());
+}
+
+std::optional<std::uint64_t> seconds_until(const std::optional<TimePoint>& when, TimePoint now) {
+  if (!when) return std::nullopt;
+  return seconds_between(now, *when);
+}
+
+std::string state_text(const ike::PeerStatus& peer) {
+  if (peer.admin_down) return "admin-down";
+  using State = ike::PeerStatus::State;
+  switch (peer.state) {
+    case State::resolving: return "resolving";
+    case State::connecting: return "connecting";
+    case State::established: return "up";
+    case State::waiting: return "waiting";
+    case State::down: break;
+  }
+  return "down";
+}
+
+std::string protocol_text(std::uint8_t protocol) {
+  switch (protocol) {
+    case 1: return "icmp";
+    case 6: return "tcp";
+    case 17: return "udp";
+    case 47: return "gre";
+    case 58: return "icmpv6";
+    case 89: return "ospf";
+    default: return fmt::format("{}", protocol);
+  }
+}
+
+std::string range_text(const TrafficSelector& selector) {
+  for (int length = 0; length <= selector.first.bits(); ++length) {
+    const IpPrefix prefix{selector.first, static_cast<std::uint8_t>(length)};
+    if (prefix.network() == selector.first && prefix.last() == selector.last) return prefix.to_string();
+  }
+  return fmt::format("{}-{}", selector.first.to_string(), selector.last.to_string());
+}
+
+std::vector<std::string> texts(const std::vector<TrafficSelector>& selectors) {
+  std::vector<std::string> result;
+  for (const auto& selector : selectors) result.push_back(selector_text(selector));
+  return result;
+}
+
+control::ChildReport make_child(const ike::ChildStatus& child, const StatusSources& sources) {
+  control::ChildReport report;
+  report.name = child.name;
+  report.state = child.up ? "up" : "down";
+  report.reason = child.up ? "" : log::sanitize(child.reason);
+  if (!child.up) return report;
+  report.inbound_spi = fmt::format("0x{:08x}", child.inbound_spi.value());
+  report.outbound_spi = fmt::format("0x{:08x}", child.outbound_spi.value());
+  report.suite = child.suite;
+  report.mode = child.mode == EspMode::tunnel ? "tunnel" : "transport";
+  report.encapsulation = child.encapsulation == EspEncapsulation::udp ? "udp" : "raw";
+  report.esn = child.suite.ends_with(" ESN");
+  report.local = texts(child.local);
+  report.remote = texts(child.remote);
+  report.established_s = seconds_between(child.established, sources.now);
+  report.rekey_in_s = seconds_until(child.rekey_at, sources.now);
+  if (const auto traffic = sources.plane.traffic(child.inbound_spi)) {
+    report.inbound_packets = traffic->inbound_packets;
+    report.inbound_bytes = traffic->inbound_bytes;
+    report.outbound_packets = traffic->outbound_packets;
+    report.outbound_bytes = traffic->outbound_bytes;
+  }
+  return report;
+}
+
+control::TunnelReport make_tunnel(const config::TunnelSettings& settings, const ike::PeerStatus* peer, const StatusSources& sources) {
+  control::TunnelReport report;
+  report.name = settings.plane.name;
+  report.device = settings.plane.device;
+  report.carry = settings.plane.carry == tunnel::Carry::gre ? "gre" : "ip";
+  report.state = "down";
+  if (peer != nullptr) {
+    for (const auto& child : peer->children) {
+      if (child.child != settings.plane.child) continue;
+      report.child = child.name;
+      if (child.up) report.state = "up";
+    }
+  }
+  report.mtu = sources.mtu(settings.plane.id);
+  report.key = settings.plane.gre_key;
+  for (const auto& address : settings.addresses) report.addresses.push_back(address.to_string());
+  for (const auto& route : settings.routes) report.routes.push_back(route.to_string());
+  const auto counters = sources.plane.counters(settings.plane.id);
+  report.inbound_packets = counters.inbound_packets;
+  report.inbound_bytes = counters.inbound_bytes;
+  report.outbound_packets = counters.outbound_packets;
+  report.outbound_bytes = counters.outbound_bytes;
+  return report;
+}
+
+void fill_established(const ike::PeerStatus& peer, const StatusSources& sources, control::PeerReport& report) {
+  report.local = peer.path.local.to_string();
+  report.remote = peer.path.remote.to_string();
+  report.role = peer.initiator ? "initiator" : "responder";
+  report.suite = peer.suite;
+  report.spi_i = fmt::format("0x{:016x}", peer.spi_i.value());
+  report.spi_r = fmt::format("0x{:016x}", peer.spi_r.value());
+  report.nat_local = peer.nat_local;
+  report.nat_remote = peer.nat_remote;
+  report.established_s = seconds_between(peer.established, sources.now);
+  report.rekey_in_s = seconds_until(peer.rekey_at, sources.now);
+}
+
+control::PeerReport make_peer(const ike::PeerConfig& config, const ike::PeerStatus* peer, const StatusSources& sources) {
+  control::PeerReport report;
+  report.name = config.name;
+  report.remote_id = config.remote_id.to_string();
+  report.state = "down";
+  if (peer != nullptr) {
+    report.state = state_text(*peer);
+    if (!peer->remote_id.empty()) report.remote_id = log::sanitize(peer->remote_id);
+    if (peer->state == ike::PeerStatus::State::established) {
+      fill_established(*peer, sources, report);
+    } else {
+      report.reason = log::sanitize(peer->reason);
+      report.retry_in_s = seconds_until(peer->retry_at, sources.now);
+    }
+    for (const auto& child : peer->children) report.children.push_back(make_child(child, sources));
+  }
+  for (const auto& settings : sources.config.tunnels)
+    if (settings.peer == config.id) report.tunnels.push_back(make_tunnel(settings, peer, sources));
+  return report;
+}
+
+}  // namespace
+
+control::StatusReport make_status(const StatusSources& sources) {
+  control::StatusReport report;
+  report.version = CULVERT_VERSION;
+  report.id = sources.config.gateway.id.to_string();
+  report.uptime_s = seconds_between(sources.started, sources.now);
+  report.aead = std::string(crypto::aead_implementation());
+  report.workers = sources.config.gateway.workers;
+  for (const auto& config : sources.config.peers) {
+    const auto found = std::ranges::find(sources.peers, config.id, &ike::PeerStatus::peer);
+    report.peers.push_back(make_peer(config, found == sources.peers.end() ? nullptr : &*found, sources));
+  }
+  return report;
+}
+
+std::vector<control::DropReport> make_drops(const tunnel::DataPlane& plane) {
+  const auto counters = plane.drops();
+  std::vector<control::DropReport> reports;
+  for (std::size_t i = 0; i < num_drop_reasons && i < counters.size(); ++i) {
+    const auto reason = static_cast<DropReason>(i);
+    reports.push_back({std::string(drop_reason_name(reason)), std::string(drop_reason_text(reason)), counters[i]});
+  }
+  return reports;
+}
+
+std::string selector_text(const TrafficSelector& selector) {
+  std::string text = range_text(selector);
+  const bool all_ports = selector.start_port == 0 && selector.end_port == 65535;
+  if (selector.protocol == 0 && all_ports) return text;
+  text += "[" + (selector.protocol == 0 ? std::string("any") : protocol_text(selector.protocol));
+  if (selector.start_port == 65535 && selector.end_port == 0) {
+    text += "/opaque";  // RFC 7296 §3.13.1
+  } else if (!all_ports) {
+    text += selector.start_port == selector.end_port ? fmt::format("/{}", selector.start_port)
+                                                     : fmt::format("/{}-{}", selector.start_port, selector.end_port);
+  }
+  return text + "]";
+}
+
+}  // namespace culvert::daemon

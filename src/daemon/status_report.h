@@ -1,0 +1,31 @@
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "culvert/base/time.h"
+#include "culvert/config/config.h"
+#include "culvert/control/protocol.h"
+#include "culvert/ike/endpoint.h"
+#include "culvert/tunnel/data_plane.h"
+
+namespace culvert::daemon {
+
+/// All that `culvert status` is made of, at one moment.
+struct StatusSources {
+  const config::Config& config;
+  const tunnel::DataPlane& plane;
+  std::vector<ike::PeerStatus> peers;                    ///< in any order
+  std::function<std::uint16_t(TunnelId)> mtu;            ///< of the device, now
+  TimePoint now{}, started{};
+};
+
+/// Every configured peer and tunnel, up or down, in the order of the configuration.
+[[nodiscard]] control::StatusReport make_status(const StatusSources& sources);
+/// Every drop reason with its counter, also those at 0.
+[[nodiscard]] std::vector<control::DropReport> make_drops(const tunnel::DataPlane& plane);
+
+/// "10.1.0.0/16", "192.0.2.1/32[gre]", "10.0.0.1-10.0.0.9[tcp/80]".
+[[nodiscard]] std::string selector_text(const TrafficSelector& selector);
+
+}  // namespace culvert::daemon
