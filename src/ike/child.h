@@ -1,0 +1,64 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "culvert/child_sa.h"
+#include "culvert/crypto/key_exchange.h"
+#include "culvert/ike/config.h"
+#include "culvert/ike/proposal.h"
+
+namespace culvert::ike {
+
+/// What a packet that waits asked for: it goes first into TSi and TSr (RFC 7296 §2.9).
+struct Trigger {
+  TrafficSelector source, destination;
+};
+
+/// One pair of ESP SAs, as ike sees it. Owned by its Association.
+struct ChildSa {
+  enum class State : std::uint8_t {
+    live,        ///< in use, or ready to be
+    superseded,  ///< another has taken its place; the peer is to delete it, until give_up_at
+    deleting,    ///< we delete it
+  };
+
+  const ChildConfig* config = nullptr;
+  Spi inbound, outbound;
+  EspSuite suite;
+  EspMode mode = EspMode::tunnel;
+  EspEncapsulation encapsulation = EspEncapsulation::udp;
+  std::vector<TrafficSelector> local, remote;
+
+  State state = State::live;
+  bool sends = false;              ///< the data plane sends on it
+  bool in_plane = true;            ///< not removed yet
+  std::optional<Spi> successor;    ///< inbound SPI of what a rekey made of it
+  TimePoint established{};
+  std::optional<TimePoint> soft_at, hard_at, give_up_at;
+};
+
+/// Our request for a child, while it waits for its answer.
+struct ChildOffer {
+  const ChildConfig* config = nullptr;
+  Spi spi;
+  std::vector<Proposal> proposals;
+  Bytes nonce;
+  std::unique_ptr<crypto::KeyExchange> ke;  ///< with PFS
+  std::vector<TrafficSelector> local, remote;
+  bool transport = false;                   ///< USE_TRANSPORT_MODE
+};
+
+/// What both sides agreed on, before it has keys.
+struct ChildAgreement {
+  const ChildConfig* config = nullptr;
+  Spi inbound, outbound;
+  EspSuite suite;
+  EspMode mode = EspMode::tunnel;
+  std::vector<TrafficSelector> local, remote;
+};
+
+}  // namespace culvert::ike

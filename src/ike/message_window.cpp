@@ -1,0 +1,57 @@
+#include "message_window.h"
+
+#include <algorithm>
+#include <cassert>
+#include <chrono>
+
+#include "culvert/crypto/prf.h"
+
+namespace culvert::ike {
+
+void RequestWindow::sent(TimePoint now, ExchangeType exchange, Bytes datagram, const RetransmitPolicy& policy) {
+  assert(!pending_ || exchange == ExchangeType::ike_sa_init);
+  pending_ = Pending{exchange, std::move(datagram), policy, policy.first, now + policy.first, 1};
+}
+
+bool RequestWindow::answers(const Header& response) const noexcept {
+  return pending_ && response.response && response.message_id == next_ && response.exchange == pending_->exchange;
+}
+
+void RequestWindow::answered() noexcept {
+  pending_.reset();
+  next_ = MessageId(next_.value() + 1);
+}
+
+RequestWindow::Due RequestWindow::on_deadline(TimePoint now) {
+  if (!pending_ || now < pending_->due) return Due::nothing;
+  if (pending_->num_sent >= pending_->policy.tries) return Due::lost;
+  ++pending_->num_sent;
+  const std::chrono::duration<double, Duration::period> longer(static_cast<double>(pending_->interval.count()) *
+                                                               std::max(1.0, pending_->policy.factor));
+  // An hour bounds what a strange configuration could ask for.
+  pending_->interval = std::min<Duration>(std::chrono::duration_cast<Duration>(longer), std::chrono::hours(1));
+  pending_->due = now + pending_->interval;
+  return Due::resend;
+}
+
+std::optional<TimePoint> RequestWindow::deadline() const noexcept {
+  if (!pending_) return std::nullopt;
+  return pending_->due;
+}
+
+ResponseWindow::Verdict ResponseWindow::judge(MessageId id, ByteView datagram) const {
+  if (id == expected_) return Verdict::fresh;
+  if (id > expected_) return Verdict::ahead;
+  const bool is_last = id.value() + 1 == expected_.value() && !response_.empty();
+  // A retransmission is the same bytes (RFC 7296 §2.1): the digest spares the ICV, and nothing else is ever answered from here.
+  if (is_last && crypto::sha256({datagram}) == request_digest_) return Verdict::repeated;
+  return Verdict::stale;
+}
+
+void ResponseWindow::answered(ByteView request, Bytes response) {
+  request_digest_ = crypto::sha256({request});
+  response_ = std::move(response);
+  expected_ = MessageId(expected_.value() + 1);
+}
+
+}  // namespace culvert::ike

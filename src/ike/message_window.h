@@ -1,0 +1,80 @@
+#pragma once
+#include <optional>
+
+#include "culvert/base/bytes.h"
+#include "culvert/base/ids.h"
+#include "culvert/base/time.h"
+#include "message.h"
+
+namespace culvert::ike {
+
+/// How often and how fast an unanswered request is sent again.
+struct RetransmitPolicy {
+  Duration first{};
+  double factor = 1.8;
+  int tries = 7;  ///< sends in all
+};
+
+/// Our requests of one IKE SA: one under way at a time (RFC 7296 §2.3: the window is 1 until the peer says otherwise, and we never
+/// ask for more). Only requesters retransmit (§2.1), and each copy is the same byte for byte. Owned by a Session.
+class RequestWindow {
+ public:
+  explicit RequestWindow(MessageId next = MessageId(0)) : next_(next) {}
+
+  [[nodiscard]] bool idle() const noexcept { return !pending_; }
+  /// The message ID of the next request, or of the one under way.
+  [[nodiscard]] MessageId id() const noexcept { return next_; }
+  /// Registers what has just been sent. While idle; or in IKE_SA_INIT in place of the one under way: COOKIE and INVALID_KE_PAYLOAD retries
+  /// keep message ID 0 (§2.6, §1.2).
+  void sent(TimePoint now, ExchangeType exchange, Bytes datagram, const RetransmitPolicy& policy);
+  [[nodiscard]] bool answers(const Header& response) const noexcept;
+  /// The response is in: the next request takes the next ID.
+  void answered() noexcept;
+  /// Forgets the request under way: the IKE SA is about to go.
+  void abandon() noexcept { pending_.reset(); }
+
+  enum class Due : std::uint8_t { nothing, resend, lost };
+  /// `resend`: send datagram() again (counted here). `lost`: the last try stays unanswered.
+  [[nodiscard]] Due on_deadline(TimePoint now);
+  [[nodiscard]] std::optional<TimePoint> deadline() const noexcept;
+  [[nodiscard]] const Bytes& datagram() const noexcept { return pending_->datagram; }
+  [[nodiscard]] int num_sent() const noexcept { return pending_ ? pending_->num_sent : 0; }
+
+ private:
+  struct Pending {
+    ExchangeType exchange{};
+    Bytes datagram;
+    RetransmitPolicy policy;
+    Duration interval{};
+    TimePoint due;
+    int num_sent = 1;
+  };
+  MessageId next_;
+  std::optional<Pending> pending_;
+};
+
+/// The peer's requests of one IKE SA: the ID that comes next, and the last response, resent byte for byte when its request comes
+/// again (§2.1). Owned by a Session.
+class ResponseWindow {
+ public:
+  explicit ResponseWindow(MessageId expected = MessageId(0)) : expected_(expected) {}
+
+  enum class Verdict : std::uint8_t {
+    fresh,     ///< the next one
+    repeated,  ///< the last one again, byte for byte: send cached()
+    stale,     ///< older, or not the bytes we answered: drop
+    ahead,     ///< beyond the window (§2.3): drop
+  };
+  [[nodiscard]] Verdict judge(MessageId id, ByteView datagram) const;
+  /// Remembers the response to `request`, which had the expected ID.
+  void answered(ByteView request, Bytes response);
+  [[nodiscard]] const Bytes& cached() const noexcept { return response_; }
+  [[nodiscard]] MessageId expected() const noexcept { return expected_; }
+
+ private:
+  MessageId expected_;
+  Bytes request_digest_;
+  Bytes response_;
+};
+
+}  // namespace culvert::ike
