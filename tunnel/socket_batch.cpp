@@ -126,6 +126,14 @@ std::size_t SocketBatch::send(int fd, IpFamily family, std::span<SendItem> items
   return num_sent;
 }
 
+int SocketBatch::send_one(int fd, IpFamily family, const SendItem& item) noexcept {
+  prepare_send(0, family, item);
+  for (;;) {
+    if (::sendmsg(fd, &headers_[0].msg_hdr, MSG_DONTWAIT) >= 0) return 0;
+    if (errno != EINTR) return errno;
+  }
+}
+
 socklen_t to_sockaddr(const Endpoint& endpoint, sockaddr_storage& out) noexcept {
   if (endpoint.address.is_v4()) {
     sockaddr_in address{};

@@ -46,6 +46,8 @@ class SocketBatch {
   /// Sends in order without waiting and sets `sent` of each. A datagram that the kernel refuses is passed over, the next ones are still
   /// tried; when the socket's buffer is full the rest stays unsent. `family` is the socket's. Returns the number sent.
   std::size_t send(int fd, IpFamily family, std::span<SendItem> items) noexcept;
+  /// One datagram, without waiting: 0 or errno.
+  [[nodiscard]] int send_one(int fd, IpFamily family, const SendItem& item) noexcept;
 
  private:
   static constexpr std::size_t control_len = 128;  // room for pktinfo (v6: 20 bytes) and the traffic class

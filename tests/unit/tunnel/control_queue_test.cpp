@@ -23,30 +23,38 @@ bool readable(int fd) {
 
 }  // namespace
 
-TEST_CASE("what is pushed comes out once, in order, with both endpoints") {
+TEST_CASE("what is pushed comes out once, notices before datagrams, with both endpoints") {
   auto queue = ControlQueue::create().value();
   CHECK(queue->push_datagram(local, remote, Bytes{1, 2}));
-  CHECK(queue->push(UnknownSpiEvent{local, remote, Spi{77}}));
+  CHECK(queue->push_notice(UnknownSpiEvent{local, remote, Spi{77}}));
   const auto first = queue->pop();
   REQUIRE(first);
-  const auto& datagram = std::get<ControlDatagram>(*first);
+  CHECK(std::get<UnknownSpiEvent>(*first).spi == Spi{77});
+  const auto second = queue->pop();
+  REQUIRE(second);
+  const auto& datagram = std::get<ControlDatagram>(*second);
   CHECK(datagram.local == local);
   CHECK(datagram.remote == remote);
   CHECK(datagram.bytes == Bytes{1, 2});
-  const auto second = queue->pop();
-  REQUIRE(second);
-  CHECK(std::get<UnknownSpiEvent>(*second).spi == Spi{77});
   CHECK_FALSE(queue->pop());
 }
 
-TEST_CASE("a full queue refuses and takes again once one is taken") {
+TEST_CASE("a queue full of datagrams refuses them, takes notices still, and takes again once one is taken") {
   auto queue = ControlQueue::create().value();
   for (std::size_t i = 0; i < ControlQueue::capacity; ++i) REQUIRE(queue->push_datagram(local, remote, Bytes{1}));
   CHECK_FALSE(queue->push_datagram(local, remote, Bytes{2}));
-  CHECK_FALSE(queue->push(UnknownSpiEvent{}));
+  CHECK(queue->push_notice(UnknownSpiEvent{}));
+  REQUIRE(queue->pop());
+  CHECK_FALSE(queue->push_datagram(local, remote, Bytes{2}));  // that was the notice
   REQUIRE(queue->pop());
   CHECK(queue->push_datagram(local, remote, Bytes{3}));
   CHECK_FALSE(queue->push_datagram(local, remote, Bytes{4}));
+}
+
+TEST_CASE("notices are bounded as well") {
+  auto queue = ControlQueue::create().value();
+  for (std::size_t i = 0; i < ControlQueue::capacity; ++i) REQUIRE(queue->push_notice(UnknownSpiEvent{}));
+  CHECK_FALSE(queue->push_notice(UnknownSpiEvent{}));
 }
 
 TEST_CASE("the bytes that wait are bounded too, and are given back when they are taken") {
@@ -85,7 +93,7 @@ TEST_CASE("several workers lose nothing that the queue accepted, and each one's 
   for (std::uint32_t worker = 0; worker < num_workers; ++worker) {
     workers.emplace_back([&, worker] {
       for (std::uint32_t i = 0; i < num_events; ++i) {
-        if (!queue->push(UnknownSpiEvent{{IpAddress::v4(worker), 0}, {IpAddress::v4(i), 0}, Spi{i}})) {
+        if (!queue->push_notice(UnknownSpiEvent{{IpAddress::v4(worker), 0}, {IpAddress::v4(i), 0}, Spi{i}})) {
           std::this_thread::yield();
           continue;
         }

@@ -1,0 +1,268 @@
+#include "culvert/tunnel/data_plane.h"
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "control_queue.h"
+#include "culvert/base/log.h"
+#include "sa_registry.h"
+#include "socket_set.h"
+#include "tables.h"
+#include "worker.h"
+
+namespace culvert::tunnel {
+namespace {
+
+/// The facade that the daemon uses: the control thread's side of the workers.
+class LinuxDataPlane final : public DataPlane {
+ public:
+  LinuxDataPlane(DataPlaneOptions options, std::unique_ptr<ControlQueue> control)
+      : options_(std::move(options)), control_(std::move(control)),
+        tables_(options_.workers, std::make_unique<Tables>()) {}
+  ~LinuxDataPlane() override {
+    for (const auto& worker : workers_) worker->stop();
+  }
+
+  [[nodiscard]] Result<void> start_workers();
+
+  Result<void> add_tunnel(const TunnelConfig& config) override;
+  void remove_tunnel(TunnelId id) override;
+  void set_mtu(TunnelId id, std::uint16_t mtu) override;
+
+  Result<void> install(ChildSaKeys keys, bool use_outbound) override;
+  void activate_outbound(Spi inbound_spi) override;
+  void move(Spi inbound_spi, const Endpoint& local, const Endpoint& remote) override;
+  void remove(Spi inbound_spi) override;
+  void flush_waiting(ChildId child) override;
+
+  Result<void> send_control(const Endpoint& local, const Endpoint& remote, ByteView bytes, bool keepalive) override;
+  int event_fd() const noexcept override { return control_->event_fd(); }
+  std::vector<Event> poll_events(std::size_t max) override;
+
+  std::optional<ChildTraffic> traffic(Spi inbound_spi) const override;
+  TunnelCounters counters(TunnelId id) const override;
+  std::vector<std::uint64_t> drops() const override;
+  void count_drop(DropReason reason) override { drops_.add(reason); }
+  WorkerCounters worker_counters() const override;
+
+ private:
+  void publish() { tables_.publish(registry_.make_tables()); }
+  void wake_workers() noexcept {
+    for (const auto& worker : workers_) worker->wake();
+  }
+  void discard_waiting(Port& port) {
+    if (const std::size_t num = port.waiting.flush()) drops_.add(DropReason::wait_expired, num);
+  }
+  void wait_for_workers_to_leave();
+
+  const DataPlaneOptions options_;
+  std::unique_ptr<ControlQueue> control_;
+  PublishedTables tables_;
+  SaRegistry registry_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  SocketBatch io_;
+  DropCounters drops_;
+};
+
+// ---- sockets and workers ------------------------------------------------------------------------------------------------------
+
+/// One group of sockets, one for each worker, appended to `sets`.
+Result<void> open_udp(const Endpoint& local, PortKind kind, std::vector<std::vector<SocketSet::Udp>>& sets) {
+  auto group = UdpSocket::open_group(local, static_cast<unsigned>(sets.size()));
+  if (!group) return std::unexpected(group.error());
+  for (std::size_t i = 0; i < sets.size(); ++i) sets[i].push_back({std::move((*group)[i]), kind});
+  return {};
+}
+
+/// "::" is listened on by default; on a kernel without IPv6 that is no mistake of the configuration.
+bool is_missing_ipv6(const IpAddress& address, const Error& error) noexcept {
+  return !address.is_v4() && address.is_unspecified() && error.system_error == EAFNOSUPPORT;
+}
+
+Result<void> open_address(const DataPlaneOptions& options, const IpAddress& address,
+                          std::vector<std::vector<SocketSet::Udp>>& udp, std::vector<RawEspSocket>& raw) {
+  if (auto opened = open_udp({address, options.ike_port}, PortKind::ike, udp); !opened) return opened;
+  if (auto opened = open_udp({address, options.nat_port}, PortKind::nat, udp); !opened) return opened;
+  if (!options.raw_esp) return {};
+  auto socket = RawEspSocket::open(address);
+  if (!socket) return std::unexpected(socket.error());
+  raw.push_back(std::move(*socket));
+  return {};
+}
+
+Result<void> LinuxDataPlane::start_workers() {
+  std::vector<std::vector<SocketSet::Udp>> udp(options_.workers);
+  std::vector<RawEspSocket> raw;
+  for (const IpAddress& address : options_.listen) {
+    const auto opened = open_address(options_, address, udp, raw);
+    if (opened) continue;
+    if (!is_missing_ipv6(address, opened.error())) return opened;
+    log::warn("this kernel has no IPv6: not listening on [::]");
+  }
+  const auto shared_raw = std::make_shared<const std::vector<RawEspSocket>>(std::move(raw));
+  for (unsigned i = 0; i < options_.workers; ++i) {
+    auto worker = Worker::create(i, SocketSet(std::move(udp[i]), shared_raw), tables_, *control_);
+    if (!worker) return std::unexpected(worker.error());
+    workers_.push_back(std::move(*worker));
+  }
+  for (const auto& worker : workers_) worker->start();
+  return {};
+}
+
+// ---- tunnels --------------------------------------------------------------------------------------------------------------------
+
+Result<void> LinuxDataPlane::add_tunnel(const TunnelConfig& config) {
+  if (auto possible = registry_.can_add_port(config); !possible) return possible;
+  auto queues = TunQueue::create_device(config.device, options_.workers);
+  if (!queues) return std::unexpected(queues.error());
+  const auto port = std::make_shared<Port>(config, std::move(*queues), options_.wait_queue);
+  registry_.add_port(port);
+  publish();  // before the queues are watched: a worker that reads one finds the port
+  for (const auto& worker : workers_) {
+    if (auto watched = worker->watch(*port); !watched) {
+      remove_tunnel(config.id);
+      return watched;
+    }
+  }
+  return {};
+}
+
+void LinuxDataPlane::remove_tunnel(TunnelId id) {
+  const auto port = registry_.remove_port(id);
+  if (!port) return;
+  for (const auto& worker : workers_) worker->unwatch(*port);
+  publish();
+  wait_for_workers_to_leave();
+  discard_waiting(*port);
+}
+
+/// A device goes when the last worker has left the tables that named it, which is at the end of the batch it is in. A moment's patience
+/// here makes that true when remove_tunnel returns, so that the name can be used again; if it takes longer, poll_events sees to it.
+void LinuxDataPlane::wait_for_workers_to_leave() {
+  const TimePoint until = Clock::now() + std::chrono::milliseconds(100);
+  while (!tables_.reclaim() && Clock::now() < until) std::this_thread::sleep_for(std::chrono::microseconds(50));
+}
+
+void LinuxDataPlane::set_mtu(TunnelId id, std::uint16_t mtu) {
+  if (Port* port = registry_.port(id)) port->mtu.store(mtu, std::memory_order_relaxed);
+}
+
+// ---- security associations ------------------------------------------------------------------------------------------------------
+
+Result<void> LinuxDataPlane::install(ChildSaKeys keys, bool use_outbound) {
+  if (registry_.pair(keys.inbound_spi)) return fail(Errc::invalid, "inbound SPI is in use");
+  auto pair = make_sa_pair(std::move(keys));
+  if (!pair) return std::unexpected(pair.error());
+  if (auto added = registry_.add_pair(std::move(*pair), use_outbound); !added) return added;
+  // A worker loads the tables anew for every batch, so whatever arrives from here on finds the inbound SA.
+  publish();
+  if (use_outbound) wake_workers();
+  return {};
+}
+
+void LinuxDataPlane::activate_outbound(Spi inbound_spi) {
+  if (!registry_.activate(inbound_spi)) return;
+  publish();
+  wake_workers();
+}
+
+void LinuxDataPlane::move(Spi inbound_spi, const Endpoint& local, const Endpoint& remote) {
+  if (SaPair* pair = registry_.pair(inbound_spi)) pair->outbound->path.store({local, remote});
+}
+
+void LinuxDataPlane::remove(Spi inbound_spi) {
+  if (registry_.remove_pair(inbound_spi)) publish();
+}
+
+void LinuxDataPlane::flush_waiting(ChildId child) {
+  for (Port* port : registry_.ports_of(child)) discard_waiting(*port);
+}
+
+// ---- control messages and events ------------------------------------------------------------------------------------------------
+
+Result<void> LinuxDataPlane::send_control(const Endpoint& local, const Endpoint& remote, ByteView bytes, bool keepalive) {
+  const auto failed = [&](const std::string& why, int error) {
+    return fail(error == 0 ? Errc::not_found : Errc::io, "UDP " + local.to_string() + " to " + remote.to_string() + ": " + why,
+                error);
+  };
+  if (local.address.family() != remote.address.family()) return failed("addresses of two families", 0);
+  // Any worker's sockets do: sending is thread-safe, and the answer goes to whichever the kernel hashes it to.
+  const UdpSocket* socket = workers_.front()->sockets().find_udp(local);
+  if (!socket) return failed("we do not listen there", 0);
+  Bytes marked;
+  if (local.port == options_.nat_port && !keepalive) {  // RFC 3948 §2.2: the non-ESP marker
+    marked.resize(non_esp_marker_len);
+    append(marked, bytes);
+    bytes = marked;
+  }
+  const SendItem item{.bytes = bytes, .remote = remote, .local = local.address};
+  const int error = io_.send_one(socket->fd(), local.address.family(), item);
+  if (error != 0) return failed(std::strerror(error), error);
+  return {};
+}
+
+std::vector<Event> LinuxDataPlane::poll_events(std::size_t max) {
+  [[maybe_unused]] const bool all_gone = tables_.reclaim();
+  control_->clear_wake();
+  std::vector<Event> events;
+  while (events.size() < max) {
+    auto event = control_->pop();
+    if (!event) return events;
+    const auto* sa_event = std::get_if<SaEvent>(&*event);
+    if (!sa_event || registry_.first_report(*sa_event)) events.push_back(std::move(*event));
+  }
+  control_->wake();  // there may be more
+  return events;
+}
+
+// ---- counters -------------------------------------------------------------------------------------------------------------------
+
+std::optional<ChildTraffic> LinuxDataPlane::traffic(Spi inbound_spi) const {
+  const SaPair* pair = registry_.pair(inbound_spi);
+  if (!pair) return std::nullopt;
+  return ChildTraffic{.inbound_packets = pair->inbound->meter.packets(),
+                      .inbound_bytes = pair->inbound->meter.bytes(),
+                      .outbound_packets = pair->outbound->meter.packets(),
+                      .outbound_bytes = pair->outbound->meter.bytes()};
+}
+
+TunnelCounters LinuxDataPlane::counters(TunnelId id) const {
+  const Port* port = registry_.port(id);
+  return port ? port->counters() : TunnelCounters{};
+}
+
+std::vector<std::uint64_t> LinuxDataPlane::drops() const {
+  std::vector<std::uint64_t> sum(num_drop_reasons);
+  for (std::size_t i = 0; i < num_drop_reasons; ++i) {
+    const auto reason = static_cast<DropReason>(i);
+    sum[i] = drops_[reason];
+    for (const auto& worker : workers_) sum[i] += worker->drops()[reason];
+  }
+  return sum;
+}
+
+WorkerCounters LinuxDataPlane::worker_counters() const {
+  WorkerCounters sum;
+  for (const auto& worker : workers_) worker->add_to(sum);
+  return sum;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<DataPlane>> DataPlane::create(DataPlaneOptions options) {
+  constexpr unsigned max_workers = 256;
+  if (options.workers == 0 || options.workers > max_workers) return fail(Errc::invalid, "workers: 1 to 256");
+  if (options.listen.empty()) return fail(Errc::invalid, "no address to listen on");
+  if (options.ike_port == options.nat_port) return fail(Errc::invalid, "IKE port and NAT port must differ");
+  auto control = ControlQueue::create();
+  if (!control) return std::unexpected(control.error());
+  auto plane = std::make_unique<LinuxDataPlane>(std::move(options), std::move(*control));
+  if (auto started = plane->start_workers(); !started) return std::unexpected(started.error());
+  return plane;
+}
+
+}  // namespace culvert::tunnel

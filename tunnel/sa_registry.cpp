@@ -1,0 +1,142 @@
+#include "sa_registry.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace culvert::tunnel {
+
+Result<void> SaRegistry::can_add_port(const TunnelConfig& config) const {
+  if (ports_.contains(config.id.value())) return fail(Errc::invalid, "tunnel " + config.name + ": its id is in use");
+  const auto child = children_.find(config.child.value());
+  if (child == children_.end()) return {};
+  for (const Port* other : child->second.ports) {
+    const bool told_apart = config.carry == Carry::gre && other->config.carry == Carry::gre &&
+                            other->config.gre_key != config.gre_key;
+    if (!told_apart) {
+      return fail(Errc::invalid, "tunnel " + config.name + ": nothing tells its packets from those of tunnel " + other->config.name);
+    }
+  }
+  return {};
+}
+
+void SaRegistry::add_port(std::shared_ptr<Port> port) {
+  ChildEntry& child = children_[port->config.child.value()];
+  child.ports.push_back(port.get());
+  child.view.reset();
+  ports_.emplace(port->config.id.value(), std::move(port));
+}
+
+std::shared_ptr<Port> SaRegistry::remove_port(TunnelId id) {
+  auto node = ports_.extract(id.value());
+  if (node.empty()) return nullptr;
+  std::shared_ptr<Port> port = std::move(node.mapped());
+  ChildEntry& child = children_[port->config.child.value()];
+  std::erase(child.ports, port.get());
+  child.view.reset();
+  drop_if_unused(port->config.child);
+  return port;
+}
+
+Port* SaRegistry::port(TunnelId id) const {
+  const auto found = ports_.find(id.value());
+  return found == ports_.end() ? nullptr : found->second.get();
+}
+
+Result<void> SaRegistry::add_pair(SaPair pair, bool use_outbound) {
+  const Spi spi = pair.inbound->inbound_spi;
+  if (pairs_.contains(spi.value())) return fail(Errc::invalid, "inbound SPI is in use");
+  ChildEntry& child = children_[pair.inbound->child.value()];
+  for (Port* port : child.ports) port->forget_gre_sequence();
+  child.pairs.push_back(spi.value());
+  child.view.reset();
+  sa_table_.reset();
+  pairs_.emplace(spi.value(), PairEntry{std::move(pair), use_outbound ? ++last_activation_ : 0, 0});
+  return {};
+}
+
+bool SaRegistry::activate(Spi inbound_spi) {
+  const auto found = pairs_.find(inbound_spi.value());
+  if (found == pairs_.end()) return false;
+  found->second.activation = ++last_activation_;
+  children_[found->second.sas.inbound->child.value()].view.reset();
+  return true;
+}
+
+bool SaRegistry::remove_pair(Spi inbound_spi) {
+  const auto found = pairs_.find(inbound_spi.value());
+  if (found == pairs_.end()) return false;
+  const ChildId id = found->second.sas.inbound->child;
+  ChildEntry& child = children_[id.value()];
+  std::erase(child.pairs, inbound_spi.value());
+  child.view.reset();
+  pairs_.erase(found);
+  sa_table_.reset();
+  drop_if_unused(id);
+  return true;
+}
+
+SaPair* SaRegistry::pair(Spi inbound_spi) {
+  const auto found = pairs_.find(inbound_spi.value());
+  return found == pairs_.end() ? nullptr : &found->second.sas;
+}
+
+const SaPair* SaRegistry::pair(Spi inbound_spi) const { return const_cast<SaRegistry*>(this)->pair(inbound_spi); }
+
+bool SaRegistry::first_report(const SaEvent& event) {
+  const auto found = pairs_.find(event.inbound_spi.value());
+  if (found == pairs_.end()) return false;
+  const std::uint8_t bit = EventFlags::bit(event.event);
+  const bool first = (found->second.reported & bit) == 0;
+  found->second.reported |= bit;
+  return first;
+}
+
+std::vector<Port*> SaRegistry::ports_of(ChildId child) const {
+  const auto found = children_.find(child.value());
+  return found == children_.end() ? std::vector<Port*>{} : found->second.ports;
+}
+
+void SaRegistry::drop_if_unused(ChildId id) {
+  const auto found = children_.find(id.value());
+  if (found != children_.end() && found->second.ports.empty() && found->second.pairs.empty()) children_.erase(found);
+}
+
+std::shared_ptr<const ChildView> SaRegistry::make_view(ChildId id, const ChildEntry& child) const {
+  std::vector<const PairEntry*> active;
+  for (const std::uint32_t spi : child.pairs) {
+    const PairEntry& entry = pairs_.at(spi);
+    if (entry.activation != 0) active.push_back(&entry);
+  }
+  std::ranges::sort(active, std::greater{}, &PairEntry::activation);
+  std::vector<std::shared_ptr<OutboundSa>> newest_first;
+  for (const PairEntry* entry : active) newest_first.push_back(entry->sas.outbound);
+
+  const std::vector<Tunnel*> tunnels(child.ports.begin(), child.ports.end());
+  return std::make_shared<ChildView>(ChildView{.id = id,
+                                               .tunnels = ChildTunnels(tunnels),
+                                               .policy = PolicyTable(std::move(newest_first)),
+                                               .acquire = child.acquire});
+}
+
+std::unique_ptr<const Tables> SaRegistry::make_tables() {
+  if (!sa_table_) {
+    std::vector<std::shared_ptr<InboundSa>> inbound;
+    inbound.reserve(pairs_.size());
+    for (const auto& [spi, entry] : pairs_) inbound.push_back(entry.sas.inbound);
+    sa_table_ = std::make_shared<SaTable>(inbound);
+  }
+  auto tables = std::make_unique<Tables>();
+  tables->inbound = sa_table_;
+  tables->children.reserve(children_.size());
+  for (auto& [id, child] : children_) {
+    if (!child.view) child.view = make_view(ChildId{id}, child);
+    tables->children.emplace(id, child.view);
+  }
+  tables->ports.reserve(ports_.size());
+  for (const auto& [id, port] : ports_) {
+    tables->ports.emplace(id, PortView{port, tables->children.at(port->config.child.value())});
+  }
+  return tables;
+}
+
+}  // namespace culvert::tunnel

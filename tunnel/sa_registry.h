@@ -1,0 +1,60 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "culvert/base/result.h"
+#include "culvert/tunnel/data_plane.h"
+#include "sa.h"
+#include "tables.h"
+
+namespace culvert::tunnel {
+
+/// The control thread's own books: which ports and which pairs of SAs each child has, and the tables that follow from them for the workers.
+/// Not thread-safe; it publishes nothing itself.
+class SaRegistry {
+ public:
+  /// Errc::invalid: the id is taken, or the child has a tunnel that packets could not be told apart from.
+  [[nodiscard]] Result<void> can_add_port(const TunnelConfig& config) const;
+  void add_port(std::shared_ptr<Port> port);
+  std::shared_ptr<Port> remove_port(TunnelId id);  ///< nullptr: there is none
+  [[nodiscard]] Port* port(TunnelId id) const;
+
+  /// Errc::invalid when the inbound SPI is in use.
+  [[nodiscard]] Result<void> add_pair(SaPair pair, bool use_outbound);
+  /// The pair becomes the one that its child sends on. False: there is no such pair.
+  bool activate(Spi inbound_spi);
+  bool remove_pair(Spi inbound_spi);
+  [[nodiscard]] SaPair* pair(Spi inbound_spi);
+  [[nodiscard]] const SaPair* pair(Spi inbound_spi) const;
+  /// Is this the first report of the event for the pair? Both of its SAs may raise it. False also when the pair is gone.
+  [[nodiscard]] bool first_report(const SaEvent& event);
+
+  /// The ports of a child.
+  [[nodiscard]] std::vector<Port*> ports_of(ChildId child) const;
+  [[nodiscard]] std::unique_ptr<const Tables> make_tables();
+
+ private:
+  struct PairEntry {
+    SaPair sas;
+    std::uint64_t activation = 0;  ///< the highest of a child is its current one; 0: not to be sent on
+    std::uint8_t reported = 0;     ///< bits of ChildEvent
+  };
+  struct ChildEntry {
+    std::vector<Port*> ports;
+    std::vector<std::uint32_t> pairs;  ///< by inbound SPI
+    std::shared_ptr<AcquireLimit> acquire = std::make_shared<AcquireLimit>();
+    std::shared_ptr<const ChildView> view;  ///< null: to be made anew
+  };
+  [[nodiscard]] std::shared_ptr<const ChildView> make_view(ChildId id, const ChildEntry& child) const;
+  void drop_if_unused(ChildId id);
+
+  std::unordered_map<std::uint32_t, std::shared_ptr<Port>> ports_;  ///< by TunnelId
+  std::unordered_map<std::uint32_t, PairEntry> pairs_;              ///< by inbound SPI
+  std::unordered_map<std::uint32_t, ChildEntry> children_;          ///< by ChildId
+  std::shared_ptr<const SaTable> sa_table_ = std::make_shared<SaTable>();  ///< null: to be made anew
+  std::uint64_t last_activation_ = 0;
+};
+
+}  // namespace culvert::tunnel

@@ -1,0 +1,187 @@
+#include "worker.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+#include "culvert/base/log.h"
+
+namespace culvert::tunnel {
+namespace {
+
+void count_one(std::atomic<std::uint64_t>& counter) noexcept {
+  counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Worker>> Worker::create(unsigned index, SocketSet sockets, PublishedTables& tables,
+                                               ControlQueue& control) {
+  FileDescriptor epoll(::epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll) return fail(Errc::io, std::string("epoll of a worker: ") + std::strerror(errno), errno);
+  FileDescriptor wake(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  if (!wake) return fail(Errc::io, std::string("eventfd of a worker: ") + std::strerror(errno), errno);
+  std::unique_ptr<Worker> worker(
+      new Worker(index, std::move(sockets), tables, control, std::move(epoll), std::move(wake)));
+
+  if (auto added = worker->add_to_epoll(worker->wake_.get(), Source::wake, 0); !added) return std::unexpected(added.error());
+  for (std::uint32_t i = 0; const auto& udp : worker->sockets_.udp()) {
+    if (auto added = worker->add_to_epoll(udp.socket.fd(), Source::udp, i++); !added) return std::unexpected(added.error());
+  }
+  if (index == 0) {  // every raw socket gets every packet: one worker reads them
+    for (std::uint32_t i = 0; const auto& raw : worker->sockets_.raw()) {
+      if (auto added = worker->add_to_epoll(raw.fd(), Source::raw, i++); !added) return std::unexpected(added.error());
+    }
+  }
+  return worker;
+}
+
+Worker::Worker(unsigned index, SocketSet sockets, PublishedTables& tables, ControlQueue& control, FileDescriptor epoll,
+               FileDescriptor wake)
+    : index_(index), sockets_(std::move(sockets)), tables_(tables), control_(control), epoll_(std::move(epoll)),
+      wake_(std::move(wake)) {
+  for (std::size_t i = 0; i < rooms_.size(); ++i) rooms_[i] = buffers_.room(i);
+}
+
+Worker::~Worker() { stop(); }
+
+void Worker::start() {
+  // Signals are the main thread's: a worker is born with all of them blocked.
+  sigset_t all, before;
+  sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::thread([this] { run(); });
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  const std::string name = "culvert-w" + std::to_string(index_);
+  ::pthread_setname_np(thread_.native_handle(), name.c_str());
+}
+
+void Worker::stop() noexcept {
+  if (!thread_.joinable()) return;
+  stopping_ = true;
+  wake();
+  thread_.join();
+}
+
+void Worker::wake() noexcept {
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const auto written = ::write(wake_.get(), &one, sizeof one);
+}
+
+Result<void> Worker::add_to_epoll(int fd, Source source, std::uint32_t number) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = std::uint64_t{static_cast<std::uint32_t>(source)} << 32 | number;
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0) return {};
+  return fail(Errc::io, std::string("epoll of a worker: ") + std::strerror(errno), errno);
+}
+
+Result<void> Worker::watch(const Port& port) {
+  return add_to_epoll(port.queue(index_).fd(), Source::device, port.config.id.value());
+}
+
+void Worker::unwatch(const Port& port) noexcept {
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, port.queue(index_).fd(), nullptr);
+}
+
+void Worker::add_to(WorkerCounters& sum) const noexcept {
+  sum.wakeups += wakeups_.load(std::memory_order_relaxed);
+  sum.tun_read_batches += tun_read_batches_.load(std::memory_order_relaxed);
+  sum.udp_receive_batches += udp_receive_batches_.load(std::memory_order_relaxed);
+}
+
+void Worker::run() {
+  std::array<epoll_event, 64> ready;
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    const int num_ready = ::epoll_wait(epoll_.get(), ready.data(), static_cast<int>(ready.size()), timeout_ms());
+    count_one(wakeups_);
+    const Tables& tables = tables_.enter(index_);
+    for (int i = 0; i < num_ready; ++i) {
+      const auto& event = ready[static_cast<std::size_t>(i)];
+      dispatch(tables, event.data.u64, event.events);
+    }
+    if (packets_wait_) expire_waiting(tables);
+    tables_.leave(index_);
+    if (!unposted_.empty()) retry_posts();
+    if (std::exchange(control_has_news_, false)) control_.wake();
+  }
+}
+
+int Worker::timeout_ms() const noexcept {
+  if (!unposted_.empty()) return 10;
+  return packets_wait_ ? 1000 : -1;
+}
+
+void Worker::dispatch(const Tables& tables, std::uint64_t tag, std::uint32_t what) {
+  const auto number = static_cast<std::uint32_t>(tag);
+  switch (static_cast<Source>(tag >> 32)) {
+    case Source::wake: {
+      std::uint64_t count = 0;
+      [[maybe_unused]] const auto taken = ::read(wake_.get(), &count, sizeof count);
+      for (const auto& [id, at] : tables.ports) {
+        // Where another worker is sending them already, send_waiting does nothing: that one is responsible.
+        if (!at.port->waiting.empty()) [[maybe_unused]] const bool all_gone = send_waiting(at);
+      }
+      break;
+    }
+    case Source::udp:
+      count_one(udp_receive_batches_);
+      forward_inbound(tables, sockets_.udp()[number]);
+      break;
+    case Source::raw:
+      count_one(udp_receive_batches_);
+      forward_inbound_raw(tables, sockets_.raw()[number]);
+      break;
+    case Source::device: {
+      const PortView* at = tables.port(TunnelId{number});
+      if (!at) break;  // removed while this event was on its way
+      if ((what & (EPOLLERR | EPOLLHUP)) != 0) {
+        log::error("device {} is gone: someone else removed it; its tunnel carries nothing", at->port->config.device);
+        unwatch(*at->port);
+        break;
+      }
+      count_one(tun_read_batches_);
+      forward_outbound(*at);
+      break;
+    }
+  }
+}
+
+void Worker::post(Event event) {
+  control_has_news_ = true;
+  const bool must_arrive = std::holds_alternative<SaEvent>(event);
+  if (!must_arrive) {
+    // An Acquire or an unknown SPI that finds no room is raised again by the next packet.
+    [[maybe_unused]] const bool taken = control_.push_notice(std::move(event));
+    return;
+  }
+  const SaEvent kept = std::get<SaEvent>(event);
+  if (!control_.push_notice(std::move(event))) unposted_.push_back(kept);
+}
+
+void Worker::retry_posts() {
+  std::erase_if(unposted_, [this](const Event& event) { return control_.push_notice(event); });
+  control_has_news_ = true;
+}
+
+void Worker::expire_waiting(const Tables& tables) {
+  const TimePoint now = Clock::now();
+  if (now < next_expiry_) return;
+  next_expiry_ = now + std::chrono::seconds(1);
+  packets_wait_ = false;
+  for (const auto& [id, at] : tables.ports) {
+    WaitQueue& waiting = at.port->waiting;
+    if (waiting.empty()) continue;
+    if (const std::size_t expired = waiting.expire(now - max_wait)) drops_.add(DropReason::wait_expired, expired);
+    // A packet may have come to wait just after its SA did: then nobody else would send it.
+    if (!send_waiting(at) || !waiting.empty()) packets_wait_ = true;
+  }
+}
+
+}  // namespace culvert::tunnel

@@ -1,0 +1,124 @@
+#pragma once
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include "control_queue.h"
+#include "culvert/base/drop_reason.h"
+#include "culvert/base/result.h"
+#include "culvert/wire/flow.h"
+#include "packet.h"
+#include "packet_buffers.h"
+#include "socket_batch.h"
+#include "socket_set.h"
+#include "tables.h"
+#include "unknown_spi_limit.h"
+
+namespace culvert::tunnel {
+
+/// One thread that moves packets: from its TUN queues to its sockets and back, run to completion. It sleeps in epoll_wait when there is
+/// nothing to do; when there is, each ready device and socket gets one batch a round, so that no direction starves another.
+///
+/// The control thread makes it, starts and stops it, and calls what says "control thread"; all else is the worker's own.
+class Worker {
+ public:
+  /// `index` is its reader number in `tables` and its queue number in each port. `tables` and `control` outlive it. Errc::io.
+  [[nodiscard]] static Result<std::unique_ptr<Worker>> create(unsigned index, SocketSet sockets, PublishedTables& tables,
+                                                              ControlQueue& control);
+  ~Worker();  ///< stops and joins
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  // Control thread.
+  void start();
+  void stop() noexcept;  ///< returns when the thread has ended
+  /// Makes a sleeping worker look at the tables: packets may wait for an SA that is there now.
+  void wake() noexcept;
+  /// Starts reading the port's queue; the tables name the port already. Errc::io.
+  [[nodiscard]] Result<void> watch(const Port& port);
+  void unwatch(const Port& port) noexcept;
+  [[nodiscard]] const SocketSet& sockets() const noexcept { return sockets_; }
+
+  // Any thread.
+  [[nodiscard]] const DropCounters& drops() const noexcept { return drops_; }
+  void add_to(WorkerCounters& sum) const noexcept;
+
+ private:
+  /// What a descriptor in the epoll set is; travels with a number in epoll_event::data.
+  enum class Source : std::uint32_t { wake, udp, raw, device };
+
+  Worker(unsigned index, SocketSet sockets, PublishedTables& tables, ControlQueue& control, FileDescriptor epoll,
+         FileDescriptor wake);
+  [[nodiscard]] Result<void> add_to_epoll(int fd, Source source, std::uint32_t number);
+  void run();
+  [[nodiscard]] int timeout_ms() const noexcept;
+  void dispatch(const Tables& tables, std::uint64_t tag, std::uint32_t what);
+
+  // Outbound (outbound.cpp).
+  void forward_outbound(const PortView& at);
+  [[nodiscard]] bool send_waiting(const PortView& at);
+  void admit(const PortView& at, const Packet& packet);
+  [[nodiscard]] OutboundSa* choose_sa(const PortView& at, const wire::Flow& flow, ByteView packet);
+  void wait_for_sa(const PortView& at, const wire::Flow& flow, ByteView packet);
+  void queue_packet(const PortView& at, const Packet& packet, OutboundSa& sa);
+  void queue_fragments(const PortView& at, const Packet& packet, std::uint16_t mtu, OutboundSa& sa);
+  void return_too_big(const PortView& at, const wire::Flow& flow, ByteView packet, std::uint16_t mtu);
+  void send_queued(const PortView& at);
+  void send_encrypted();
+  void send_run(const OutboundSa& sa, const OuterPath& path, std::size_t num_items);
+
+  // Inbound (inbound.cpp).
+  void forward_inbound(const Tables& tables, const SocketSet::Udp& from);
+  void forward_inbound_raw(const Tables& tables, const RawEspSocket& from);
+  void prepare_slots() noexcept;
+  void demux(const Tables& tables, const SocketSet::Udp& from, std::size_t i);
+  void queue_esp(const Tables& tables, std::size_t i, std::uint16_t local_port);
+  void open_and_deliver();
+  void deliver(Port& port, std::uint64_t mask);
+  void report_unknown_spi(std::size_t i, std::uint16_t local_port, Spi spi);
+
+  // Notices for the control thread.
+  template <class Sa>
+  void report_events(Sa& sa);
+  void post(Event event);
+  void retry_posts();
+  void expire_waiting(const Tables& tables);
+
+  const unsigned index_;
+  SocketSet sockets_;
+  PublishedTables& tables_;
+  ControlQueue& control_;
+  FileDescriptor epoll_;
+  FileDescriptor wake_;
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;
+
+  DropCounters drops_;
+  std::atomic<std::uint64_t> wakeups_{0}, tun_read_batches_{0}, udp_receive_batches_{0};
+
+  PacketBuffers buffers_;
+  PacketBuffers fragment_buffers_;
+  SocketBatch io_;
+  PacketBatch batch_{drops_};
+  std::array<MutableByteView, PacketBatch::capacity> rooms_;     ///< of buffers_, for read_batch
+  std::array<std::size_t, PacketBatch::capacity> lens_{};
+  std::array<std::uint32_t, PacketBatch::capacity> inner_lens_{};  ///< of batch_, before anything was added
+  std::array<SendItem, PacketBatch::capacity> items_;
+  std::array<std::size_t, PacketBatch::capacity> item_places_{};   ///< item → place in batch_
+  std::array<ReceiveSlot, PacketBatch::capacity> slots_;
+
+  UnknownSpiLimit unknown_spi_limit_;
+  std::vector<Event> unposted_;   ///< SA events that found the control queue full; a few for each SA at most
+  bool control_has_news_ = false;
+  bool packets_wait_ = false;
+  TimePoint next_expiry_{};
+};
+
+/// How long a packet waits for an SA.
+inline constexpr Duration max_wait = std::chrono::seconds(30);
+
+}  // namespace culvert::tunnel
