@@ -16,7 +16,7 @@ enum class Prf : std::uint8_t { hmac_sha2_256, hmac_sha2_384, hmac_sha2_512 };
 
 /// prf(key, part | part | …), RFC 7296 §2.13.
 [[nodiscard]] Secret prf(Prf algorithm, ByteView key, std::initializer_list<ByteView> parts);
-/// prf+ of RFC 7296 §2.13; `len` up to 255 × prf_len.
+/// prf+ of RFC 7296 §2.13; `len` up to 255 × prf_len; empty beyond that (the RFC defines no more).
 [[nodiscard]] Secret prf_plus(Prf algorithm, ByteView key, std::initializer_list<ByteView> seed, std::size_t len);
 
 /// SHA-1 of the parts, for NAT detection only (RFC 7296 §2.23): 20 bytes.
