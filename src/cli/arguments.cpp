@@ -1,0 +1,110 @@
+// The command line: what `culvert --help` shows. CLI11 is used here alone.
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+
+#include "commands.h"
+
+namespace culvert::cli {
+namespace {
+
+constexpr const char* footer =
+    "Exit status: 0 done; 1 refused or failed; 2 wrong usage; 3 no daemon answers; 4 status --check: a configured tunnel is down.";
+
+struct Arguments {
+  std::string socket = "/run/culvert/control.sock";
+  StatusOptions status;
+  std::string watch;
+  bool drops_json = false, drops_all = false;
+  std::string peer, file;
+  bool rekey_ike = false, rekey_child = false;
+};
+
+CLI::App* add_status(CLI::App& app, Arguments& arguments) {
+  CLI::App* status = app.add_subcommand("status", "peers and tunnels, up or down, and why");
+  status->add_flag("--json", arguments.status.json, "one line of JSON with a stable schema (docs/control.md)");
+  status->add_flag("--check", arguments.status.check, "exit status 4 when a configured tunnel is down");
+  status->add_option("--watch", arguments.watch, "show it again every SECONDS (0.1 to 3600; 2 when left out)")
+      ->expected(0, 1)
+      ->default_str("2")
+      ->check(CLI::Range(0.1, 3600.0))
+      ->type_name("[SECONDS]");
+  return status;
+}
+
+CLI::App* add_drops(CLI::App& app, Arguments& arguments) {
+  CLI::App* drops = app.add_subcommand("drops", "why packets were dropped, and how many");
+  drops->add_flag("--json", arguments.drops_json, "one line of JSON, all reasons");
+  drops->add_flag("--all", arguments.drops_all, "also reasons that never happened");
+  return drops;
+}
+
+CLI::App* add_peer_command(CLI::App& app, const char* name, const char* description, Arguments& arguments) {
+  CLI::App* command = app.add_subcommand(name, description);
+  command->add_option("PEER", arguments.peer, "a [peer.NAME] of the configuration")->required();
+  return command;
+}
+
+CLI::App* add_rekey(CLI::App& app, Arguments& arguments) {
+  CLI::App* rekey = add_peer_command(app, "rekey", "make new keys now; nothing is lost", arguments);
+  CLI::Option* ike = rekey->add_flag("--ike", arguments.rekey_ike, "of the IKE SA only");
+  rekey->add_flag("--child", arguments.rekey_child, "of its child SAs only")->excludes(ike);
+  return rekey;
+}
+
+const char* what_of(const Arguments& arguments) {
+  if (arguments.rekey_ike) return "ike";
+  return arguments.rekey_child ? "children" : "both";
+}
+
+std::optional<std::filesystem::path> optional_path(const std::string& file) {
+  return file.empty() ? std::nullopt : std::optional<std::filesystem::path>(file);
+}
+
+/// Of the subcommand that was given.
+ExitCode dispatch(const std::string& command, Arguments& arguments, bool watches) {
+  if (command == "status") {
+    if (watches) arguments.status.watch_seconds = arguments.watch.empty() ? 2.0 : std::strtod(arguments.watch.c_str(), nullptr);
+    return run_status(arguments.socket, arguments.status);
+  }
+  if (command == "drops") return run_drops(arguments.socket, arguments.drops_json, arguments.drops_all);
+  if (command == "check") return run_check(arguments.file);
+  if (command == "genpsk") return run_genpsk(optional_path(arguments.file));
+  if (command == "version") {
+    std::puts("culvert " CULVERT_VERSION);
+    return ExitCode::ok;
+  }
+  return run_request(arguments.socket, {command, arguments.peer, command == "rekey" ? what_of(arguments) : ""});
+}
+
+}  // namespace
+
+int run(int argc, const char* const* argv) {
+  Arguments arguments;
+  CLI::App app{"culvert: looks at and steers the culvertd of this machine"};
+  app.footer(footer);
+  app.require_subcommand(1);
+  app.set_version_flag("--version", "culvert " CULVERT_VERSION);
+  app.add_option("--socket", arguments.socket, "control socket of culvertd")->envname("CULVERT_SOCKET")->capture_default_str()->type_name("PATH");
+  CLI::App* status = add_status(app, arguments);
+  app.add_subcommand("check", "is this configuration sound? Prints every mistake at once")
+      ->add_option("FILE", arguments.file, "configuration")
+      ->required();
+  app.add_subcommand("genpsk", "make a pre-shared key of 256 bits")
+      ->add_option("FILE", arguments.file, "where it goes (mode 0600, never overwritten); standard output when left out");
+  add_peer_command(app, "up", "bring a peer and its tunnels up", arguments);
+  add_peer_command(app, "down", "take a peer and its tunnels down, until `up` or a restart", arguments);
+  add_rekey(app, arguments);
+  add_drops(app, arguments);
+  app.add_subcommand("version", "the version of this command");
+  for (CLI::App* command : app.get_subcommands({})) command->fallthrough();  // --socket may stand behind the command too
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int code = app.exit(error);  // prints help, version, or what is wrong
+    return code == 0 ? 0 : static_cast<int>(ExitCode::usage);
+  }
+  const std::string command = app.get_subcommands().front()->get_name();
+  return static_cast<int>(dispatch(command, arguments, status->count("--watch") > 0));
+}
+
+}  // namespace culvert::cli

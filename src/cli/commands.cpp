@@ -1,0 +1,146 @@
+#include "commands.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <thread>
+
+#include "client.h"
+#include "culvert/base/log.h"
+#include "culvert/config/config.h"
+#include "genpsk.h"
+#include "render.h"
+
+namespace culvert::cli {
+namespace {
+
+void complain(std::string_view text) { fmt::print(stderr, "culvert: {}\n", text); }
+
+/// False when standard output is gone (a closed pipe, a full disk): an answer nobody got is no success.
+bool print(std::string_view text) {
+  return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+}
+
+ExitCode printed(std::string_view text) { return print(text) ? ExitCode::ok : ExitCode::failed; }
+
+/// The response when the daemon said yes; otherwise the exit status, after a message.
+std::expected<control::Response, ExitCode> ask_for(const std::filesystem::path& socket, const control::Request& request) {
+  auto response = ask(socket, request);
+  if (!response) {
+    complain(response.error().detail);
+    return std::unexpected(ExitCode::unreachable);
+  }
+  if (!response->ok) {
+    complain(log::sanitize(response->error.empty() ? "culvertd refused without saying why" : response->error));
+    return std::unexpected(ExitCode::failed);
+  }
+  return std::move(*response);
+}
+
+std::expected<control::StatusReport, ExitCode> ask_for_status(const std::filesystem::path& socket) {
+  auto response = ask_for(socket, {"status", "", ""});
+  if (!response) return std::unexpected(response.error());
+  if (response->status) return std::move(*response->status);
+  complain("culvertd answered without a status");
+  return std::unexpected(ExitCode::failed);
+}
+
+ExitCode show_status(const std::filesystem::path& socket, const StatusOptions& options, std::string_view before) {
+  const auto status = ask_for_status(socket);
+  if (!status) return status.error();
+  const std::string text = options.json ? control::to_json(*status) + "\n" : render_status(*status, Display::of_stdout());
+  if (!print(std::string(before) + text)) return ExitCode::failed;
+  return options.check && any_tunnel_down(*status) ? ExitCode::tunnel_down : ExitCode::ok;
+}
+
+void name_known_peers(const std::filesystem::path& socket) {
+  const auto response = ask(socket, {"status", "", ""});
+  if (!response || !response->status || response->status->peers.empty()) return;
+  constexpr std::size_t max_listed = 20;
+  std::vector<std::string> names;
+  for (const auto& peer : response->status->peers) {
+    if (names.size() == max_listed) {
+      names.emplace_back("…");
+      break;
+    }
+    names.push_back(log::sanitize(peer.name));
+  }
+  complain(fmt::format("the peers are: {}", fmt::join(names, ", ")));
+}
+
+}  // namespace
+
+ExitCode run_status(const std::filesystem::path& socket, const StatusOptions& options) {
+  if (!options.watch_seconds) return show_status(socket, options, "");
+  const bool redraw = !options.json && ::isatty(STDOUT_FILENO) != 0;
+  for (;;) {
+    // Home and clear to the end; a pipe gets one report behind the other.
+    const ExitCode code = show_status(socket, options, redraw ? "\x1b[H\x1b[2J" : "");
+    if (code == ExitCode::failed) return code;
+    std::this_thread::sleep_for(std::chrono::duration<double>(*options.watch_seconds));
+    if (!redraw && !options.json && !print("\n")) return ExitCode::failed;
+  }
+}
+
+ExitCode run_drops(const std::filesystem::path& socket, bool json, bool all) {
+  const auto response = ask_for(socket, {"drops", "", ""});
+  if (!response) return response.error();
+  if (!response->drops) {
+    complain("culvertd answered without drops");
+    return ExitCode::failed;
+  }
+  return printed(json ? control::to_json(*response->drops) + "\n" : render_drops(*response->drops, all, Display::of_stdout()));
+}
+
+ExitCode run_request(const std::filesystem::path& socket, const control::Request& request) {
+  const auto response = ask(socket, request);
+  if (!response) {
+    complain(response.error().detail);
+    return ExitCode::unreachable;
+  }
+  if (response->ok) return printed(response->message.empty() ? "" : log::sanitize(response->message) + "\n");
+  if (response->code == "not_found") {
+    complain(fmt::format("there is no peer {}", log::sanitize(request.peer)));
+    name_known_peers(socket);
+  } else {
+    complain(log::sanitize(response->error));
+  }
+  return ExitCode::failed;
+}
+
+ExitCode run_check(const std::filesystem::path& file) {
+  const auto config = config::load(file);
+  if (!config) {
+    for (const auto& diagnostic : config.error()) fmt::print(stderr, "{}\n", diagnostic.to_string());
+    return ExitCode::failed;
+  }
+  for (const auto& warning : config->warnings) fmt::print(stderr, "{} (warning)\n", warning.to_string());
+  const auto counted = [](std::size_t count, std::string_view noun) { return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s"); };
+  return printed(fmt::format("{}: ok: {}, {}\n", log::sanitize(file.string()), counted(config->peers.size(), "peer"),
+                             counted(config->tunnels.size(), "tunnel")));
+}
+
+ExitCode run_genpsk(const std::optional<std::filesystem::path>& file) {
+  const auto line = make_psk_line();
+  if (!line) {
+    complain(line.error().detail);
+    return ExitCode::failed;
+  }
+  if (file) {
+    const auto written = write_psk_file(*file, line->view());
+    if (!written) complain(written.error().detail);
+    return written ? ExitCode::ok : ExitCode::failed;
+  }
+  struct stat out {};
+  if (::fstat(STDOUT_FILENO, &out) == 0 && S_ISREG(out.st_mode) && (out.st_mode & 077) != 0) {
+    complain("the file that this goes to can be read by others, and culvert will refuse it: chmod 600 it, or use culvert genpsk FILE");
+  }
+  std::setvbuf(stdout, nullptr, _IONBF, 0);  // no copy of the key in a buffer that nobody wipes
+  return printed(as_text(line->view()));
+}
+
+}  // namespace culvert::cli

@@ -1,0 +1,201 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "culvert/base/log.h"
+#include "render.h"
+
+namespace culvert::cli {
+namespace {
+
+constexpr std::size_t label_width = 10;
+constexpr std::size_t min_text_width = 20;  ///< narrower terminals get long lines
+
+/// The lines of one report. Text of a peer is sanitized here once more: the socket may be anyone's.
+class Page {
+ public:
+  explicit Page(const Display& display) : display_(display) {}
+
+  void heading(std::size_t indent, std::string_view kind, const std::string& name, const std::string& state, std::string_view rest) {
+    if (indent == 0 && !text_.empty()) text_ += '\n';
+    text_ += std::string(indent, ' ') + std::string(kind) + " " + display_.bold(log::sanitize(name)) + "  " + painted_state(state);
+    const std::size_t used = indent + columns_of(kind) + columns_of(name) + columns_of(state) + 3;
+    if (!rest.empty()) {
+      text_ += ": ";
+      const std::size_t room = display_.width > used + 2 + min_text_width ? display_.width - used - 2 : display_.width == 0 ? 0 : min_text_width;
+      text_ += wrapped(log::sanitize(rest), indent + 4, room);
+    }
+    text_ += '\n';
+  }
+
+  void line(std::size_t indent, std::string_view label, std::string_view value) {
+    if (value.empty()) return;
+    const std::size_t at = indent + label_width;
+    const std::size_t room = display_.width == 0 ? 0 : std::max(display_.width, at + min_text_width) - at;
+    text_ += fmt::format("{:{}}{:<{}}{}\n", "", indent, label, label_width, wrapped(log::sanitize(value), at, room));
+  }
+
+  [[nodiscard]] std::string take() { return std::move(text_); }
+
+ private:
+  [[nodiscard]] std::string painted_state(const std::string& state) const {
+    if (state == "up") return display_.green(state);
+    if (state == "down" || state == "admin-down") return display_.red(state);
+    return display_.yellow(log::sanitize(state));
+  }
+
+  const Display& display_;
+  std::string text_;
+};
+
+/// Comma-separated facts; empty ones leave no trace.
+class Facts {
+ public:
+  Facts& add(std::string_view fact) {
+    if (fact.empty()) return *this;
+    if (!text_.empty()) text_ += ", ";
+    text_ += fact;
+    return *this;
+  }
+  [[nodiscard]] const std::string& text() const noexcept { return text_; }
+
+ private:
+  std::string text_;
+};
+
+std::string rekey_text(const std::optional<std::uint64_t>& rekey_in_s) {
+  return rekey_in_s ? "rekey in " + human_duration(*rekey_in_s) : std::string();
+}
+
+std::string nat_text(const control::PeerReport& peer) {
+  if (peer.nat_local && peer.nat_remote) return " (both of us behind NAT)";
+  if (peer.nat_local) return " (we are behind a NAT)";
+  return peer.nat_remote ? " (the peer is behind a NAT)" : "";
+}
+
+/// Why a peer is not up, in words; never empty for one that should be looked at.
+std::string why_peer(const control::PeerReport& peer) {
+  if (peer.state == "up") return {};
+  std::string why = peer.reason;
+  if (why.empty() && peer.state == "admin-down") why = fmt::format("taken down by `culvert down`; `culvert up {}` brings it back", peer.name);
+  if (why.empty() && peer.state == "waiting") why = "waits for the peer to call, or for traffic";
+  if (why.empty() && peer.state == "connecting") why = "no answer yet";
+  if (why.empty() && peer.state == "resolving") why = "asks the DNS for its address";
+  if (peer.retry_in_s) why += fmt::format("{}next try in {}", why.empty() ? "" : "; ", human_duration(*peer.retry_in_s));
+  return why;
+}
+
+const control::ChildReport* child_of(const control::PeerReport& peer, const control::TunnelReport& tunnel) {
+  const std::string& name = tunnel.child.empty() ? tunnel.name : tunnel.child;
+  const auto found = std::ranges::find(peer.children, name, &control::ChildReport::name);
+  return found != peer.children.end() ? &*found : nullptr;
+}
+
+std::string why_tunnel(const control::PeerReport& peer, const control::TunnelReport& tunnel) {
+  if (tunnel.state == "up") return {};
+  const control::ChildReport* child = child_of(peer, tunnel);
+  if (child && !child->reason.empty()) return child->reason;
+  return peer.state == "up" ? "its child SA is not up" : "the peer is not up";
+}
+
+void render_child(Page& page, const control::ChildReport& child) {
+  if (child.state != "up") return;
+  page.line(4, "ESP", Facts()
+                          .add(child.suite)
+                          .add(child.mode.empty() ? "" : child.mode + " mode")
+                          .add(child.encapsulation == "udp" ? "in UDP" : child.encapsulation)
+                          .add("for " + human_duration(child.established_s))
+                          .add(rekey_text(child.rekey_in_s))
+                          .text());
+  page.line(4, "selectors", fmt::format("{} ↔ {}", fmt::join(child.local, " "), fmt::join(child.remote, " ")));
+  page.line(4, "SPI", fmt::format("in {}, out {}", child.inbound_spi, child.outbound_spi));
+}
+
+void render_tunnel(Page& page, const control::PeerReport& peer, const control::TunnelReport& tunnel) {
+  page.heading(2, "tunnel", tunnel.name, tunnel.state, why_tunnel(peer, tunnel));
+  page.line(4, "device", Facts()
+                             .add(tunnel.device)
+                             .add(tunnel.carry == "gre" ? "GRE" : tunnel.carry == "ip" ? "IP" : tunnel.carry)
+                             .add(tunnel.key ? fmt::format("key {}", *tunnel.key) : "")
+                             .add(tunnel.mtu ? fmt::format("MTU {}", tunnel.mtu) : "")
+                             .add(fmt::format("{}", fmt::join(tunnel.addresses, " ")))
+                             .text());
+  page.line(4, "routes", fmt::format("{}", fmt::join(tunnel.routes, " ")));
+  if (const auto* child = child_of(peer, tunnel)) render_child(page, *child);
+  const bool has_traffic = tunnel.inbound_packets != 0 || tunnel.outbound_packets != 0;
+  if (tunnel.state != "up" && !has_traffic) return;
+  page.line(4, "traffic", fmt::format("{} in {} packets received, {} in {} packets sent", human_size(tunnel.inbound_bytes),
+                                      human_count(tunnel.inbound_packets), human_size(tunnel.outbound_bytes),
+                                      human_count(tunnel.outbound_packets)));
+}
+
+void render_peer(Page& page, const control::PeerReport& peer) {
+  page.heading(0, "peer", peer.name, peer.state, why_peer(peer));
+  page.line(2, "identity", peer.remote_id);
+  if (peer.state == "up") {
+    page.line(2, "path", fmt::format("{} ↔ {}{}", peer.local, peer.remote, nat_text(peer)));
+    page.line(2, "IKE", Facts()
+                            .add(peer.suite)
+                            .add(peer.role)
+                            .add("for " + human_duration(peer.established_s))
+                            .add(rekey_text(peer.rekey_in_s))
+                            .text());
+  }
+  for (const auto& tunnel : peer.tunnels) render_tunnel(page, peer, tunnel);
+}
+
+void render_gateway(Page& page, const control::StatusReport& status) {
+  std::size_t peers_up = 0, num_tunnels = 0, tunnels_up = 0;
+  for (const auto& peer : status.peers) {
+    peers_up += peer.state == "up";
+    num_tunnels += peer.tunnels.size();
+    tunnels_up += static_cast<std::size_t>(std::ranges::count(peer.tunnels, "up", &control::TunnelReport::state));
+  }
+  page.heading(0, "gateway", status.id, "up", fmt::format("{} of {} peers up, {} of {} tunnels up", peers_up, status.peers.size(), tunnels_up, num_tunnels));
+  page.line(2, "culvertd", Facts()
+                               .add(status.version)
+                               .add("for " + human_duration(status.uptime_s))
+                               .add(fmt::format("{} worker{}", status.workers, status.workers == 1 ? "" : "s"))
+                               .add(status.aead.empty() ? "" : "AEAD by " + status.aead)
+                               .text());
+}
+
+}  // namespace
+
+std::string wrapped(std::string_view text, std::size_t indent, std::size_t width) {
+  if (width == 0) return std::string(text);
+  std::string result;
+  std::size_t used = 0;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find(' '), text.size());
+    const std::string_view word = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    const std::size_t len = columns_of(word);
+    if (used != 0 && used + 1 + len > width) {
+      result += '\n' + std::string(indent, ' ');
+      used = 0;
+    } else if (used != 0) {
+      result += ' ';
+      ++used;
+    }
+    result += word;
+    used += len;
+  }
+  return result;
+}
+
+std::string render_status(const control::StatusReport& status, const Display& display) {
+  Page page(display);
+  render_gateway(page, status);
+  for (const auto& peer : status.peers) render_peer(page, peer);
+  return page.take();
+}
+
+bool any_tunnel_down(const control::StatusReport& status) {
+  return std::ranges::any_of(status.peers, [](const control::PeerReport& peer) {
+    return std::ranges::any_of(peer.tunnels, [](const control::TunnelReport& tunnel) { return tunnel.state != "up"; });
+  });
+}
+
+}  // namespace culvert::cli
