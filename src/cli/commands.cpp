@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "client.h"
-#include "culvert/base/log.h"
+#include "culvert/base/text.h"
 #include "culvert/config/config.h"
 #include "genpsk.h"
 #include "render.h"
@@ -35,7 +35,7 @@ std::expected<control::Response, ExitCode> ask_for(const std::filesystem::path& 
     return std::unexpected(ExitCode::unreachable);
   }
   if (!response->ok) {
-    complain(log::sanitize(response->error.empty() ? "culvertd refused without saying why" : response->error));
+    complain(printable(response->error.empty() ? "culvertd refused without saying why" : response->error));
     return std::unexpected(ExitCode::failed);
   }
   return std::move(*response);
@@ -67,7 +67,7 @@ void name_known_peers(const std::filesystem::path& socket) {
       names.emplace_back("…");
       break;
     }
-    names.push_back(log::sanitize(peer.name));
+    names.push_back(printable(peer.name));
   }
   complain(fmt::format("the peers are: {}", fmt::join(names, ", ")));
 }
@@ -102,12 +102,12 @@ ExitCode run_request(const std::filesystem::path& socket, const control::Request
     complain(response.error().detail);
     return ExitCode::unreachable;
   }
-  if (response->ok) return printed(response->message.empty() ? "" : log::sanitize(response->message) + "\n");
+  if (response->ok) return printed(response->message.empty() ? "" : printable(response->message) + "\n");
   if (response->code == "not_found") {
-    complain(fmt::format("there is no peer {}", log::sanitize(request.peer)));
+    complain(fmt::format("there is no peer {}", printable(request.peer)));
     name_known_peers(socket);
   } else {
-    complain(log::sanitize(response->error));
+    complain(printable(response->error));
   }
   return ExitCode::failed;
 }
@@ -120,7 +120,7 @@ ExitCode run_check(const std::filesystem::path& file) {
   }
   for (const auto& warning : config->warnings) fmt::print(stderr, "{} (warning)\n", warning.to_string());
   const auto counted = [](std::size_t count, std::string_view noun) { return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s"); };
-  return printed(fmt::format("{}: ok: {}, {}\n", log::sanitize(file.string()), counted(config->peers.size(), "peer"),
+  return printed(fmt::format("{}: ok: {}, {}\n", printable(file.string()), counted(config->peers.size(), "peer"),
                              counted(config->tunnels.size(), "tunnel")));
 }
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "culvert/base/log.h"
+#include "culvert/base/text.h"
 #include "render.h"
 
 namespace culvert::cli {
@@ -12,19 +12,19 @@ namespace {
 constexpr std::size_t label_width = 10;
 constexpr std::size_t min_text_width = 20;  ///< narrower terminals get long lines
 
-/// The lines of one report. Text of a peer is sanitized here once more: the socket may be anyone's.
+/// The lines of one report. Text of a peer is made printable here once more: the socket may be anyone's.
 class Page {
  public:
   explicit Page(const Display& display) : display_(display) {}
 
   void heading(std::size_t indent, std::string_view kind, const std::string& name, const std::string& state, std::string_view rest) {
     if (indent == 0 && !text_.empty()) text_ += '\n';
-    text_ += std::string(indent, ' ') + std::string(kind) + " " + display_.bold(log::sanitize(name)) + "  " + painted_state(state);
+    text_ += std::string(indent, ' ') + std::string(kind) + " " + display_.bold(printable(name)) + "  " + painted_state(state);
     const std::size_t used = indent + columns_of(kind) + columns_of(name) + columns_of(state) + 3;
     if (!rest.empty()) {
       text_ += ": ";
       const std::size_t room = display_.width > used + 2 + min_text_width ? display_.width - used - 2 : display_.width == 0 ? 0 : min_text_width;
-      text_ += wrapped(log::sanitize(rest), indent + 4, room);
+      text_ += wrapped(printable(rest), indent + 4, room);
     }
     text_ += '\n';
   }
@@ -33,7 +33,7 @@ class Page {
     if (value.empty()) return;
     const std::size_t at = indent + label_width;
     const std::size_t room = display_.width == 0 ? 0 : std::max(display_.width, at + min_text_width) - at;
-    text_ += fmt::format("{:{}}{:<{}}{}\n", "", indent, label, label_width, wrapped(log::sanitize(value), at, room));
+    text_ += fmt::format("{:{}}{:<{}}{}\n", "", indent, label, label_width, wrapped(printable(value), at, room));
   }
 
   [[nodiscard]] std::string take() { return std::move(text_); }
@@ -42,7 +42,7 @@ class Page {
   [[nodiscard]] std::string painted_state(const std::string& state) const {
     if (state == "up") return display_.green(state);
     if (state == "down" || state == "admin-down") return display_.red(state);
-    return display_.yellow(log::sanitize(state));
+    return display_.yellow(printable(state));
   }
 
   const Display& display_;

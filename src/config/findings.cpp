@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "culvert/base/log.h"
+#include "culvert/base/text.h"
 
 namespace culvert::config {
 namespace {
@@ -53,10 +53,10 @@ std::vector<Diagnostic> Findings::sorted(std::vector<Diagnostic> list) {
 }
 
 std::string in_quotes(std::string_view text) {
-  if (text.size() <= max_quoted_len) return fmt::format("'{}'", log::sanitize(text));
+  if (text.size() <= max_quoted_len) return fmt::format("'{}'", printable(text));
   std::size_t end = max_quoted_len;
   while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // not inside a UTF-8 sequence
-  return fmt::format("'{}…'", log::sanitize(text.substr(0, end)));
+  return fmt::format("'{}…'", printable(text.substr(0, end)));
 }
 
 std::string one_of(const std::vector<std::string_view>& words) {

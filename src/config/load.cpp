@@ -7,7 +7,7 @@
 #include <cstring>
 #include <map>
 
-#include "culvert/base/log.h"
+#include "culvert/base/text.h"
 #include "culvert/config/config.h"
 #include "keys.h"
 #include "rules.h"
@@ -92,10 +92,10 @@ Config check(const RawFile& raw, const std::filesystem::path& folder, Findings& 
 }  // namespace
 
 std::string Diagnostic::to_string() const {
-  std::string text = log::sanitize(file);
+  std::string text = printable(file);
   if (line != 0) text += fmt::format(":{}:{}", line, column);
-  if (!key.empty()) text += ": " + log::sanitize(key);
-  return text + ": " + log::sanitize(message);
+  if (!key.empty()) text += ": " + printable(key);
+  return text + ": " + printable(message);
 }
 
 std::expected<Config, std::vector<Diagnostic>> parse(std::string_view text, const std::filesystem::path& name) {

@@ -78,17 +78,20 @@ std::string dotted(std::string_view parent, std::string_view key) {
 
 template <class T>
 void read_table(const Table& table, Position at, const std::string& path, std::span<const KeySpec<T>> keys, T& out, Findings& findings) {
+  std::vector<std::string_view> given;  // also what a mistyped key was meant to be: one mistake, one message
   for (const Entry& entry : table) {
     const std::string key = dotted(path, entry.key);
     const auto spec = std::ranges::find(keys, entry.key, &KeySpec<T>::name);
     if (spec == keys.end()) {
       findings.error(entry.at, key, unknown_key(entry.key, names_of(keys), path));
+      given.push_back(nearest(entry.key, names_of(keys)));
     } else {
       spec->read(ValueReader(entry, key, findings), out);
+      given.push_back(spec->name);
     }
   }
   for (const auto& spec : keys) {
-    if (!spec.required() || std::ranges::find(table, spec.name, &Entry::key) != table.end()) continue;
+    if (!spec.required() || std::ranges::find(given, spec.name) != given.end()) continue;
     findings.error(at, dotted(path, spec.name), fmt::format("is required, and missing: {}", spec.meaning));
   }
 }

@@ -6,7 +6,7 @@
 #include <array>
 #include <boost/json.hpp>
 
-#include "culvert/base/log.h"
+#include "culvert/base/text.h"
 #include "fields.h"
 
 namespace culvert::control {
@@ -44,7 +44,7 @@ class ObjectWriter {
     visit_fields(writer, report);
     return std::move(writer.object);
   }
-  static json::value value_of(const std::string& text) { return json::value(json::string(log::sanitize(text))); }
+  static json::value value_of(const std::string& text) { return json::value(json::string(printable(text))); }
 
   json::object object;
 
@@ -134,7 +134,7 @@ Result<void> check_members(const json::object& object) {
   for (const auto& member : object) {
     const std::string_view key(member.key().data(), member.key().size());
     if (key != "command" && key != "peer" && key != "what") {
-      return fail(Errc::malformed, fmt::format("unknown member \"{}\"", log::sanitize(key.substr(0, max_name_len))));
+      return fail(Errc::malformed, fmt::format("unknown member \"{}\"", printable(key.substr(0, max_name_len))));
     }
     if (!member.value().is_string()) return fail(Errc::malformed, fmt::format("\"{}\" must be a string", key));
   }

@@ -77,7 +77,7 @@ struct Response {
 
 // All of these are pure; any thread.
 
-/// One line of JSON without the newline. Strings go through log::sanitize: what a peer chose cannot colour a terminal.
+/// One line of JSON without the newline. Strings go through printable: what a peer chose cannot colour a terminal.
 [[nodiscard]] std::string to_json(const Request& request);
 [[nodiscard]] std::string to_json(const Response& response);
 /// What `culvert status --json` and `culvert drops --json` print: one object on one line, its first member "schema".
