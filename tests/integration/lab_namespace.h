@@ -1,0 +1,78 @@
+#pragma once
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "culvert/base/bytes.h"
+#include "culvert/base/ip.h"
+
+namespace culvert::lab {
+
+/// Puts the test process into a network namespace of its own, once: loopback is up and has 127.0.0.0/8, ::1, fd00::1, fd00::2.
+/// False when we are not root; a test then says "skipped: not root" and returns.
+[[nodiscard]] bool enter_namespace();
+
+/// Brings a device up without the IPv6 chatter of its own that would mix with a test's packets.
+void set_up(const std::string& device);
+[[nodiscard]] bool device_exists(const std::string& device);
+
+/// The kernel's side of a TUN device, by AF_PACKET: what is sent here the data plane reads, what it writes is received here.
+class DeviceEnd {
+ public:
+  explicit DeviceEnd(const std::string& device);  ///< throws std::system_error
+  ~DeviceEnd();
+  DeviceEnd(const DeviceEnd&) = delete;
+  DeviceEnd& operator=(const DeviceEnd&) = delete;
+
+  void send(ByteView ip_packet) const;
+  /// The next packet that came out of the tunnel; nullopt after the time.
+  [[nodiscard]] std::optional<Bytes> receive(std::chrono::milliseconds patience = std::chrono::milliseconds(5000)) const;
+
+ private:
+  int fd_;
+  int index_;
+};
+
+/// A plain UDP socket: a peer, or a wire, that the test plays itself.
+class UdpEnd {
+ public:
+  explicit UdpEnd(const Endpoint& local);  ///< throws std::system_error
+  ~UdpEnd();
+  UdpEnd(const UdpEnd&) = delete;
+  UdpEnd& operator=(const UdpEnd&) = delete;
+
+  void send(const Endpoint& remote, ByteView bytes) const;
+  struct Received {
+    Endpoint remote;
+    Bytes bytes;
+  };
+  [[nodiscard]] std::optional<Received> receive(std::chrono::milliseconds patience = std::chrono::milliseconds(5000)) const;
+
+ private:
+  int fd_;
+};
+
+/// Looks again and again until the condition holds; false when it does not within the time.
+[[nodiscard]] inline bool eventually(const std::function<bool()>& condition,
+                                     std::chrono::milliseconds patience = std::chrono::milliseconds(5000)) {
+  const auto until = std::chrono::steady_clock::now() + patience;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > until) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
+}
+
+// Inner packets: UDP with a payload of `len` bytes that `number` begins and that differ from packet to packet.
+[[nodiscard]] Bytes udp_packet(const IpAddress& source, const IpAddress& destination, std::uint32_t number, std::size_t len,
+                               bool dont_fragment = true);
+/// The number that udp_packet put into it.
+[[nodiscard]] std::uint32_t number_of(ByteView ip_packet);
+
+}  // namespace culvert::lab
