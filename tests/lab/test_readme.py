@@ -46,7 +46,7 @@ def test_the_five_minute_guide(lab):
 
 def test_the_same_with_strongswan_at_one_end(lab):
     net = lab.net()
-    psk = "the secret of two sites"
+    psk = sh(BIN / "culvert", "genpsk").stdout.strip()
     conf = block("swanctl").replace("put the key here", psk)
     assert psk in conf
     strongswan = lab.strongswan(net.B.gw, conf)
