@@ -135,28 +135,29 @@ class TextParser {
   std::size_t at_ = 0;
 };
 
-// OBJ_txt2obj knows short names in one spelling only; RFC 4514 §3 wants them without regard to case.
-int find_attribute_type(std::string type) {
-  int nid = OBJ_txt2nid(type.c_str());
-  if (nid == NID_undef) {
-    std::transform(type.begin(), type.end(), type.begin(), [](unsigned char c) { return std::toupper(c); });
-    nid = OBJ_txt2nid(type.c_str());
+using ObjectHandle = std::unique_ptr<ASN1_OBJECT, FreeWith<ASN1_OBJECT_free>>;
+
+// OBJ_txt2obj takes dotted numbers too, but knows short names in one spelling only; RFC 4514 §3 wants them without regard to case.
+ObjectHandle find_attribute_type(std::string type) {
+  ObjectHandle found(OBJ_txt2obj(type.c_str(), 0));
+  if (found) return found;
+  std::transform(type.begin(), type.end(), type.begin(), [](unsigned char c) { return std::toupper(c); });
+  found.reset(OBJ_txt2obj(type.c_str(), 0));
+  if (found) return found;
+  static constexpr std::array<std::string_view, 5> mixed{"emailAddress", "serialNumber", "dnQualifier", "street", "title"};
+  for (const std::string_view name : mixed) {
+    const auto same = [](unsigned char a, unsigned char b) { return a == std::toupper(b); };
+    if (std::equal(type.begin(), type.end(), name.begin(), name.end(), same)) found.reset(OBJ_txt2obj(name.data(), 0));
   }
-  if (nid == NID_undef) {
-    static constexpr std::array<const char*, 5> mixed{"emailAddress", "serialNumber", "dnQualifier", "street", "title"};
-    for (const char* name : mixed) {
-      if (std::equal(type.begin(), type.end(), name, name + std::char_traits<char>::length(name),
-                     [](unsigned char a, unsigned char b) { return a == std::toupper(b); })) {
-        return OBJ_txt2nid(name);
-      }
-    }
-  }
-  return nid;
+  return found;
 }
 
 Result<void> add_attribute(X509_NAME* name, const Attribute& attribute, bool joins_previous) {
-  const int nid = find_attribute_type(attribute.type);
-  if (nid == NID_undef) return fail(Errc::malformed, "distinguished name: unknown attribute type '" + attribute.type + "'");
+  const ObjectHandle object = find_attribute_type(attribute.type);
+  if (!object) {
+    ERR_clear_error();
+    return fail(Errc::malformed, "distinguished name: unknown attribute type '" + attribute.type + "'");
+  }
   const std::uint8_t* value = attribute.value.data();
   int len = static_cast<int>(attribute.value.size());
   int type = MBSTRING_UTF8;
@@ -173,7 +174,7 @@ Result<void> add_attribute(X509_NAME* name, const Attribute& attribute, bool joi
     value = ASN1_STRING_get0_data(der->value.asn1_string);
     len = ASN1_STRING_length(der->value.asn1_string);
   }
-  if (X509_NAME_add_entry_by_NID(name, nid, type, value, len, -1, joins_previous ? -1 : 0) != 1) {
+  if (X509_NAME_add_entry_by_OBJ(name, object.get(), type, value, len, -1, joins_previous ? -1 : 0) != 1) {
     return openssl_failure(Errc::malformed, "distinguished name: value of " + attribute.type);
   }
   return {};
