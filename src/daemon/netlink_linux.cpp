@@ -6,6 +6,7 @@
 #include <net/if.h>
 #include <netlink/errno.h>
 #include <netlink/msg.h>
+#include <netlink/netlink.h>
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
 #include <netlink/route/link/inet6.h>
@@ -83,6 +84,8 @@ std::string describe(rtnl_route* route) {
 }
 
 }  // namespace
+
+void Netlink::Close::operator()(nl_sock* socket) const noexcept { nl_socket_free(socket); }
 
 Result<Netlink> Netlink::open() {
   nl_sock* socket = nl_socket_alloc();

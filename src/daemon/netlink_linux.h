@@ -1,6 +1,4 @@
 #pragma once
-#include <netlink/netlink.h>
-
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -10,6 +8,8 @@
 
 #include "culvert/base/ip.h"
 #include "culvert/base/result.h"
+
+struct nl_sock;
 
 namespace culvert::daemon {
 
@@ -60,7 +60,7 @@ class Netlink {
 
  private:
   struct Close {
-    void operator()(nl_sock* socket) const noexcept { nl_socket_free(socket); }
+    void operator()(nl_sock* socket) const noexcept;
   };
   explicit Netlink(nl_sock* socket) noexcept : socket_(socket) {}
   [[nodiscard]] Result<LinkInfo> link_by(int ifindex, const char* name);

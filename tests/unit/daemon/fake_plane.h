@@ -1,0 +1,41 @@
+#pragma once
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "culvert/tunnel/data_plane.h"
+
+namespace culvert::test {
+
+/// A data plane that only remembers what it was told, and answers what the test put in.
+class FakePlane final : public tunnel::DataPlane {
+ public:
+  Result<void> add_tunnel(const tunnel::TunnelConfig&) override { return {}; }
+  void remove_tunnel(TunnelId) override {}
+  void set_mtu(TunnelId, std::uint16_t) override {}
+  Result<void> install(ChildSaKeys, bool) override { return {}; }
+  void activate_outbound(Spi) override {}
+  void move(Spi, const Endpoint&, const Endpoint&) override {}
+  void remove(Spi) override {}
+  void flush_waiting(ChildId) override {}
+  Result<void> send_control(const Endpoint&, const Endpoint&, ByteView, bool) override { return {}; }
+  int event_fd() const noexcept override { return -1; }
+  std::vector<tunnel::Event> poll_events(std::size_t) override { return {}; }
+  std::optional<ChildTraffic> traffic(Spi inbound_spi) const override {
+    const auto found = traffic_of.find(inbound_spi);
+    return found == traffic_of.end() ? std::nullopt : std::optional(found->second);
+  }
+  tunnel::TunnelCounters counters(TunnelId id) const override {
+    const auto found = counters_of.find(id);
+    return found == counters_of.end() ? tunnel::TunnelCounters{} : found->second;
+  }
+  std::vector<std::uint64_t> drops() const override { return drop_counters; }
+  void count_drop(DropReason) override {}
+  tunnel::WorkerCounters worker_counters() const override { return {}; }
+
+  std::map<Spi, ChildTraffic> traffic_of;
+  std::map<TunnelId, tunnel::TunnelCounters> counters_of;
+  std::vector<std::uint64_t> drop_counters = std::vector<std::uint64_t>(num_drop_reasons, 0);
+};
+
+}  // namespace culvert::test

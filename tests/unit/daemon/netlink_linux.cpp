@@ -1,0 +1,181 @@
+#include "netlink_linux.h"
+
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstring>
+#include <doctest/doctest.h>
+#include <string>
+
+#include "private_netns.h"
+
+using namespace culvert;
+using daemon::Netlink;
+
+namespace {
+
+class Tun {
+ public:
+  explicit Tun(const char* name) : fd_(open("/dev/net/tun", O_RDWR | O_CLOEXEC)) {
+    ifreq request{};
+    std::strncpy(request.ifr_name, name, IFNAMSIZ - 1);
+    request.ifr_flags = IFF_TUN | IFF_NO_PI;
+    made_ = fd_ >= 0 && ioctl(fd_, TUNSETIFF, &request) == 0;
+  }
+  ~Tun() {
+    if (fd_ >= 0) close(fd_);
+  }
+  Tun(const Tun&) = delete;
+  Tun& operator=(const Tun&) = delete;
+  [[nodiscard]] bool made() const { return made_; }
+
+ private:
+  int fd_;
+  bool made_ = false;
+};
+
+IpPrefix prefix(const char* text) { return IpPrefix::parse(text).value(); }
+IpAddress address(const char* text) { return IpAddress::parse(text).value(); }
+
+/// What ip(8) sees: another program's view of what we asked the kernel for.
+std::string ip(const std::string& arguments) {
+  std::string output;
+  std::array<char, 512> chunk{};
+  FILE* pipe = popen(("ip " + arguments + " 2>&1").c_str(), "r");
+  REQUIRE(pipe != nullptr);
+  while (std::fgets(chunk.data(), chunk.size(), pipe) != nullptr) output += chunk.data();
+  pclose(pipe);
+  return output;
+}
+
+bool contains(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
+
+}  // namespace
+
+#define NEEDS_NETNS(netns)                                  \
+  if (!(netns).ok()) {                                      \
+    MESSAGE("skipped: not root, or no network namespaces"); \
+    return;                                                 \
+  }
+
+TEST_CASE("a device gets its MTU, its addresses without duplicate address detection, and comes up") {
+  const test::PrivateNetns netns;
+  NEEDS_NETNS(netns);
+  const Tun tun("cvt0");
+  REQUIRE(tun.made());
+  auto netlink = Netlink::open();
+  REQUIRE(netlink.has_value());
+  const auto link = netlink->find_link("cvt0");
+  REQUIRE(link.has_value());
+  CHECK_FALSE(link->up);
+  REQUIRE(netlink->keep_v6_addresses_away(link->index).has_value());
+  REQUIRE(netlink->change_link(link->index, {1400, true}).has_value());
+  REQUIRE(netlink->add_address(link->index, prefix("169.254.10.1/30")).has_value());
+  REQUIRE(netlink->add_address(link->index, prefix("fd00:10::1/64")).has_value());
+  REQUIRE(netlink->add_address(link->index, prefix("fd00:10::1/64")).has_value());  // there already: as wanted
+
+  const auto seen = ip("-d addr show dev cvt0");
+  CHECK(contains(seen, "mtu 1400"));
+  CHECK(contains(seen, "UP"));
+  CHECK(contains(seen, "inet 169.254.10.1/30"));
+  CHECK(contains(seen, "inet6 fd00:10::1/64 scope global"));
+  CHECK(contains(seen, "nodad"));
+  CHECK_FALSE(contains(seen, "fe80::"));  // no automatic address
+  const auto all = netlink->addresses();
+  REQUIRE(all.has_value());
+  CHECK(std::ranges::find(*all, prefix("169.254.10.1/30")) != all->end());
+}
+
+TEST_CASE("routes of both families lead into the device with the preferred source, can be set twice, and go") {
+  const test::PrivateNetns netns;
+  NEEDS_NETNS(netns);
+  const Tun tun("cvt0");
+  auto netlink = Netlink::open();
+  REQUIRE(netlink.has_value());
+  const int index = netlink->find_link("cvt0").value().index;
+  REQUIRE(netlink->change_link(index, {1400, true}).has_value());
+  REQUIRE(netlink->add_address(index, prefix("10.1.0.1/16")).has_value());
+
+  REQUIRE(netlink->add_route(index, prefix("10.2.0.0/16"), address("10.1.0.1")).has_value());
+  CHECK(contains(ip("route show"), "10.2.0.0/16 dev cvt0 proto static scope link src 10.1.0.1"));
+  REQUIRE(netlink->add_route(index, prefix("10.2.0.0/16"), std::nullopt).has_value());
+  CHECK(contains(ip("route show"), "10.2.0.0/16 dev cvt0 proto static scope link \n"));
+  REQUIRE(netlink->add_route(index, prefix("fd02::/48"), std::nullopt).has_value());
+  CHECK(contains(ip("-6 route show"), "fd02::/48 dev cvt0 proto static"));
+  REQUIRE(netlink->add_route(index, prefix("0.0.0.0/0"), std::nullopt).has_value());
+  CHECK(contains(ip("route show"), "default dev cvt0"));
+  REQUIRE(netlink->add_route(index, prefix("10.1.0.0/16"), std::nullopt).has_value());  // the connected one, by another way
+
+  REQUIRE(netlink->remove_route(index, prefix("10.2.0.0/16")).has_value());
+  CHECK_FALSE(contains(ip("route show"), "10.2.0.0/16"));
+  CHECK_FALSE(netlink->remove_route(index, prefix("10.2.0.0/16")).has_value());
+}
+
+TEST_CASE("a route that leads elsewhere already is named in the error and left alone") {
+  const test::PrivateNetns netns;
+  NEEDS_NETNS(netns);
+  const Tun ours("cvt0");
+  const Tun other("other0");
+  auto netlink = Netlink::open();
+  REQUIRE(netlink.has_value());
+  const int index = netlink->find_link("cvt0").value().index;
+  const int other_index = netlink->find_link("other0").value().index;
+  REQUIRE(netlink->change_link(index, {1400, true}).has_value());
+  REQUIRE(netlink->change_link(other_index, {1400, true}).has_value());
+  REQUIRE(netlink->add_address(other_index, prefix("10.9.0.1/24")).has_value());
+  ip("route add 10.2.0.0/16 via 10.9.0.7 dev other0");
+  ip("-6 route add fd02::/48 dev other0 metric 1024");
+
+  const auto v4 = netlink->add_route(index, prefix("10.2.0.0/16"), std::nullopt);
+  REQUIRE_FALSE(v4.has_value());
+  CHECK(v4.error().code == Errc::invalid);
+  CHECK(contains(v4.error().detail, "10.2.0.0/16 exists already, via 10.9.0.7 dev other0"));
+  CHECK(contains(ip("route show 10.2.0.0/16"), "via 10.9.0.7 dev other0"));
+  const auto v6 = netlink->add_route(index, prefix("fd02::/48"), std::nullopt);
+  REQUIRE_FALSE(v6.has_value());
+  CHECK(contains(v6.error().detail, "dev other0"));
+}
+
+TEST_CASE("a route lookup names the device and its MTU, or that of the route") {
+  const test::PrivateNetns netns;
+  NEEDS_NETNS(netns);
+  const Tun tun("cvt0");
+  auto netlink = Netlink::open();
+  REQUIRE(netlink.has_value());
+  const int index = netlink->find_link("cvt0").value().index;
+  REQUIRE(netlink->change_link(index, {1400, true}).has_value());
+  REQUIRE(netlink->add_address(index, prefix("10.9.0.1/24")).has_value());
+  REQUIRE(netlink->add_address(index, prefix("fd09::1/64")).has_value());
+  ip("route add 10.8.0.0/16 via 10.9.0.2 mtu 1300");
+
+  const auto connected = netlink->lookup_route(address("10.9.0.2"));
+  REQUIRE(connected.has_value());
+  CHECK(connected->device == "cvt0");
+  CHECK(connected->mtu == 1400);
+  CHECK(netlink->lookup_route(address("fd09::2")).value().mtu == 1400);
+  CHECK(netlink->lookup_route(address("10.8.1.1")).value().mtu == 1300);
+  CHECK_FALSE(netlink->lookup_route(address("192.0.2.1")).has_value());
+  CHECK(netlink->lookup_route(address("10.9.0.3")).has_value());  // still in step after an error
+}
+
+TEST_CASE("what does not exist is not found, and a device can be removed") {
+  const test::PrivateNetns netns;
+  NEEDS_NETNS(netns);
+  auto netlink = Netlink::open();
+  REQUIRE(netlink.has_value());
+  const auto missing = netlink->find_link("nosuch0");
+  REQUIRE_FALSE(missing.has_value());
+  CHECK(missing.error().code == Errc::not_found);
+  CHECK_FALSE(netlink->change_link(4711, {1400, true}).has_value());
+  CHECK_FALSE(netlink->add_address(4711, prefix("10.0.0.1/8")).has_value());
+  CHECK_FALSE(netlink->add_route(4711, prefix("10.0.0.0/8"), std::nullopt).has_value());
+  const Tun tun("cvt0");
+  REQUIRE(netlink->remove_link(netlink->find_link("cvt0").value().index).has_value());
+  CHECK_FALSE(netlink->find_link("cvt0").has_value());
+}

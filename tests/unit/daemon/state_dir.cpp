@@ -1,0 +1,80 @@
+#include "state_dir.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <doctest/doctest.h>
+#include <fstream>
+#include <string>
+
+#include "temp_dir.h"
+
+using namespace culvert;
+using daemon::DeviceRecord;
+using daemon::StateDir;
+
+TEST_CASE("a second daemon with the same state_dir is refused, and told who holds it") {
+  const test::TempDir dir;
+  auto first = StateDir::open(dir.path() / "state");
+  REQUIRE(first.has_value());
+  const auto second = StateDir::open(dir.path() / "state");
+  REQUIRE_FALSE(second.has_value());
+  CHECK(second.error().code == Errc::invalid);
+  CHECK(second.error().detail.find("pid " + std::to_string(getpid())) != std::string::npos);
+}
+
+TEST_CASE("the lock goes with its daemon, and leaves no file") {
+  const test::TempDir dir;
+  { REQUIRE(StateDir::open(dir.path()).has_value()); }
+  CHECK(std::filesystem::is_empty(dir.path()));
+  CHECK(StateDir::open(dir.path()).has_value());
+}
+
+TEST_CASE("what was recorded and not forgotten is a leftover for the next daemon") {
+  const test::TempDir dir;
+  {
+    auto state = StateDir::open(dir.path());
+    REQUIRE(state.has_value());
+    CHECK(state->leftovers().empty());
+    REQUIRE(state->record({{"cv-tokyo", 12}, {"cv0", 13}}).has_value());
+  }
+  {
+    auto state = StateDir::open(dir.path());
+    REQUIRE(state.has_value());
+    CHECK(state->leftovers() == std::vector<DeviceRecord>{{"cv-tokyo", 12}, {"cv0", 13}});
+    state->forget();
+  }
+  CHECK(StateDir::open(dir.path()).value().leftovers().empty());
+}
+
+TEST_CASE("a record of another boot, or one that makes no sense, is ignored") {
+  const test::TempDir dir;
+  for (const char* text : {"00000000-0000-0000-0000-000000000000 1\ncv0 12\n", "", "garbage", "\n\n\n"}) {
+    std::ofstream(dir.path() / "devices") << text;
+    CHECK(StateDir::open(dir.path()).value().leftovers().empty());
+  }
+}
+
+TEST_CASE("directories are open to pass through whatever the umask, files to nobody else") {
+  const test::TempDir dir;
+  const mode_t old_umask = umask(0077);
+  const auto state = StateDir::open(dir.path() / "a" / "b");
+  umask(old_umask);
+  REQUIRE(state.has_value());
+  REQUIRE(state->record({{"cv0", 13}}).has_value());
+  struct stat status{};
+  REQUIRE(stat((dir.path() / "a" / "b").c_str(), &status) == 0);
+  CHECK((status.st_mode & 0777) == 0755);
+  for (const char* name : {"culvertd.lock", "devices"}) {
+    REQUIRE(stat((dir.path() / "a" / "b" / name).c_str(), &status) == 0);
+    CHECK((status.st_mode & 0777) == 0600);
+  }
+}
+
+TEST_CASE("a state_dir that cannot be made is a clear error") {
+  const test::TempDir dir;
+  std::ofstream(dir.path() / "file") << "x";
+  const auto state = StateDir::open(dir.path() / "file" / "state");
+  REQUIRE_FALSE(state.has_value());
+  CHECK(state.error().detail.find("file") != std::string::npos);
+}
