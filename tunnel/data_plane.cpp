@@ -57,6 +57,7 @@ class LinuxDataPlane final : public DataPlane {
   void discard_waiting(Port& port) {
     if (const std::size_t num = port.waiting.flush()) drops_.add(DropReason::wait_expired, num);
   }
+  void switch_outbound();
   void wait_for_workers_to_leave();
 
   const DataPlaneOptions options_;
@@ -140,8 +141,9 @@ void LinuxDataPlane::remove_tunnel(TunnelId id) {
   discard_waiting(*port);
 }
 
-/// A device goes when the last worker has left the tables that named it, which is at the end of the batch it is in. A moment's patience
-/// here makes that true when remove_tunnel returns, so that the name can be used again; if it takes longer, poll_events sees to it.
+/// A worker leaves the tables of before at the end of the batch it is in; only then is a device closed that they named, and its name free.
+/// A moment's patience (microseconds, unless the machine is overloaded) makes that true when we return; if it takes longer, we go
+/// on, and poll_events reclaims.
 void LinuxDataPlane::wait_for_workers_to_leave() {
   const TimePoint until = Clock::now() + std::chrono::milliseconds(100);
   while (!tables_.reclaim() && Clock::now() < until) std::this_thread::sleep_for(std::chrono::microseconds(50));
@@ -158,16 +160,24 @@ Result<void> LinuxDataPlane::install(ChildSaKeys keys, bool use_outbound) {
   auto pair = make_sa_pair(std::move(keys));
   if (!pair) return std::unexpected(pair.error());
   if (auto added = registry_.add_pair(std::move(*pair), use_outbound); !added) return added;
-  // A worker loads the tables anew for every batch, so whatever arrives from here on finds the inbound SA.
-  publish();
-  if (use_outbound) wake_workers();
+  if (use_outbound) {
+    switch_outbound();
+  } else {
+    publish();  // a worker loads the tables anew for every batch: whatever arrives from here on finds the inbound SA
+  }
   return {};
 }
 
 void LinuxDataPlane::activate_outbound(Spi inbound_spi) {
-  if (!registry_.activate(inbound_spi)) return;
+  if (registry_.activate(inbound_spi)) switch_outbound();
+}
+
+/// When this returns nothing leaves by the SA of before any more: a Delete of it that IKE sends now does not overtake a batch that was
+/// still being encrypted, and no packet is lost (RFC 7296 §2.8).
+void LinuxDataPlane::switch_outbound() {
   publish();
-  wake_workers();
+  wake_workers();  // packets may wait for this SA
+  wait_for_workers_to_leave();
 }
 
 void LinuxDataPlane::move(Spi inbound_spi, const Endpoint& local, const Endpoint& remote) {

@@ -8,21 +8,28 @@
 
 namespace culvert::tunnel {
 
-void Worker::forward_inbound(const Tables& tables, const SocketSet::Udp& from) {
+// The tables are looked at only once the packets are here. The other way round, a packet that came just after install() had returned
+// could be read by a worker that still held the tables of before, and its SPI would be unknown.
+
+void Worker::forward_inbound(const SocketSet::Udp& from) {
   prepare_slots();
   const std::size_t num_received = from.socket.receive_batch(io_, slots_);
-  for (std::size_t i = 0; i < num_received; ++i) demux(tables, from, i);
+  count_one(udp_receive_batches_);
+  const PublishedTables::Reading tables(tables_, index_);
+  for (std::size_t i = 0; i < num_received; ++i) demux(*tables, from, i);
   open_and_deliver();
 }
 
-void Worker::forward_inbound_raw(const Tables& tables, const RawEspSocket& from) {
+void Worker::forward_inbound_raw(const RawEspSocket& from) {
   prepare_slots();
   const std::size_t num_received = from.receive_batch(io_, slots_);
+  count_one(udp_receive_batches_);
+  const PublishedTables::Reading tables(tables_, index_);
   for (std::size_t i = 0; i < num_received; ++i) {
     if (slots_[i].len < esp_header_len) {
       drops_.add(DropReason::outer_malformed);
     } else {
-      queue_esp(tables, i, 0);
+      queue_esp(*tables, i, 0);
     }
   }
   open_and_deliver();

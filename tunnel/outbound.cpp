@@ -43,6 +43,7 @@ AcquireEvent acquire_for(const Port& port, ChildId child, const wire::Flow& flow
 void Worker::forward_outbound(const PortView& at) {
   if (!send_waiting(at)) return;  // those before these are still leaving: the device stays readable, this comes again
   const std::size_t num_read = at.port->queue(index_).read_batch(rooms_, lens_);
+  count_one(tun_read_batches_);
   for (std::size_t i = 0; i < num_read; ++i) admit(at, buffers_.packet(i, lens_[i]));
   send_queued(at);
 }

@@ -32,6 +32,23 @@ class Published {
   }
   void leave(std::size_t reader) noexcept { readers_[reader].epoch.store(outside, std::memory_order_release); }
 
+  /// enter() and leave() as a scope.
+  class Reading {
+   public:
+    Reading(Published& published, std::size_t reader) noexcept
+        : published_(published), reader_(reader), value_(published.enter(reader)) {}
+    ~Reading() { published_.leave(reader_); }
+    Reading(const Reading&) = delete;
+    Reading& operator=(const Reading&) = delete;
+    [[nodiscard]] const T& operator*() const noexcept { return value_; }
+    [[nodiscard]] const T* operator->() const noexcept { return &value_; }
+
+   private:
+    Published& published_;
+    const std::size_t reader_;
+    const T& value_;
+  };
+
   /// Writer thread only.
   [[nodiscard]] const T& current() const noexcept { return *current_.load(std::memory_order_relaxed); }
   void publish(std::unique_ptr<const T> next) {

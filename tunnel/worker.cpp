@@ -13,13 +13,6 @@
 #include "culvert/base/log.h"
 
 namespace culvert::tunnel {
-namespace {
-
-void count_one(std::atomic<std::uint64_t>& counter) noexcept {
-  counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-}
-
-}  // namespace
 
 Result<std::unique_ptr<Worker>> Worker::create(unsigned index, SocketSet sockets, PublishedTables& tables,
                                                ControlQueue& control) {
@@ -101,13 +94,11 @@ void Worker::run() {
   while (!stopping_.load(std::memory_order_relaxed)) {
     const int num_ready = ::epoll_wait(epoll_.get(), ready.data(), static_cast<int>(ready.size()), timeout_ms());
     count_one(wakeups_);
-    const Tables& tables = tables_.enter(index_);
     for (int i = 0; i < num_ready; ++i) {
       const auto& event = ready[static_cast<std::size_t>(i)];
-      dispatch(tables, event.data.u64, event.events);
+      dispatch(event.data.u64, event.events);
     }
-    if (packets_wait_) expire_waiting(tables);
-    tables_.leave(index_);
+    if (packets_wait_) expire_waiting();
     if (!unposted_.empty()) retry_posts();
     if (std::exchange(control_has_news_, false)) control_.wake();
   }
@@ -118,38 +109,29 @@ int Worker::timeout_ms() const noexcept {
   return packets_wait_ ? 1000 : -1;
 }
 
-void Worker::dispatch(const Tables& tables, std::uint64_t tag, std::uint32_t what) {
+void Worker::dispatch(std::uint64_t tag, std::uint32_t what) {
   const auto number = static_cast<std::uint32_t>(tag);
   switch (static_cast<Source>(tag >> 32)) {
-    case Source::wake: {
-      std::uint64_t count = 0;
-      [[maybe_unused]] const auto taken = ::read(wake_.get(), &count, sizeof count);
-      for (const auto& [id, at] : tables.ports) {
-        // Where another worker is sending them already, send_waiting does nothing: that one is responsible.
-        if (!at.port->waiting.empty()) [[maybe_unused]] const bool all_gone = send_waiting(at);
-      }
-      break;
-    }
-    case Source::udp:
-      count_one(udp_receive_batches_);
-      forward_inbound(tables, sockets_.udp()[number]);
-      break;
-    case Source::raw:
-      count_one(udp_receive_batches_);
-      forward_inbound_raw(tables, sockets_.raw()[number]);
-      break;
-    case Source::device: {
-      const PortView* at = tables.port(TunnelId{number});
-      if (!at) break;  // removed while this event was on its way
-      if ((what & (EPOLLERR | EPOLLHUP)) != 0) {
-        log::error("device {} is gone: someone else removed it; its tunnel carries nothing", at->port->config.device);
-        unwatch(*at->port);
-        break;
-      }
-      count_one(tun_read_batches_);
-      forward_outbound(*at);
-      break;
-    }
+    case Source::wake: return send_all_waiting();
+    case Source::udp: return forward_inbound(sockets_.udp()[number]);
+    case Source::raw: return forward_inbound_raw(sockets_.raw()[number]);
+    case Source::device: break;
+  }
+  const PublishedTables::Reading tables(tables_, index_);
+  const PortView* at = tables->port(TunnelId{number});
+  if (!at) return;  // removed while this event was on its way
+  if ((what & (EPOLLERR | EPOLLHUP)) == 0) return forward_outbound(*at);
+  log::error("device {} is gone: someone else removed it; its tunnel carries nothing", at->port->config.device);
+  unwatch(*at->port);
+}
+
+void Worker::send_all_waiting() {
+  std::uint64_t count = 0;
+  [[maybe_unused]] const auto taken = ::read(wake_.get(), &count, sizeof count);
+  const PublishedTables::Reading tables(tables_, index_);
+  for (const auto& [id, at] : tables->ports) {
+    // Where another worker is sending them already, send_waiting does nothing: that one is responsible.
+    if (!at.port->waiting.empty()) [[maybe_unused]] const bool all_gone = send_waiting(at);
   }
 }
 
@@ -170,12 +152,13 @@ void Worker::retry_posts() {
   control_has_news_ = true;
 }
 
-void Worker::expire_waiting(const Tables& tables) {
+void Worker::expire_waiting() {
   const TimePoint now = Clock::now();
   if (now < next_expiry_) return;
   next_expiry_ = now + std::chrono::seconds(1);
   packets_wait_ = false;
-  for (const auto& [id, at] : tables.ports) {
+  const PublishedTables::Reading tables(tables_, index_);
+  for (const auto& [id, at] : tables->ports) {
     WaitQueue& waiting = at.port->waiting;
     if (waiting.empty()) continue;
     if (const std::size_t expired = waiting.expire(now - max_wait)) drops_.add(DropReason::wait_expired, expired);

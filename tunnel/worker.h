@@ -56,7 +56,8 @@ class Worker {
   [[nodiscard]] Result<void> add_to_epoll(int fd, Source source, std::uint32_t number);
   void run();
   [[nodiscard]] int timeout_ms() const noexcept;
-  void dispatch(const Tables& tables, std::uint64_t tag, std::uint32_t what);
+  void dispatch(std::uint64_t tag, std::uint32_t what);
+  void send_all_waiting();
 
   // Outbound (outbound.cpp).
   void forward_outbound(const PortView& at);
@@ -72,8 +73,8 @@ class Worker {
   void send_run(const OutboundSa& sa, const OuterPath& path, std::size_t num_items);
 
   // Inbound (inbound.cpp).
-  void forward_inbound(const Tables& tables, const SocketSet::Udp& from);
-  void forward_inbound_raw(const Tables& tables, const RawEspSocket& from);
+  void forward_inbound(const SocketSet::Udp& from);
+  void forward_inbound_raw(const RawEspSocket& from);
   void prepare_slots() noexcept;
   void demux(const Tables& tables, const SocketSet::Udp& from, std::size_t i);
   void queue_esp(const Tables& tables, std::size_t i, std::uint16_t local_port);
@@ -86,7 +87,10 @@ class Worker {
   void report_events(Sa& sa);
   void post(Event event);
   void retry_posts();
-  void expire_waiting(const Tables& tables);
+  static void count_one(std::atomic<std::uint64_t>& counter) noexcept {  // one writer: no locked instruction
+    counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+  void expire_waiting();
 
   const unsigned index_;
   SocketSet sockets_;
