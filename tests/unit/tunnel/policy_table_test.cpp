@@ -1,0 +1,120 @@
+#include <doctest/doctest.h>
+
+#include <random>
+
+#include "packets.h"
+#include "policy_table.h"
+
+using namespace culvert;
+using namespace culvert::tunnel;
+using namespace culvert::tunnel::test;
+
+namespace {
+
+std::shared_ptr<OutboundSa> sa_for(std::vector<TrafficSelector> remote) {
+  ChildSaKeys keys = make_keys(crypto::CipherSuite::aes_gcm_16_128, 0x1000);
+  keys.remote = std::move(remote);
+  return outbound_at(std::move(keys), 1);
+}
+
+wire::Flow flow_to(const IpAddress& destination) {
+  wire::Flow flow;
+  flow.source = IpAddress::any(destination.family());
+  flow.destination = destination;
+  flow.protocol = 17;
+  flow.ports_known = true;
+  flow.destination_port = 53;
+  return flow;
+}
+
+}  // namespace
+
+TEST_CASE("an empty table owns nothing") {
+  CHECK(PolicyTable().find(flow_to(ip("10.0.0.1"))) == nullptr);
+  CHECK(PolicyTable().newest() == nullptr);
+  CHECK(PolicyTable(std::vector<std::shared_ptr<OutboundSa>>{}).find(flow_to(ip("::1"))) == nullptr);
+  CHECK(PolicyTable(std::vector<std::shared_ptr<OutboundSa>>{}).empty());
+}
+
+TEST_CASE("of the SAs that contain a packet the newest gets it") {
+  const auto newer = sa_for({selector("10.2.0.0/16")});
+  const auto older = sa_for({selector("10.0.0.0/8"), selector("fd00::/8")});
+  const PolicyTable table({newer, older});
+  CHECK(table.newest() == newer.get());
+  CHECK(table.find(flow_to(ip("10.2.3.4"))) == newer.get());
+  CHECK(table.find(flow_to(ip("10.3.0.0"))) == older.get());
+  CHECK(table.find(flow_to(ip("10.1.255.255"))) == older.get());
+  CHECK(table.find(flow_to(ip("9.255.255.255"))) == nullptr);
+  CHECK(table.find(flow_to(ip("11.0.0.0"))) == nullptr);
+  CHECK(table.find(flow_to(ip("fd12::1"))) == older.get());
+  CHECK(table.find(flow_to(ip("fe00::"))) == nullptr);
+}
+
+TEST_CASE("an SA whose ports or protocol do not fit leaves the packet to an older one") {
+  TrafficSelector https = selector("10.2.0.0/16", 6);
+  https.start_port = https.end_port = 443;
+  const auto narrow = sa_for({https});
+  const auto wide = sa_for({selector("0.0.0.0/0")});
+  const PolicyTable table({narrow, wide});
+  CHECK(table.find(flow_to(ip("10.2.0.1"))) == wide.get());
+  wire::Flow flow = flow_to(ip("10.2.0.1"));
+  flow.protocol = 6;
+  flow.destination_port = 443;
+  CHECK(table.find(flow) == narrow.get());
+}
+
+TEST_CASE("overlapping and touching selectors of one SA, up to the last address of the family") {
+  const auto sa = sa_for({selector("10.0.0.0/9"), selector("10.0.0.0/8"), selector("11.0.0.0/8"), selector("255.255.255.255/32"),
+                          selector("ffff::/16")});
+  const PolicyTable table({sa});
+  for (const char* inside : {"10.0.0.0", "10.128.0.0", "10.255.255.255", "11.0.0.0", "255.255.255.255", "ffff::1"}) {
+    CHECK(table.find(flow_to(ip(inside))) == sa.get());
+  }
+  for (const char* outside : {"12.0.0.0", "255.255.255.254", "0.0.0.0", "::", "fffe::"}) {
+    CHECK(table.find(flow_to(ip(outside))) == nullptr);
+  }
+}
+
+TEST_CASE("thousands of prefixes give the answer of a linear search") {
+  std::mt19937 random(7);
+  std::vector<std::shared_ptr<OutboundSa>> sas;
+  for (int i = 0; i < 200; ++i) {
+    std::vector<TrafficSelector> remote;
+    for (int j = 0; j < 20; ++j) {
+      const IpPrefix prefix{IpAddress::v4(random() & 0xFF'FFFF), static_cast<std::uint8_t>(12 + random() % 21)};
+      remote.push_back(TrafficSelector::from_prefix(prefix));
+    }
+    sas.push_back(sa_for(std::move(remote)));
+  }
+  const PolicyTable table(sas);
+  int num_found = 0;
+  for (int i = 0; i < 20000; ++i) {
+    const wire::Flow flow = flow_to(IpAddress::v4(random() & 0xFF'FFFF));
+    OutboundSa* expected = nullptr;
+    for (const auto& sa : sas) {
+      if (sa->selectors->allows_outbound(flow)) {
+        expected = sa.get();
+        break;
+      }
+    }
+    REQUIRE(table.find(flow) == expected);
+    num_found += expected != nullptr;
+  }
+  CHECK(num_found > 5000);
+}
+
+TEST_CASE("130,000 prefixes: every one of them is found") {
+  std::vector<std::shared_ptr<OutboundSa>> sas;
+  for (std::uint32_t i = 0; i < 520; ++i) {
+    std::vector<TrafficSelector> remote;
+    for (std::uint32_t j = 0; j < 250; ++j) {
+      remote.push_back(TrafficSelector::from_prefix({IpAddress::v4((i * 250 + j) << 12), 24}));
+    }
+    sas.push_back(sa_for(std::move(remote)));
+  }
+  const PolicyTable table(sas);
+  for (std::uint32_t n = 0; n < 130000; ++n) {
+    REQUIRE(table.find(flow_to(IpAddress::v4((n << 12) + 255))) == sas[n / 250].get());
+    REQUIRE(table.find(flow_to(IpAddress::v4((n << 12) + 256))) == nullptr);
+  }
+}
