@@ -39,7 +39,8 @@ void for_each_run(std::span<AeadJob> jobs, Run run) noexcept {
 
 }  // namespace
 
-Result<std::unique_ptr<AeadKey>> AeadKey::create(CipherSuite suite, ByteView encryption, ByteView integrity, AadLayout layout) {
+Result<std::unique_ptr<AeadKey>> AeadKey::create(CipherSuite suite, ByteView encryption, ByteView integrity,
+                                                 AadLayout layout) {
   const CipherSuiteInfo& sizes = info(suite);
   const std::size_t encryption_len = std::size_t{sizes.key_len} + sizes.salt_len;
   if (encryption.size() != encryption_len) {
@@ -56,14 +57,18 @@ Result<std::unique_ptr<AeadKey>> AeadKey::create(CipherSuite suite, ByteView enc
 }
 
 void seal_batch(std::span<AeadJob> jobs) noexcept {
-  for_each_run(jobs, [](const AeadImplementation& implementation, std::span<AeadJob> run) { implementation.seal(run); });
+  for_each_run(jobs,
+               [](const AeadImplementation& implementation, std::span<AeadJob> run) { implementation.seal(run); });
 }
 
 void open_batch(std::span<AeadJob> jobs) noexcept {
-  for_each_run(jobs, [](const AeadImplementation& implementation, std::span<AeadJob> run) { implementation.open(run); });
+  for_each_run(jobs,
+               [](const AeadImplementation& implementation, std::span<AeadJob> run) { implementation.open(run); });
 }
 
-std::span<const AeadImplementation* const> all_aead_implementations() noexcept { return table; }
+std::span<const AeadImplementation* const> all_aead_implementations() noexcept {
+  return table;
+}
 
 std::vector<std::string_view> aead_implementations() {
   std::vector<std::string_view> names;
@@ -73,7 +78,9 @@ std::vector<std::string_view> aead_implementations() {
   return names;
 }
 
-std::string_view aead_implementation() noexcept { return selected().load(std::memory_order_acquire)->name; }
+std::string_view aead_implementation() noexcept {
+  return selected().load(std::memory_order_acquire)->name;
+}
 
 Result<void> select_aead_implementation(std::string_view name) {
   std::string known;
@@ -85,7 +92,8 @@ Result<void> select_aead_implementation(std::string_view name) {
     }
     known.append(known.empty() ? "" : ", ").append(implementation->name);
   }
-  return fail(Errc::not_found, "no AEAD implementation '" + std::string(name) + "' on this machine; there is: " + known);
+  return fail(Errc::not_found,
+              "no AEAD implementation '" + std::string(name) + "' on this machine; there is: " + known);
 }
 
 }  // namespace culvert::crypto

@@ -9,14 +9,15 @@
 
 namespace culvert::crypto {
 
-/// One way to run the suites, one row of the table in aead.cpp. The row that is selected when a key is made stays with that key, so
-/// a key's own type is known to the functions that get it.
+/// One way to run the suites, one row of the table in aead.cpp. The row that is selected when a key is made stays with
+/// that key, so a key's own type is known to the functions that get it.
 struct AeadImplementation {
   std::string_view name;
-  bool (*runs_here)() noexcept;                     ///< this CPU has what it needs
-  bool (*supports)(CipherSuite suite) noexcept;     ///< other suites go to "openssl"
+  bool (*runs_here)() noexcept;                  ///< this CPU has what it needs
+  bool (*supports)(CipherSuite suite) noexcept;  ///< other suites go to "openssl"
   /// Lengths are already checked.
-  Result<std::unique_ptr<AeadKey>> (*make_key)(CipherSuite suite, ByteView encryption, ByteView integrity, AadLayout layout);
+  Result<std::unique_ptr<AeadKey>> (*make_key)(CipherSuite suite, ByteView encryption, ByteView integrity,
+                                               AadLayout layout);
   /// All jobs have keys of this implementation, of any mixture. Sets `ok` of each; open wipes dst where it is false.
   void (*seal)(std::span<AeadJob> jobs) noexcept;
   void (*open)(std::span<AeadJob> jobs) noexcept;

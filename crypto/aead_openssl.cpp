@@ -19,22 +19,28 @@ constexpr std::size_t nonce_len = 12;
 constexpr std::size_t salt_len = 4;
 constexpr std::size_t esn_aad_len = 12;
 
-// Beyond this many contexts a key costs more memory than contention costs time: workers are one per core, and a flow has one worker.
+// Beyond this many contexts a key costs more memory than contention costs time: workers are one per core, and a flow
+// has one worker.
 constexpr unsigned max_contexts = 16;
 
 enum CipherIndex : std::uint8_t { gcm_128, gcm_256, chacha20, cbc_128, cbc_256, num_ciphers };
 
 CipherIndex cipher_index(CipherSuite suite) noexcept {
   switch (suite) {
-    case CipherSuite::aes_gcm_16_128: return gcm_128;
-    case CipherSuite::aes_gcm_16_256: return gcm_256;
-    case CipherSuite::chacha20_poly1305: return chacha20;
+    case CipherSuite::aes_gcm_16_128:
+      return gcm_128;
+    case CipherSuite::aes_gcm_16_256:
+      return gcm_256;
+    case CipherSuite::chacha20_poly1305:
+      return chacha20;
     case CipherSuite::aes_cbc_128_sha2_256_128:
     case CipherSuite::aes_cbc_128_sha2_384_192:
-    case CipherSuite::aes_cbc_128_sha2_512_256: return cbc_128;
+    case CipherSuite::aes_cbc_128_sha2_512_256:
+      return cbc_128;
     case CipherSuite::aes_cbc_256_sha2_256_128:
     case CipherSuite::aes_cbc_256_sha2_384_192:
-    case CipherSuite::aes_cbc_256_sha2_512_256: return cbc_256;
+    case CipherSuite::aes_cbc_256_sha2_512_256:
+      return cbc_256;
   }
   return num_ciphers;
 }
@@ -50,9 +56,12 @@ const EVP_CIPHER* cipher_of(CipherIndex index) noexcept {
 
 Sha2 sha_of(CipherSuite suite) noexcept {
   switch (info(suite).integrity_len) {
-    case 32: return Sha2::sha256;
-    case 48: return Sha2::sha384;
-    default: return Sha2::sha512;
+    case 32:
+      return Sha2::sha256;
+    case 48:
+      return Sha2::sha384;
+    default:
+      return Sha2::sha512;
   }
 }
 
@@ -77,9 +86,12 @@ EVP_CIPHER_CTX* spare_context(CipherIndex index) noexcept {
 }
 
 // EVP counts in int. ESP packets and IKE messages are far below.
-bool lengths_fit(const AeadJob& job) noexcept { return job.len <= INT_MAX && job.aad_len <= INT_MAX; }
+bool lengths_fit(const AeadJob& job) noexcept {
+  return job.len <= INT_MAX && job.aad_len <= INT_MAX;
+}
 
-// The functions of EVP write a length that we know: neither mode buffers here, for CBC gets whole blocks without padding.
+// The functions of EVP write a length that we know: neither mode buffers here, for CBC gets whole blocks without
+// padding.
 bool update(EVP_CIPHER_CTX* ctx, std::uint8_t* dst, const std::uint8_t* src, std::uint32_t len) noexcept {
   int written = 0;
   return len == 0 || EVP_CipherUpdate(ctx, dst, &written, src, static_cast<int>(len)) == 1;
@@ -91,7 +103,9 @@ bool finish(EVP_CIPHER_CTX* ctx) noexcept {
   return EVP_CipherFinal_ex(ctx, none.data(), &written) == 1;
 }
 
-const OpensslAeadKey& key_of(const AeadJob& job) noexcept { return static_cast<const OpensslAeadKey&>(*job.key); }
+const OpensslAeadKey& key_of(const AeadJob& job) noexcept {
+  return static_cast<const OpensslAeadKey&>(*job.key);
+}
 
 // One lease for each stretch of packets of one key.
 template <class Each>
@@ -147,10 +161,12 @@ OpensslAeadKey::OpensslAeadKey(CipherSuite suite, ByteView encryption, ByteView 
 // EVP_CIPHER_CTX_free wipes the key schedule.
 OpensslAeadKey::~OpensslAeadKey() = default;
 
-Result<std::unique_ptr<AeadKey>> OpensslAeadKey::make(CipherSuite suite, ByteView encryption, ByteView integrity, AadLayout layout) {
+Result<std::unique_ptr<AeadKey>> OpensslAeadKey::make(CipherSuite suite, ByteView encryption, ByteView integrity,
+                                                      AadLayout layout) {
   std::unique_ptr<OpensslAeadKey> key(new OpensslAeadKey(suite, encryption, integrity, layout));
   const EVP_CIPHER* cipher = cipher_of(cipher_index(suite));
-  if (cipher == nullptr) return openssl_failure(Errc::unsupported, "no " + std::string(info(suite).name) + " in this OpenSSL");
+  if (cipher == nullptr)
+    return openssl_failure(Errc::unsupported, "no " + std::string(info(suite).name) + " in this OpenSSL");
   key->num_slots_ = std::clamp(std::thread::hardware_concurrency(), 1U, max_contexts);
   key->slots_ = std::make_unique<Slot[]>(key->num_slots_);
   for (std::size_t i = 0; i < key->num_slots_; ++i) {
@@ -166,7 +182,8 @@ Result<std::unique_ptr<AeadKey>> OpensslAeadKey::make(CipherSuite suite, ByteVie
 
 bool OpensslAeadKey::rekey(EVP_CIPHER_CTX* ctx, Direction direction) const noexcept {
   // CBC: padding is ESP's and IKE's own (RFC 4303 §2.4, RFC 7296 §3.14).
-  return EVP_CipherInit_ex(ctx, nullptr, nullptr, encryption_.view().data(), nullptr, direction == Direction::seal) == 1 &&
+  return EVP_CipherInit_ex(ctx, nullptr, nullptr, encryption_.view().data(), nullptr, direction == Direction::seal) ==
+             1 &&
          (sizes_.is_aead || EVP_CIPHER_CTX_set_padding(ctx, 0) == 1);
 }
 
@@ -174,12 +191,14 @@ OpensslAeadKey::Slot* OpensslAeadKey::take_slot() const noexcept {
   const std::size_t first = thread_number();
   for (std::size_t i = 0; i < num_slots_; ++i) {
     Slot& slot = slots_[(first + i) % num_slots_];
-    if (!slot.taken.load(std::memory_order_relaxed) && !slot.taken.exchange(true, std::memory_order_acquire)) return &slot;
+    if (!slot.taken.load(std::memory_order_relaxed) && !slot.taken.exchange(true, std::memory_order_acquire))
+      return &slot;
   }
   return nullptr;
 }
 
-OpensslAeadKey::Lease::Lease(const OpensslAeadKey& key, Direction direction) noexcept : key_(key), slot_(key.take_slot()) {
+OpensslAeadKey::Lease::Lease(const OpensslAeadKey& key, Direction direction) noexcept
+    : key_(key), slot_(key.take_slot()) {
   if (slot_ == nullptr) {
     EVP_CIPHER_CTX* spare = spare_context(cipher_index(key.suite()));
     if (spare != nullptr && key.rekey(spare, direction)) ctx_ = spare;
@@ -239,22 +258,26 @@ bool OpensslAeadKey::cbc_accepts(const AeadJob& job) const noexcept {
 
 bool OpensslAeadKey::seal_cbc(EVP_CIPHER_CTX* ctx, const AeadJob& job) const noexcept {
   if (!cbc_accepts(job)) return false;
-  if (EVP_CipherInit_ex(ctx, nullptr, nullptr, nullptr, job.iv, 1) != 1 || !update(ctx, job.dst, job.src, job.len)) return false;
+  if (EVP_CipherInit_ex(ctx, nullptr, nullptr, nullptr, job.iv, 1) != 1 || !update(ctx, job.dst, job.src, job.len))
+    return false;
   compute_icv(job, job.dst, {job.icv, sizes_.icv_len});
   return true;
 }
 
-// Encrypt-then-MAC: nothing is decrypted before the ICV holds (RFC 4303 §3.4.4.1), so there is no padding oracle to time.
+// Encrypt-then-MAC: nothing is decrypted before the ICV holds (RFC 4303 §3.4.4.1), so there is no padding oracle to
+// time.
 bool OpensslAeadKey::open_cbc(EVP_CIPHER_CTX* ctx, const AeadJob& job) const noexcept {
   if (!cbc_accepts(job)) return false;
   std::array<std::uint8_t, max_icv_len> expected;
   compute_icv(job, job.src, {expected.data(), sizes_.icv_len});
   const bool holds = CRYPTO_memcmp(expected.data(), job.icv, sizes_.icv_len) == 0;
   sodium_memzero(expected.data(), expected.size());
-  return holds && EVP_CipherInit_ex(ctx, nullptr, nullptr, nullptr, job.iv, 0) == 1 && update(ctx, job.dst, job.src, job.len);
+  return holds && EVP_CipherInit_ex(ctx, nullptr, nullptr, nullptr, job.iv, 0) == 1 &&
+         update(ctx, job.dst, job.src, job.len);
 }
 
-void OpensslAeadKey::compute_icv(const AeadJob& job, const std::uint8_t* ciphertext, MutableByteView icv) const noexcept {
+void OpensslAeadKey::compute_icv(const AeadJob& job, const std::uint8_t* ciphertext,
+                                 MutableByteView icv) const noexcept {
   const ByteView iv(job.iv, sizes_.iv_len);
   const ByteView text(ciphertext, job.len);
   if (layout() == AadLayout::prefix) {

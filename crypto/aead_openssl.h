@@ -15,9 +15,10 @@ namespace culvert::crypto {
 /// Every suite on every processor, packet by packet: the reference for all others.
 extern const AeadImplementation openssl_aead;
 
-/// A key of "openssl". An EVP_CIPHER_CTX serves one thread at a time and costs a key schedule to make, so the key holds one for each
-/// processor (bounded). A batch leases one without waiting; in the rare case that all are out it uses a context of its own thread,
-/// keyed for the occasion. Nothing is allocated per packet, and no thread ever waits for another. Any thread.
+/// A key of "openssl". An EVP_CIPHER_CTX serves one thread at a time and costs a key schedule to make, so the key holds
+/// one for each processor (bounded). A batch leases one without waiting; in the rare case that all are out it uses a
+/// context of its own thread, keyed for the occasion. Nothing is allocated per packet, and no thread ever waits for
+/// another. Any thread.
 class OpensslAeadKey final : public AeadKey {
  public:
   enum class Direction : std::uint8_t { open, seal };
@@ -63,8 +64,8 @@ class OpensslAeadKey final : public AeadKey {
   void compute_icv(const AeadJob& job, const std::uint8_t* ciphertext, MutableByteView icv) const noexcept;
 
   const CipherSuiteInfo& sizes_;
-  Secret encryption_;          // key | salt
-  std::optional<Hmac> hmac_;   // CBC suites
+  Secret encryption_;         // key | salt
+  std::optional<Hmac> hmac_;  // CBC suites
   std::size_t num_slots_ = 0;
   std::unique_ptr<Slot[]> slots_;
 };

@@ -21,6 +21,8 @@ static_assert(suites.size() == static_cast<std::size_t>(CipherSuite::aes_cbc_256
 
 }  // namespace
 
-const CipherSuiteInfo& info(CipherSuite suite) noexcept { return suites[static_cast<std::size_t>(suite)]; }
+const CipherSuiteInfo& info(CipherSuite suite) noexcept {
+  return suites[static_cast<std::size_t>(suite)];
+}
 
 }  // namespace culvert::crypto

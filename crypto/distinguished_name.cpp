@@ -23,8 +23,8 @@ constexpr unsigned long string_types = (B_ASN1_DIRECTORYSTRING) | (B_ASN1_IA5STR
 struct Attribute {
   std::string type;
   Bytes value;
-  bool is_der = false;        // "#hex": the value is a whole DER string
-  bool joins_next = false;    // a '+' follows: the next attribute is of the same RDN
+  bool is_der = false;      // "#hex": the value is a whole DER string
+  bool joins_next = false;  // a '+' follows: the next attribute is of the same RDN
 };
 
 std::unexpected<Error> malformed(std::size_t at, std::string why) {
@@ -34,7 +34,8 @@ std::unexpected<Error> malformed(std::size_t at, std::string why) {
 std::optional<std::uint8_t> hex_pair(std::string_view text) {
   std::uint8_t byte = 0;
   std::size_t len = 0;
-  if (text.size() < 2 || sodium_hex2bin(&byte, 1, text.data(), 2, nullptr, &len, nullptr) != 0 || len != 1) return std::nullopt;
+  if (text.size() < 2 || sodium_hex2bin(&byte, 1, text.data(), 2, nullptr, &len, nullptr) != 0 || len != 1)
+    return std::nullopt;
   return byte;
 }
 
@@ -68,7 +69,9 @@ class TextParser {
     Attribute attribute;
     skip_blanks();
     const std::size_t start = at_;
-    while (!at_end() && (std::isalnum(static_cast<unsigned char>(text_[at_])) || text_[at_] == '.' || text_[at_] == '-')) ++at_;
+    while (!at_end() &&
+           (std::isalnum(static_cast<unsigned char>(text_[at_])) || text_[at_] == '.' || text_[at_] == '-'))
+      ++at_;
     attribute.type = text_.substr(start, at_ - start);
     if (attribute.type.empty()) return malformed(at_, "expected an attribute type such as CN or O");
     skip_blanks();
@@ -137,14 +140,16 @@ class TextParser {
 
 using ObjectHandle = std::unique_ptr<ASN1_OBJECT, FreeWith<ASN1_OBJECT_free>>;
 
-// OBJ_txt2obj takes dotted numbers too, but knows short names in one spelling only; RFC 4514 §3 wants them without regard to case.
+// OBJ_txt2obj takes dotted numbers too, but knows short names in one spelling only; RFC 4514 §3 wants them without
+// regard to case.
 ObjectHandle find_attribute_type(std::string type) {
   ObjectHandle found(OBJ_txt2obj(type.c_str(), 0));
   if (found) return found;
   std::transform(type.begin(), type.end(), type.begin(), [](unsigned char c) { return std::toupper(c); });
   found.reset(OBJ_txt2obj(type.c_str(), 0));
   if (found) return found;
-  static constexpr std::array<std::string_view, 5> mixed{"emailAddress", "serialNumber", "dnQualifier", "street", "title"};
+  static constexpr std::array<std::string_view, 5> mixed{"emailAddress", "serialNumber", "dnQualifier", "street",
+                                                         "title"};
   for (const std::string_view name : mixed) {
     const auto same = [](unsigned char a, unsigned char b) { return a == std::toupper(b); };
     if (std::equal(type.begin(), type.end(), name.begin(), name.end(), same)) found.reset(OBJ_txt2obj(name.data(), 0));

@@ -1,5 +1,6 @@
-// OpenSSL 3.0's EVP_MAC copies its digest state on the heap for every message, and the data path may not allocate per packet. The
-// plain SHA functions run the same code (the same SHA-NI) on states that we hold ourselves; 3.0 marks them as deprecated.
+// OpenSSL 3.0's EVP_MAC copies its digest state on the heap for every message, and the data path may not allocate per
+// packet. The plain SHA functions run the same code (the same SHA-NI) on states that we hold ourselves; 3.0 marks them
+// as deprecated.
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "hmac.h"
 
@@ -12,15 +13,20 @@ namespace {
 
 constexpr std::size_t max_block_len = 128;
 
-std::size_t block_len(Sha2 sha) noexcept { return sha == Sha2::sha256 ? 64 : 128; }
+std::size_t block_len(Sha2 sha) noexcept {
+  return sha == Sha2::sha256 ? 64 : 128;
+}
 
 }  // namespace
 
 std::size_t digest_len(Sha2 sha) noexcept {
   switch (sha) {
-    case Sha2::sha256: return 32;
-    case Sha2::sha384: return 48;
-    case Sha2::sha512: return 64;
+    case Sha2::sha256:
+      return 32;
+    case Sha2::sha384:
+      return 48;
+    case Sha2::sha512:
+      return 64;
   }
   return 0;
 }
@@ -65,26 +71,44 @@ void Hmac::compute(std::initializer_list<ByteView> parts, MutableByteView out) c
 // The SHA functions fail for null pointers alone.
 void Hmac::start(State& state) const noexcept {
   switch (sha_) {
-    case Sha2::sha256: SHA256_Init(&state.sha256); break;
-    case Sha2::sha384: SHA384_Init(&state.sha512); break;
-    case Sha2::sha512: SHA512_Init(&state.sha512); break;
+    case Sha2::sha256:
+      SHA256_Init(&state.sha256);
+      break;
+    case Sha2::sha384:
+      SHA384_Init(&state.sha512);
+      break;
+    case Sha2::sha512:
+      SHA512_Init(&state.sha512);
+      break;
   }
 }
 
 void Hmac::update(State& state, ByteView bytes) const noexcept {
   if (bytes.empty()) return;
   switch (sha_) {
-    case Sha2::sha256: SHA256_Update(&state.sha256, bytes.data(), bytes.size()); break;
-    case Sha2::sha384: SHA384_Update(&state.sha512, bytes.data(), bytes.size()); break;
-    case Sha2::sha512: SHA512_Update(&state.sha512, bytes.data(), bytes.size()); break;
+    case Sha2::sha256:
+      SHA256_Update(&state.sha256, bytes.data(), bytes.size());
+      break;
+    case Sha2::sha384:
+      SHA384_Update(&state.sha512, bytes.data(), bytes.size());
+      break;
+    case Sha2::sha512:
+      SHA512_Update(&state.sha512, bytes.data(), bytes.size());
+      break;
   }
 }
 
 void Hmac::finish(State& state, std::uint8_t* digest) const noexcept {
   switch (sha_) {
-    case Sha2::sha256: SHA256_Final(digest, &state.sha256); break;
-    case Sha2::sha384: SHA384_Final(digest, &state.sha512); break;
-    case Sha2::sha512: SHA512_Final(digest, &state.sha512); break;
+    case Sha2::sha256:
+      SHA256_Final(digest, &state.sha256);
+      break;
+    case Sha2::sha384:
+      SHA384_Final(digest, &state.sha512);
+      break;
+    case Sha2::sha512:
+      SHA512_Final(digest, &state.sha512);
+      break;
   }
 }
 

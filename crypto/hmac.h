@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <initializer_list>
 
-
 #include "culvert/base/bytes.h"
 
 namespace culvert::crypto {
@@ -15,8 +14,8 @@ enum class Sha2 : std::uint8_t { sha256, sha384, sha512 };
 [[nodiscard]] std::size_t digest_len(Sha2 sha) noexcept;  ///< bytes
 inline constexpr std::size_t max_digest_len = 64;
 
-/// HMAC-SHA2 (RFC 2104, FIPS 180-4) with its key already absorbed. Immutable: any number of threads may use one at once.
-/// Wiped when it goes.
+/// HMAC-SHA2 (RFC 2104, FIPS 180-4) with its key already absorbed. Immutable: any number of threads may use one at
+/// once. Wiped when it goes.
 class Hmac {
  public:
   Hmac(Sha2 sha, ByteView key) noexcept;

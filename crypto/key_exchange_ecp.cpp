@@ -17,9 +17,12 @@ struct EcpGroup {
 
 EcpGroup group_of(KeMethod method) noexcept {
   switch (method) {
-    case KeMethod::ecp384: return {"P-384", NID_secp384r1, 48};
-    case KeMethod::ecp521: return {"P-521", NID_secp521r1, 66};
-    default: return {"P-256", NID_X9_62_prime256v1, 32};
+    case KeMethod::ecp384:
+      return {"P-384", NID_secp384r1, 48};
+    case KeMethod::ecp521:
+      return {"P-521", NID_secp521r1, 66};
+    default:
+      return {"P-256", NID_X9_62_prime256v1, 32};
   }
 }
 
@@ -36,8 +39,9 @@ class Ecp final : public KeyExchange {
 
   Result<Secret> shared_secret(ByteView peer_public) const override {
     if (peer_public.size() != public_value_len(method_)) {
-      return fail(Errc::invalid, std::string(ke_method_name(method_)) + " public value of " + std::to_string(peer_public.size()) +
-                                     " bytes, expected " + std::to_string(public_value_len(method_)));
+      return fail(Errc::invalid, std::string(ke_method_name(method_)) + " public value of " +
+                                     std::to_string(peer_public.size()) + " bytes, expected " +
+                                     std::to_string(public_value_len(method_)));
     }
     Bytes point{uncompressed};
     append(point, peer_public);
@@ -67,8 +71,8 @@ Result<Bytes> point_of(const EcpGroup& group, const BIGNUM* value) {
   }
   Bytes encoded(1 + 2 * group.field_len);
   if (EC_POINT_mul(curve.get(), point.get(), value, nullptr, nullptr, nullptr) != 1 ||
-      EC_POINT_point2oct(curve.get(), point.get(), POINT_CONVERSION_UNCOMPRESSED, encoded.data(), encoded.size(), nullptr) !=
-          encoded.size()) {
+      EC_POINT_point2oct(curve.get(), point.get(), POINT_CONVERSION_UNCOMPRESSED, encoded.data(), encoded.size(),
+                         nullptr) != encoded.size()) {
     return openssl_failure(Errc::internal, "EC_POINT_mul");
   }
   return encoded;

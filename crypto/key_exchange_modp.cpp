@@ -12,17 +12,23 @@ namespace {
 // OpenSSL's names of the groups of RFC 3526 §3–§5; their generator is 2.
 const char* group_name(KeMethod method) noexcept {
   switch (method) {
-    case KeMethod::modp3072: return "modp_3072";
-    case KeMethod::modp4096: return "modp_4096";
-    default: return "modp_2048";
+    case KeMethod::modp3072:
+      return "modp_3072";
+    case KeMethod::modp4096:
+      return "modp_4096";
+    default:
+      return "modp_2048";
   }
 }
 
 BignumHandle prime_of(KeMethod method) {
   switch (method) {
-    case KeMethod::modp3072: return BignumHandle(BN_get_rfc3526_prime_3072(nullptr));
-    case KeMethod::modp4096: return BignumHandle(BN_get_rfc3526_prime_4096(nullptr));
-    default: return BignumHandle(BN_get_rfc3526_prime_2048(nullptr));
+    case KeMethod::modp3072:
+      return BignumHandle(BN_get_rfc3526_prime_3072(nullptr));
+    case KeMethod::modp4096:
+      return BignumHandle(BN_get_rfc3526_prime_4096(nullptr));
+    default:
+      return BignumHandle(BN_get_rfc3526_prime_2048(nullptr));
   }
 }
 
@@ -79,7 +85,8 @@ Result<PkeyHandle> key_from_private(KeMethod method, const BIGNUM* prime, ByteVi
   if (!value || !generator || !public_value || !ctx || BN_set_word(generator.get(), 2) != 1) {
     return openssl_failure(Errc::internal, "BN_new");
   }
-  if (!in_range(value.get(), prime)) return fail(Errc::invalid, std::string(ke_method_name(method)) + " private value is not in 2…p-2");
+  if (!in_range(value.get(), prime))
+    return fail(Errc::invalid, std::string(ke_method_name(method)) + " private value is not in 2…p-2");
   BN_set_flags(value.get(), BN_FLG_CONSTTIME);
   if (BN_mod_exp(public_value.get(), generator.get(), value.get(), prime, ctx.get()) != 1) {
     return openssl_failure(Errc::internal, "BN_mod_exp");
@@ -108,7 +115,8 @@ Result<PkeyHandle> fresh_key(KeMethod method) {
 Result<std::unique_ptr<KeyExchange>> make_modp(KeMethod method, ByteView private_value) {
   BignumHandle prime = prime_of(method);
   if (!prime) return openssl_failure(Errc::internal, "prime of RFC 3526");
-  Result<PkeyHandle> key = private_value.empty() ? fresh_key(method) : key_from_private(method, prime.get(), private_value);
+  Result<PkeyHandle> key =
+      private_value.empty() ? fresh_key(method) : key_from_private(method, prime.get(), private_value);
   if (!key) return std::unexpected(key.error());
 
   BIGNUM* value = nullptr;

@@ -21,7 +21,8 @@ class X25519 final : public KeyExchange {
 
   Result<Secret> shared_secret(ByteView peer_public) const override {
     if (peer_public.size() != crypto_scalarmult_BYTES) {
-      return fail(Errc::invalid, "X25519 public value of " + std::to_string(peer_public.size()) + " bytes, expected 32");
+      return fail(Errc::invalid,
+                  "X25519 public value of " + std::to_string(peer_public.size()) + " bytes, expected 32");
     }
     Secret shared(crypto_scalarmult_BYTES);
     // Refuses an all-zero result, as RFC 8031 §2 and RFC 7748 §6.1 want.
@@ -40,7 +41,8 @@ class X25519 final : public KeyExchange {
 
 Result<std::unique_ptr<KeyExchange>> make_x25519(ByteView private_value) {
   if (!private_value.empty() && private_value.size() != crypto_scalarmult_SCALARBYTES) {
-    return fail(Errc::invalid, "X25519 private value of " + std::to_string(private_value.size()) + " bytes, expected 32");
+    return fail(Errc::invalid,
+                "X25519 private value of " + std::to_string(private_value.size()) + " bytes, expected 32");
   }
   Secret value(crypto_scalarmult_SCALARBYTES);
   if (sodium_init() < 0) return fail(Errc::internal, "libsodium has no source of randomness");

@@ -7,7 +7,9 @@ namespace culvert::crypto {
 
 PkeyParams::PkeyParams() : builder_(OSSL_PARAM_BLD_new()), ok_(builder_ != nullptr) {}
 
-PkeyParams::~PkeyParams() { OSSL_PARAM_BLD_free(builder_); }
+PkeyParams::~PkeyParams() {
+  OSSL_PARAM_BLD_free(builder_);
+}
 
 void PkeyParams::add_text(const char* name, const char* value) {
   ok_ = ok_ && OSSL_PARAM_BLD_push_utf8_string(builder_, name, value, 0) == 1;

@@ -36,7 +36,8 @@ enum class PeerCheck : std::uint8_t {
   done,        ///< the caller has checked the value
 };
 
-/// Diffie-Hellman of our key and the peer's: exactly `len` bytes, leading zeros kept. Errc::invalid when the library refuses the peer's key.
+/// Diffie-Hellman of our key and the peer's: exactly `len` bytes, leading zeros kept. Errc::invalid when the library
+/// refuses the peer's key.
 [[nodiscard]] Result<Secret> derive(EVP_PKEY* own, EVP_PKEY* peer, std::size_t len, PeerCheck check);
 
 }  // namespace culvert::crypto

@@ -13,22 +13,30 @@ namespace {
 
 Sha2 sha_of(Prf prf) noexcept {
   switch (prf) {
-    case Prf::hmac_sha2_256: return Sha2::sha256;
-    case Prf::hmac_sha2_384: return Sha2::sha384;
-    case Prf::hmac_sha2_512: return Sha2::sha512;
+    case Prf::hmac_sha2_256:
+      return Sha2::sha256;
+    case Prf::hmac_sha2_384:
+      return Sha2::sha384;
+    case Prf::hmac_sha2_512:
+      return Sha2::sha512;
   }
   return Sha2::sha256;
 }
 
 }  // namespace
 
-std::size_t prf_len(Prf prf) noexcept { return digest_len(sha_of(prf)); }
+std::size_t prf_len(Prf prf) noexcept {
+  return digest_len(sha_of(prf));
+}
 
 std::string_view prf_name(Prf prf) noexcept {
   switch (prf) {
-    case Prf::hmac_sha2_256: return "PRF-HMAC-SHA2-256";
-    case Prf::hmac_sha2_384: return "PRF-HMAC-SHA2-384";
-    case Prf::hmac_sha2_512: return "PRF-HMAC-SHA2-512";
+    case Prf::hmac_sha2_256:
+      return "PRF-HMAC-SHA2-256";
+    case Prf::hmac_sha2_384:
+      return "PRF-HMAC-SHA2-384";
+    case Prf::hmac_sha2_512:
+      return "PRF-HMAC-SHA2-512";
   }
   return "unknown PRF";
 }

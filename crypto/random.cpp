@@ -10,7 +10,8 @@ namespace {
 
 class SystemRandom final : public RandomSource {
  public:
-  // Runs before any packet is seen. libsodium fails here only when the kernel has no random device at all: nothing may go on then.
+  // Runs before any packet is seen. libsodium fails here only when the kernel has no random device at all: nothing may
+  // go on then.
   SystemRandom() {
     if (sodium_init() < 0) std::abort();
   }

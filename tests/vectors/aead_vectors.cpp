@@ -48,7 +48,8 @@ void check_sealed(const Packet& packet, const crypto::AeadJob& job, const Bytes&
 void check_opened(const Packet& packet, const crypto::AeadJob& job, const Bytes& result) {
   if (packet.answer->must_fail) {
     CHECK_MESSAGE(!job.ok, packet.answer->name);
-    CHECK_MESSAGE(std::all_of(result.begin(), result.end(), [](std::uint8_t byte) { return byte == 0; }), packet.answer->name);
+    CHECK_MESSAGE(std::all_of(result.begin(), result.end(), [](std::uint8_t byte) { return byte == 0; }),
+                  packet.answer->name);
     return;
   }
   CHECK_MESSAGE(job.ok, packet.answer->name);

@@ -10,7 +10,8 @@
 
 namespace culvert::test {
 
-/// Runs `body` once for each AEAD implementation that this CPU has, with keys made by it; puts back the one that was selected.
+/// Runs `body` once for each AEAD implementation that this CPU has, with keys made by it; puts back the one that was
+/// selected.
 template <class Body>
 void for_each_aead_implementation(Body body) {
   const std::string before(crypto::aead_implementation());
@@ -26,12 +27,12 @@ void for_each_aead_implementation(Body body) {
 struct AeadAnswer {
   crypto::CipherSuite suite{};
   Bytes key, integrity, nonce, aad, plaintext, ciphertext, icv;
-  bool must_fail = false;   ///< open has to refuse it; there is no plaintext
-  std::string name;         ///< for failures
+  bool must_fail = false;  ///< open has to refuse it; there is no plaintext
+  std::string name;        ///< for failures
 };
 
-/// Seals and opens all answers with the selected implementation, in batches (so mixed keys and lengths share one), in place and out of
-/// place, and checks every byte. Counts how many were run.
+/// Seals and opens all answers with the selected implementation, in batches (so mixed keys and lengths share one), in
+/// place and out of place, and checks every byte. Counts how many were run.
 struct AeadRun {
   std::size_t num_sealed = 0, num_opened = 0, num_refused = 0;
 };

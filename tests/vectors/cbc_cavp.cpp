@@ -1,5 +1,5 @@
-// AES-CBC with an HMAC behind it. The ciphertext is held to NIST and RFC 3602; the ICV to an HMAC computed by OpenSSL's one-shot
-// function over AAD | IV | ciphertext, since nobody publishes answers for the pair as ESP puts it together.
+// AES-CBC with an HMAC behind it. The ciphertext is held to NIST and RFC 3602; the ICV to an HMAC computed by OpenSSL's
+// one-shot function over AAD | IV | ciphertext, since nobody publishes answers for the pair as ESP puts it together.
 #include <doctest/doctest.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -41,8 +41,8 @@ AeadAnswer answer(const Authenticator& with, Bytes key, Bytes iv, Bytes plaintex
   append(covered, made.nonce);
   append(covered, made.ciphertext);
   made.icv.resize(EVP_MAX_MD_SIZE);
-  HMAC(with.digest(), made.integrity.data(), static_cast<int>(made.integrity.size()), covered.data(), covered.size(), made.icv.data(),
-       nullptr);
+  HMAC(with.digest(), made.integrity.data(), static_cast<int>(made.integrity.size()), covered.data(), covered.size(),
+       made.icv.data(), nullptr);
   made.icv.resize(with.icv_len);
   return made;
 }
@@ -63,8 +63,8 @@ void run_file(const std::string& file, std::size_t num_expected) {
   for (const VectorCase& vector : read_vectors("ciphers/AES/CBC/" + file, "count")) {
     ++num_cases;
     for (const Authenticator& with : authenticators()) {
-      answers.push_back(answer(with, vector.bytes("key"), vector.bytes("iv"), vector.bytes("plaintext"), vector.bytes("ciphertext"),
-                               file + " line " + std::to_string(vector.line)));
+      answers.push_back(answer(with, vector.bytes("key"), vector.bytes("iv"), vector.bytes("plaintext"),
+                               vector.bytes("ciphertext"), file + " line " + std::to_string(vector.line)));
     }
   }
   REQUIRE(num_cases == num_expected);

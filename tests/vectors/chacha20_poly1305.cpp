@@ -91,5 +91,9 @@ TEST_CASE("ChaCha20-Poly1305 agrees with the ESP and IKEv2 examples of RFC 7634 
         .name = "RFC 7634 appendix B"}});
 }
 
-TEST_CASE("ChaCha20-Poly1305 agrees with BoringSSL's answers for every length of a last block") { run_file("boringssl.txt", 66, 0); }
-TEST_CASE("ChaCha20-Poly1305 agrees with OpenSSL's published answers") { run_file("openssl.txt", 5, 1); }
+TEST_CASE("ChaCha20-Poly1305 agrees with BoringSSL's answers for every length of a last block") {
+  run_file("boringssl.txt", 66, 0);
+}
+TEST_CASE("ChaCha20-Poly1305 agrees with OpenSSL's published answers") {
+  run_file("openssl.txt", 5, 1);
+}

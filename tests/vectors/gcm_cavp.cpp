@@ -1,5 +1,6 @@
-// NIST CAVP, "GCM Test Vectors" (CAVS 14.0), as Debian's python3-cryptography-vectors carries them: every case with a 96-bit IV and a
-// 128-bit tag, whatever the length of AAD and plaintext, in both directions, with every implementation that the CPU has.
+// NIST CAVP, "GCM Test Vectors" (CAVS 14.0), as Debian's python3-cryptography-vectors carries them: every case with a
+// 96-bit IV and a 128-bit tag, whatever the length of AAD and plaintext, in both directions, with every implementation
+// that the CPU has.
 #include <doctest/doctest.h>
 
 #include "vectors/aead_vectors.h"
@@ -14,7 +15,9 @@ namespace {
 // Each file has 25 sections of such cases (5 lengths of plaintext times 5 of AAD), 15 cases each.
 constexpr std::size_t cases_per_file = 25 * 15;
 
-bool ours(const VectorCase& vector) { return vector.section.at("IVlen") == "96" && vector.section.at("Taglen") == "128"; }
+bool ours(const VectorCase& vector) {
+  return vector.section.at("IVlen") == "96" && vector.section.at("Taglen") == "128";
+}
 
 std::vector<AeadAnswer> answers_of(const std::string& file, crypto::CipherSuite suite) {
   std::vector<AeadAnswer> answers;

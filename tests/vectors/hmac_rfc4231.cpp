@@ -28,6 +28,12 @@ void run_file(const std::string& file, crypto::Prf prf) {
 
 }  // namespace
 
-TEST_CASE("HMAC-SHA2-256 agrees with RFC 4231") { run_file("rfc-4231-sha256.txt", crypto::Prf::hmac_sha2_256); }
-TEST_CASE("HMAC-SHA2-384 agrees with RFC 4231") { run_file("rfc-4231-sha384.txt", crypto::Prf::hmac_sha2_384); }
-TEST_CASE("HMAC-SHA2-512 agrees with RFC 4231") { run_file("rfc-4231-sha512.txt", crypto::Prf::hmac_sha2_512); }
+TEST_CASE("HMAC-SHA2-256 agrees with RFC 4231") {
+  run_file("rfc-4231-sha256.txt", crypto::Prf::hmac_sha2_256);
+}
+TEST_CASE("HMAC-SHA2-384 agrees with RFC 4231") {
+  run_file("rfc-4231-sha384.txt", crypto::Prf::hmac_sha2_384);
+}
+TEST_CASE("HMAC-SHA2-512 agrees with RFC 4231") {
+  run_file("rfc-4231-sha512.txt", crypto::Prf::hmac_sha2_512);
+}

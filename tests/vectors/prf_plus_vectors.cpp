@@ -1,6 +1,7 @@
-// prf+ and the prf calls of IKEv2: NIST ACVP kdf-components-ikev2-1.0, as OpenSSL's test/recipes/30-test_evp_data/evpkdf_ikev2.txt
-// carries it ("self_test_data.c" with SHA-256, group 13 case 241 with SHA-512); SHA-384, which stands there not at all, and the last
-// block that prf+ can give, by Python's hmac module. RFC 7296 sections 2.13, 2.14, 2.17 and 2.18.
+// prf+ and the prf calls of IKEv2: NIST ACVP kdf-components-ikev2-1.0, as OpenSSL's
+// test/recipes/30-test_evp_data/evpkdf_ikev2.txt carries it ("self_test_data.c" with SHA-256, group 13 case 241 with
+// SHA-512); SHA-384, which stands there not at all, and the last block that prf+ can give, by Python's hmac module. RFC
+// 7296 sections 2.13, 2.14, 2.17 and 2.18.
 #include <doctest/doctest.h>
 
 #include "culvert/crypto/prf.h"
@@ -84,12 +85,14 @@ TEST_CASE("prf agrees with NIST on SKEYSEED, first and after a rekey") {
   Bytes nonces = hex(ni);
   append(nonces, hex(nr));
   CHECK(to_hex(crypto::prf(Prf::hmac_sha2_256, nonces, {hex(g_ir)}).view()) == skeyseed);
-  CHECK(to_hex(crypto::prf(Prf::hmac_sha2_256, hex(sk_d), {hex(g_ir_child), hex(ni), hex(nr)}).view()) == skeyseed_rekey);
+  CHECK(to_hex(crypto::prf(Prf::hmac_sha2_256, hex(sk_d), {hex(g_ir_child), hex(ni), hex(nr)}).view()) ==
+        skeyseed_rekey);
 }
 
 TEST_CASE("prf+ agrees with NIST on the keys of an IKE SA") {
   check_prf_plus(Prf::hmac_sha2_256, hex(skeyseed), {hex(ni), hex(nr), hex(spi_i), hex(spi_r)}, keymat_ike);
-  check_prf_plus(Prf::hmac_sha2_512, hex(skeyseed_512), {hex(ni_512), hex(nr_512), hex(spi_i_512), hex(spi_r_512)}, keymat_512);
+  check_prf_plus(Prf::hmac_sha2_512, hex(skeyseed_512), {hex(ni_512), hex(nr_512), hex(spi_i_512), hex(spi_r_512)},
+                 keymat_512);
 }
 
 TEST_CASE("prf+ agrees with NIST on the keys of a child SA, with and without a key exchange") {

@@ -37,7 +37,9 @@ const std::string& VectorCase::text(const std::string& name) const {
   return found->second;
 }
 
-Bytes VectorCase::bytes(const std::string& name) const { return hex(text(name)); }
+Bytes VectorCase::bytes(const std::string& name) const {
+  return hex(text(name));
+}
 
 std::filesystem::path cryptography_vectors() {
   namespace fs = std::filesystem;

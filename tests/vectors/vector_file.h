@@ -21,11 +21,12 @@ struct VectorCase {
   [[nodiscard]] Bytes bytes(const std::string& name) const;
 };
 
-/// Where Debian's python3-cryptography-vectors puts its files, or $CULVERT_CRYPTOGRAPHY_VECTORS. Throws with what to install when the
-/// folder is not there: these tests are never skipped.
+/// Where Debian's python3-cryptography-vectors puts its files, or $CULVERT_CRYPTOGRAPHY_VECTORS. Throws with what to
+/// install when the folder is not there: these tests are never skipped.
 [[nodiscard]] std::filesystem::path cryptography_vectors();
 
-/// Cases of a file below that folder; each starts at its line `first_field` = …, in small letters here. Throws when it can't be read.
+/// Cases of a file below that folder; each starts at its line `first_field` = …, in small letters here. Throws when it
+/// can't be read.
 [[nodiscard]] std::vector<VectorCase> read_vectors(std::string_view file, std::string_view first_field);
 
 }  // namespace culvert::test

@@ -47,8 +47,10 @@ TEST_CASE("X25519 agrees with RFC 7748 section 5.2 after 1 and after 1000 rounds
 }
 
 TEST_CASE("X25519 gives both sides of RFC 7748 section 6.1 their public keys and one secret") {
-  const auto alice = KeyExchange::from_private(KeMethod::x25519, hex("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a"));
-  const auto bob = KeyExchange::from_private(KeMethod::x25519, hex("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb"));
+  const auto alice = KeyExchange::from_private(KeMethod::x25519,
+                                               hex("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a"));
+  const auto bob = KeyExchange::from_private(KeMethod::x25519,
+                                             hex("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb"));
   REQUIRE(alice);
   REQUIRE(bob);
   CHECK(to_hex((*alice)->public_value()) == "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a");

@@ -36,7 +36,11 @@ struct Packet {
   Bytes aad, iv, plaintext, text, icv;
 
   Packet(const AeadKey& with, std::size_t len, std::uint8_t seed, std::size_t aad_len = 8)
-      : key(&with), aad(aad_len, 0x11), iv(info(with.suite()).iv_len, seed), plaintext(len), icv(info(with.suite()).icv_len) {
+      : key(&with),
+        aad(aad_len, 0x11),
+        iv(info(with.suite()).iv_len, seed),
+        plaintext(len),
+        icv(info(with.suite()).icv_len) {
     for (std::size_t i = 0; i < len; ++i) plaintext[i] = static_cast<std::uint8_t>(seed + 7 * i);
     text = plaintext;
   }
@@ -75,7 +79,8 @@ TEST_CASE("every implementation passes its known-answer test") {
   CHECK_MESSAGE(result, (result ? "" : result.error().detail));
 }
 
-TEST_CASE("openssl is always among the implementations and can be forced; an unknown name is refused with what there is") {
+TEST_CASE(
+    "openssl is always among the implementations and can be forced; an unknown name is refused with what there is") {
   const std::string before(aead_implementation());
   const auto names = aead_implementations();
   REQUIRE(!names.empty());
@@ -118,11 +123,21 @@ TEST_CASE("a wrong bit in ICV, ciphertext, AAD or IV is refused, and the plainte
           REQUIRE(seal(packet));
           CHECK(packet.text != packet.plaintext);
           switch (where) {
-            case 0: packet.icv.front() ^= 0x80; break;
-            case 1: packet.icv.back() ^= 0x01; break;  // the last byte that is compared
-            case 2: packet.text.back() ^= 0x01; break;
-            case 3: packet.aad[5] ^= 0x10; break;
-            case 4: packet.iv.back() ^= 0x04; break;
+            case 0:
+              packet.icv.front() ^= 0x80;
+              break;
+            case 1:
+              packet.icv.back() ^= 0x01;
+              break;  // the last byte that is compared
+            case 2:
+              packet.text.back() ^= 0x01;
+              break;
+            case 3:
+              packet.aad[5] ^= 0x10;
+              break;
+            case 4:
+              packet.iv.back() ^= 0x04;
+              break;
           }
           CHECK(!open(packet));
           CHECK(all_zero(packet.text));
@@ -193,7 +208,8 @@ TEST_CASE("CBC refuses a length that is no multiple of its block, sealing and op
 
 TEST_CASE("an AEAD takes any length of text and of AAD, none too") {
   for_each_aead_implementation([] {
-    for (const CipherSuite suite : {CipherSuite::aes_gcm_16_128, CipherSuite::aes_gcm_16_256, CipherSuite::chacha20_poly1305}) {
+    for (const CipherSuite suite :
+         {CipherSuite::aes_gcm_16_128, CipherSuite::aes_gcm_16_256, CipherSuite::chacha20_poly1305}) {
       const auto key = make_key(suite);
       for (const std::size_t len : {0, 1, 15, 16, 17, 63, 255}) {
         for (const std::size_t aad_len : {0, 1, 8, 12, 20, 33}) {
@@ -207,7 +223,8 @@ TEST_CASE("an AEAD takes any length of text and of AAD, none too") {
   });
 }
 
-// RFC 4303 §2.2.1: SPI | seq low | IV | ciphertext | seq high. The expected ICV is HMAC-SHA-256 by Python's hmac module:
+// RFC 4303 §2.2.1: SPI | seq low | IV | ciphertext | seq high. The expected ICV is HMAC-SHA-256 by Python's hmac
+// module:
 //   hmac.new(b"\x65" * 32, spi + low + iv + ciphertext + high, "sha256").digest()[:16]
 // and the ciphertext AES-128-CBC by Python's cryptography (key 16 x 01, IV 16 x 06, text (6 + 7 i) mod 256).
 TEST_CASE("with an extended sequence number an HMAC covers its high half last") {
@@ -246,7 +263,8 @@ TEST_CASE("a batch mixes keys, suites, lengths and damaged packets, and each get
       keys.push_back(make_key(suite, seed++, AadLayout::esn));
     }
     std::vector<Packet> packets;
-    for (std::size_t i = 0; i < 200; ++i) packets.emplace_back(*keys[i * 7 % keys.size()], 16 * (i % 90), static_cast<std::uint8_t>(i), 12);
+    for (std::size_t i = 0; i < 200; ++i)
+      packets.emplace_back(*keys[i * 7 % keys.size()], 16 * (i % 90), static_cast<std::uint8_t>(i), 12);
     std::vector<AeadJob> jobs;
     for (Packet& packet : packets) jobs.push_back(packet.job());
     seal_batch(jobs);

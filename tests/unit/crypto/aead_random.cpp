@@ -1,5 +1,6 @@
-// Every AEAD implementation against plain OpenSSL, packet by packet, on random batches. CULVERT_AEAD_CASES sets how many packets each
-// implementation gets (default 6,000), CULVERT_AEAD_SEED the seed; a failure prints seed, batch and packet.
+// Every AEAD implementation against plain OpenSSL, packet by packet, on random batches. CULVERT_AEAD_CASES sets how
+// many packets each implementation gets (default 6,000), CULVERT_AEAD_SEED the seed; a failure prints seed, batch and
+// packet.
 #include <doctest/doctest.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -27,7 +28,9 @@ constexpr std::uint8_t guard = 0xc3;
 
 using Random = std::mt19937_64;
 
-std::size_t below(Random& random, std::size_t bound) { return static_cast<std::size_t>(random() % bound); }
+std::size_t below(Random& random, std::size_t bound) {
+  return static_cast<std::size_t>(random() % bound);
+}
 
 Bytes random_bytes(Random& random, std::size_t len) {
   Bytes bytes(len + 8);
@@ -41,7 +44,8 @@ std::uint64_t setting(const char* name, std::uint64_t otherwise) {
   return text != nullptr ? std::strtoull(text, nullptr, 10) : otherwise;
 }
 
-// ---- The reference: EVP as its manual page shows it, one context for each packet, nothing shared with the code under test.
+// ---- The reference: EVP as its manual page shows it, one context for each packet, nothing shared with the code under
+// test.
 
 struct ReferenceKey {
   CipherSuite suite{};
@@ -51,18 +55,25 @@ struct ReferenceKey {
 
 const EVP_CIPHER* cipher_of(CipherSuite suite) {
   switch (suite) {
-    case CipherSuite::aes_gcm_16_128: return EVP_aes_128_gcm();
-    case CipherSuite::aes_gcm_16_256: return EVP_aes_256_gcm();
-    case CipherSuite::chacha20_poly1305: return EVP_chacha20_poly1305();
-    default: return info(suite).key_len == 16 ? EVP_aes_128_cbc() : EVP_aes_256_cbc();
+    case CipherSuite::aes_gcm_16_128:
+      return EVP_aes_128_gcm();
+    case CipherSuite::aes_gcm_16_256:
+      return EVP_aes_256_gcm();
+    case CipherSuite::chacha20_poly1305:
+      return EVP_chacha20_poly1305();
+    default:
+      return info(suite).key_len == 16 ? EVP_aes_128_cbc() : EVP_aes_256_cbc();
   }
 }
 
 const EVP_MD* digest_of(CipherSuite suite) {
   switch (info(suite).integrity_len) {
-    case 32: return EVP_sha256();
-    case 48: return EVP_sha384();
-    default: return EVP_sha512();
+    case 32:
+      return EVP_sha256();
+    case 48:
+      return EVP_sha384();
+    default:
+      return EVP_sha512();
   }
 }
 
@@ -81,8 +92,8 @@ Bytes reference_hmac(const ReferenceKey& key, ByteView aad, ByteView iv, ByteVie
   append(covered, ciphertext);
   append(covered, high);
   Bytes icv(EVP_MAX_MD_SIZE);
-  HMAC(digest_of(key.suite), key.integrity.data(), static_cast<int>(key.integrity.size()), covered.data(), covered.size(), icv.data(),
-       nullptr);
+  HMAC(digest_of(key.suite), key.integrity.data(), static_cast<int>(key.integrity.size()), covered.data(),
+       covered.size(), icv.data(), nullptr);
   icv.resize(info(key.suite).icv_len);
   return icv;
 }
@@ -115,12 +126,16 @@ struct Guarded {
   Bytes storage;
   std::size_t offset = 0, len = 0;
 
-  Guarded(Random& random, std::size_t length) : storage(length + 2 * guard_len + 64, guard), offset(guard_len + below(random, 64)), len(length) {}
+  Guarded(Random& random, std::size_t length)
+      : storage(length + 2 * guard_len + 64, guard), offset(guard_len + below(random, 64)), len(length) {}
   std::uint8_t* data() { return storage.data() + offset; }
   void set(ByteView bytes) { std::copy(bytes.begin(), bytes.end(), data()); }
-  [[nodiscard]] bool holds(ByteView bytes) const { return std::equal(bytes.begin(), bytes.end(), storage.begin() + static_cast<std::ptrdiff_t>(offset)); }
+  [[nodiscard]] bool holds(ByteView bytes) const {
+    return std::equal(bytes.begin(), bytes.end(), storage.begin() + static_cast<std::ptrdiff_t>(offset));
+  }
   [[nodiscard]] bool zero() const {
-    return std::all_of(storage.begin() + static_cast<std::ptrdiff_t>(offset), storage.begin() + static_cast<std::ptrdiff_t>(offset + len),
+    return std::all_of(storage.begin() + static_cast<std::ptrdiff_t>(offset),
+                       storage.begin() + static_cast<std::ptrdiff_t>(offset + len),
                        [](std::uint8_t byte) { return byte == 0; });
   }
   [[nodiscard]] bool guards_stand() const {
@@ -134,10 +149,18 @@ std::size_t random_len(Random& random, bool is_aead) {
   static constexpr std::array<std::size_t, 12> edges{0, 1, 15, 16, 17, 64, 127, 128, 256, 1408, 8192, max_len};
   std::size_t len = 0;
   switch (below(random, 4)) {
-    case 0: len = below(random, 300); break;
-    case 1: len = below(random, 1600); break;
-    case 2: len = below(random, max_len + 1); break;
-    default: len = edges[below(random, edges.size())]; break;
+    case 0:
+      len = below(random, 300);
+      break;
+    case 1:
+      len = below(random, 1600);
+      break;
+    case 2:
+      len = below(random, max_len + 1);
+      break;
+    default:
+      len = edges[below(random, edges.size())];
+      break;
   }
   return is_aead ? len : len / 16 * 16;
 }
@@ -182,8 +205,8 @@ struct Packet {
 };
 
 bool sealed_right(Packet& packet, const AeadJob& job) {
-  const Sealed expected = reference_seal(packet.reference, {packet.aad.data(), packet.aad.len}, {packet.iv.data(), packet.iv.len},
-                                         packet.plaintext);
+  const Sealed expected = reference_seal(packet.reference, {packet.aad.data(), packet.aad.len},
+                                         {packet.iv.data(), packet.iv.len}, packet.plaintext);
   return job.ok && packet.target().holds(expected.text) && packet.icv.holds(expected.icv) && packet.guards_stand() &&
          (packet.in_place || packet.src.holds(packet.plaintext));
 }
@@ -194,15 +217,26 @@ void prepare_open(Packet& packet, Random& random) {
     std::swap(packet.src, packet.dst);
     packet.dst.set(random_bytes(random, packet.dst.len));
   }
-  const auto flip = [&random](Guarded& where) { where.data()[below(random, where.len)] ^= static_cast<std::uint8_t>(1U << below(random, 8)); };
+  const auto flip = [&random](Guarded& where) {
+    where.data()[below(random, where.len)] ^= static_cast<std::uint8_t>(1U << below(random, 8));
+  };
   packet.damage = below(random, 4) == 0 ? static_cast<Damage>(1 + below(random, 4)) : Damage::none;
   if (packet.damage == Damage::text && packet.plaintext.empty()) packet.damage = Damage::icv;
   switch (packet.damage) {
-    case Damage::none: break;
-    case Damage::icv: flip(packet.icv); break;
-    case Damage::text: flip(packet.src); break;
-    case Damage::aad: flip(packet.aad); break;
-    case Damage::iv: flip(packet.iv); break;
+    case Damage::none:
+      break;
+    case Damage::icv:
+      flip(packet.icv);
+      break;
+    case Damage::text:
+      flip(packet.src);
+      break;
+    case Damage::aad:
+      flip(packet.aad);
+      break;
+    case Damage::iv:
+      flip(packet.iv);
+      break;
   }
 }
 
@@ -224,7 +258,8 @@ Keys random_keys(Random& random) {
     const auto suite = static_cast<CipherSuite>(random() % 2 == 0 ? below(random, 2) : below(random, 9));
     const CipherSuiteInfo& sizes = info(suite);
     keys.references.push_back({suite, random() % 2 == 0 ? AadLayout::prefix : AadLayout::esn,
-                               random_bytes(random, std::size_t{sizes.key_len} + sizes.salt_len), random_bytes(random, sizes.integrity_len)});
+                               random_bytes(random, std::size_t{sizes.key_len} + sizes.salt_len),
+                               random_bytes(random, sizes.integrity_len)});
     const ReferenceKey& reference = keys.references.back();
     auto key = AeadKey::create(suite, reference.encryption, reference.integrity, reference.layout);
     REQUIRE(key);
@@ -235,8 +270,8 @@ Keys random_keys(Random& random) {
 
 std::string describe(const Packet& packet, std::size_t index) {
   return "packet " + std::to_string(index) + ", " + std::string(info(packet.reference.suite).name) + ", " +
-         std::to_string(packet.plaintext.size()) + " bytes, " + (packet.in_place ? "in place" : "out of place") + ", damage " +
-         std::to_string(static_cast<int>(packet.damage));
+         std::to_string(packet.plaintext.size()) + " bytes, " + (packet.in_place ? "in place" : "out of place") +
+         ", damage " + std::to_string(static_cast<int>(packet.damage));
 }
 
 // One batch, sealed and opened. Few keys make stretches of one key, many a mixture.
@@ -253,19 +288,23 @@ std::size_t run_batch(Random& random, const Keys& keys) {
   std::vector<AeadJob> jobs;
   for (Packet& packet : packets) jobs.push_back(packet.job());
   seal_batch(jobs);
-  for (std::size_t i = 0; i < num; ++i) REQUIRE_MESSAGE(sealed_right(packets[i], jobs[i]), "seal: " << describe(packets[i], i));
+  for (std::size_t i = 0; i < num; ++i)
+    REQUIRE_MESSAGE(sealed_right(packets[i], jobs[i]), "seal: " << describe(packets[i], i));
 
   for (Packet& packet : packets) prepare_open(packet, random);
   jobs.clear();
   for (Packet& packet : packets) jobs.push_back(packet.job());
   open_batch(jobs);
-  for (std::size_t i = 0; i < num; ++i) REQUIRE_MESSAGE(opened_right(packets[i], jobs[i]), "open: " << describe(packets[i], i));
+  for (std::size_t i = 0; i < num; ++i)
+    REQUIRE_MESSAGE(opened_right(packets[i], jobs[i]), "open: " << describe(packets[i], i));
   return num;
 }
 
 }  // namespace
 
-TEST_CASE("every AEAD implementation agrees with plain OpenSSL bit for bit on random batches and refuses every damaged packet") {
+TEST_CASE(
+    "every AEAD implementation agrees with plain OpenSSL bit for bit on random batches and refuses every damaged "
+    "packet") {
   const std::uint64_t num_cases = setting("CULVERT_AEAD_CASES", 6000);
   const std::uint64_t seed = setting("CULVERT_AEAD_SEED", 20240517);
   CAPTURE(seed);

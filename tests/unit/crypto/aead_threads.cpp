@@ -16,15 +16,23 @@ namespace {
 constexpr std::size_t num_packets = 32;
 constexpr std::size_t packet_len = 304;
 
-std::vector<Bytes> texts_of(const AeadKey& key, bool seal, const std::vector<Bytes>& from, std::vector<Bytes>& icvs, bool& all_ok) {
+std::vector<Bytes> texts_of(const AeadKey& key, bool seal, const std::vector<Bytes>& from, std::vector<Bytes>& icvs,
+                            bool& all_ok) {
   static constexpr std::uint8_t aad[12] = {1, 2, 3, 4};
   std::vector<Bytes> texts = from;
   std::vector<Bytes> ivs;
   std::vector<AeadJob> jobs;
-  for (std::size_t i = 0; i < texts.size(); ++i) ivs.emplace_back(info(key.suite()).iv_len, static_cast<std::uint8_t>(i));
+  for (std::size_t i = 0; i < texts.size(); ++i)
+    ivs.emplace_back(info(key.suite()).iv_len, static_cast<std::uint8_t>(i));
   for (std::size_t i = 0; i < texts.size(); ++i) {
-    jobs.push_back({.key = &key, .aad = aad, .iv = ivs[i].data(), .src = texts[i].data(), .dst = texts[i].data(),
-                    .icv = icvs[i].data(), .aad_len = sizeof aad, .len = static_cast<std::uint32_t>(texts[i].size())});
+    jobs.push_back({.key = &key,
+                    .aad = aad,
+                    .iv = ivs[i].data(),
+                    .src = texts[i].data(),
+                    .dst = texts[i].data(),
+                    .icv = icvs[i].data(),
+                    .aad_len = sizeof aad,
+                    .len = static_cast<std::uint32_t>(texts[i].size())});
   }
   seal ? seal_batch(jobs) : open_batch(jobs);
   for (const AeadJob& job : jobs) all_ok = all_ok && job.ok;
@@ -34,8 +42,8 @@ std::vector<Bytes> texts_of(const AeadKey& key, bool seal, const std::vector<Byt
 // `num_threads` threads seal and open the same packets with one key; all must get what one thread alone gets.
 void share_key(CipherSuite suite, unsigned num_threads, int rounds) {
   const CipherSuiteInfo& sizes = info(suite);
-  const auto key = AeadKey::create(suite, Bytes(std::size_t{sizes.key_len} + sizes.salt_len, 7), Bytes(sizes.integrity_len, 9),
-                                   AadLayout::esn);
+  const auto key = AeadKey::create(suite, Bytes(std::size_t{sizes.key_len} + sizes.salt_len, 7),
+                                   Bytes(sizes.integrity_len, 9), AadLayout::esn);
   REQUIRE(key);
   const std::vector<Bytes> plaintexts(num_packets, Bytes(packet_len, 0x42));
   std::vector<Bytes> icvs(num_packets, Bytes(sizes.icv_len));
@@ -63,8 +71,9 @@ void share_key(CipherSuite suite, unsigned num_threads, int rounds) {
 
 TEST_CASE("four threads share one key at once") {
   for_each_aead_implementation([] {
-    for (const CipherSuite suite : {CipherSuite::aes_gcm_16_128, CipherSuite::aes_gcm_16_256, CipherSuite::chacha20_poly1305,
-                                    CipherSuite::aes_cbc_128_sha2_256_128, CipherSuite::aes_cbc_256_sha2_512_256}) {
+    for (const CipherSuite suite :
+         {CipherSuite::aes_gcm_16_128, CipherSuite::aes_gcm_16_256, CipherSuite::chacha20_poly1305,
+          CipherSuite::aes_cbc_128_sha2_256_128, CipherSuite::aes_cbc_256_sha2_512_256}) {
       share_key(suite, 4, 200);
     }
   });

@@ -27,7 +27,8 @@ void check_malformed(std::string_view text) {
 
 }  // namespace
 
-// DER by Python's cryptography: x509.Name.from_rfc4514_string(...).public_bytes() for the first, x509.Name([...]) for the others.
+// DER by Python's cryptography: x509.Name.from_rfc4514_string(...).public_bytes() for the first, x509.Name([...]) for
+// the others.
 TEST_CASE("RFC 4514 text becomes a DER Name, last RDN first") {
   CHECK(encoded("CN=gw,O=Example") == "301f3110300e060355040a0c074578616d706c65310b300906035504030c026777");
   CHECK(encoded(" cn = gw , o = Example ") == "301f3110300e060355040a0c074578616d706c65310b300906035504030c026777");
@@ -39,30 +40,41 @@ TEST_CASE("an attribute that OpenSSL has no name for is given by its number") {
   CHECK(encoded("1.3.6.1.4.1.32473.1=x") == "30123110300e06092b0601040181fd59010c0178");
 }
 
-TEST_CASE("attributes get the string type that theirs wants: country printable, domain component and e-mail IA5, others UTF-8") {
-  CHECK(encoded("CN=gw\\, west,O=Ex\xc3\xa4mple,C=DE") == "3033310b30090603550406130244453111300f060355040a0c084578c3a46d706c653111300f06035504030c0867772c2077657374");
-  CHECK(encoded("CN=gw\\2C west,O=Ex\\C3\\A4mple,C=DE") == "3033310b30090603550406130244453111300f060355040a0c084578c3a46d706c653111300f06035504030c0867772c2077657374");
-  CHECK(encoded("emailAddress=a@example.net,DC=example,DC=net") == "304c31133011060a0992268993f22c64011916036e657431173015060a0992268993f22c64011916076578616d706c65311c301a06092a864886f70d010901160d61406578616d706c652e6e6574");
-  CHECK(encoded("EMAILADDRESS=a@example.net,dc=example,dc=net") == "304c31133011060a0992268993f22c64011916036e657431173015060a0992268993f22c64011916076578616d706c65311c301a06092a864886f70d010901160d61406578616d706c652e6e6574");
+TEST_CASE(
+    "attributes get the string type that theirs wants: country printable, domain component and e-mail IA5, others "
+    "UTF-8") {
+  CHECK(encoded("CN=gw\\, west,O=Ex\xc3\xa4mple,C=DE") ==
+        "3033310b30090603550406130244453111300f060355040a0c084578c3a46d706c653111300f06035504030c0867772c2077657374");
+  CHECK(encoded("CN=gw\\2C west,O=Ex\\C3\\A4mple,C=DE") ==
+        "3033310b30090603550406130244453111300f060355040a0c084578c3a46d706c653111300f06035504030c0867772c2077657374");
+  CHECK(encoded("emailAddress=a@example.net,DC=example,DC=net") ==
+        "304c31133011060a0992268993f22c64011916036e657431173015060a0992268993f22c64011916076578616d706c65311c301a06092a"
+        "864886f70d010901160d61406578616d706c652e6e6574");
+  CHECK(encoded("EMAILADDRESS=a@example.net,dc=example,dc=net") ==
+        "304c31133011060a0992268993f22c64011916036e657431173015060a0992268993f22c64011916076578616d706c65311c301a06092a"
+        "864886f70d010901160d61406578616d706c652e6e6574");
 }
 
 TEST_CASE("attributes joined by a plus share one RDN, in DER's order") {
-  CHECK(encoded("CN=a+UID=b,O=x") == "3029310a3008060355040a0c0178311b300806035504030c0161300f060a0992268993f22c6401010c0162");
-  CHECK(encoded("UID=b+CN=a,O=x") == "3029310a3008060355040a0c0178311b300806035504030c0161300f060a0992268993f22c6401010c0162");
+  CHECK(encoded("CN=a+UID=b,O=x") ==
+        "3029310a3008060355040a0c0178311b300806035504030c0161300f060a0992268993f22c6401010c0162");
+  CHECK(encoded("UID=b+CN=a,O=x") ==
+        "3029310a3008060355040a0c0178311b300806035504030c0161300f060a0992268993f22c6401010c0162");
 }
 
 TEST_CASE("a value may be given as the hex of its DER") {
   CHECK(encoded("CN=#0c026777,O=Example") == "301f3110300e060355040a0c074578616d706c65310b300906035504030c026777");
-  check_malformed("CN=#0c0267,O=Example");    // shorter than its length says
-  check_malformed("CN=#0c026777ff");          // more behind it
-  check_malformed("CN=#0203010203");          // an INTEGER
+  check_malformed("CN=#0c0267,O=Example");  // shorter than its length says
+  check_malformed("CN=#0c026777ff");        // more behind it
+  check_malformed("CN=#0203010203");        // an INTEGER
   check_malformed("CN=#zz");
   check_malformed("CN=#");
 }
 
 TEST_CASE("text that is no distinguished name is refused with its place") {
-  for (const std::string_view text : {"", "CN", "CN=", "=x", "CN=a,", ",CN=a", "CN=a,,O=b", "CN=a+", "noSuchType=a", "CN=a\\", "CN=a\\q",
-                                      "CN=a;O=b", "CN=\"a\"", "C=DEU", "C=\xc3\xa4\xc3\xa4", "9.9=a", "CN=\xff\xfe"}) {
+  for (const std::string_view text :
+       {"", "CN", "CN=", "=x", "CN=a,", ",CN=a", "CN=a,,O=b", "CN=a+", "noSuchType=a", "CN=a\\", "CN=a\\q", "CN=a;O=b",
+        "CN=\"a\"", "C=DEU", "C=\xc3\xa4\xc3\xa4", "9.9=a", "CN=\xff\xfe"}) {
     check_malformed(text);
   }
   check_malformed(std::string("CN=a\0b", 6));
@@ -70,8 +82,9 @@ TEST_CASE("text that is no distinguished name is refused with its place") {
 }
 
 TEST_CASE("a DER Name becomes the RFC 4514 text that it came from") {
-  for (const std::string_view text : {"CN=gw,O=Example", "CN=gw\\, west,O=Ex\xc3\xa4mple,C=DE", "emailAddress=a@example.net,DC=example,DC=net",
-                                      "CN=\\ leading and trailing\\ ,O=\\#1 \\\"best\\\" \\<a\\>\\;\\+\\\\"}) {
+  for (const std::string_view text :
+       {"CN=gw,O=Example", "CN=gw\\, west,O=Ex\xc3\xa4mple,C=DE", "emailAddress=a@example.net,DC=example,DC=net",
+        "CN=\\ leading and trailing\\ ,O=\\#1 \\\"best\\\" \\<a\\>\\;\\+\\\\"}) {
     const Result<Bytes> der = encode_distinguished_name(text);
     REQUIRE(der);
     CHECK(distinguished_name_text(*der) == text);
