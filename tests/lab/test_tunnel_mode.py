@@ -50,12 +50,15 @@ def test_raw_esp_over_ipv6(lab, net):
     assert capture.count("esp && ipv6.nxt == 50") >= 6
 
 
-def test_only_what_the_selectors_name_passes(lab, net):
-    pair(lab, net, carry="ip", tunnel={"routes": ["10.0.0.0/8"]},
-         options=({"tunnel": {"local": ["10.1.0.0/24"], "remote": ["10.2.0.2/32"], "routes": ["10.2.0.0/24"]}},
-                  {"tunnel": {"local": ["10.2.0.2/32"], "remote": ["10.1.0.0/24"], "routes": ["10.1.0.0/24"]}}))
+def test_the_responder_narrows_and_only_that_passes(lab, net):
+    """A asks for B's whole LAN, B gives its host alone."""
+    a, _ = pair(lab, net, carry="ip", options=({"tunnel": {"local": [net.A.lan4], "remote": [net.B.lan4]}},
+                                               {"tunnel": {"local": [net.B.host4 + "/32"], "remote": [net.A.lan4]}}))
+    child = a.peer()["children"][0]
+    assert child["remote"] in ([net.B.host4 + "/32"], [net.B.host4]) and child["local"] == [net.A.lan4]
     assert_reaches(net.A.host, net.B.host4)
     assert_silent(net.A.host, net.B.gw4)
+    assert a.drops()["no_policy"] + a.drops()["no_sa"] >= 2
 
 
 @pytest.mark.parametrize("carry", ["ip", "gre"])
