@@ -45,9 +45,7 @@ std::filesystem::path cryptography_vectors() {
   namespace fs = std::filesystem;
   std::vector<fs::path> candidates;
   if (const char* chosen = std::getenv("CULVERT_CRYPTOGRAPHY_VECTORS")) candidates.emplace_back(chosen);
-  const fs::path libraries = fs::path("/") / "usr" / "lib";
-  candidates.push_back(libraries / "python3" / "dist-packages" / "cryptography_vectors");
-  candidates.push_back(libraries / "python3.11" / "site-packages" / "cryptography_vectors");
+  candidates.emplace_back("/usr/lib/python3/dist-packages/cryptography_vectors");  // where Debian puts it
   for (const fs::path& candidate : candidates) {
     if (fs::is_directory(candidate / "ciphers" / "AES" / "GCM")) return candidate;
   }
