@@ -249,16 +249,18 @@ Field<IpAddress> ValueReader::address() const {
 
 List<IpAddress> ValueReader::addresses() const {
   List<IpAddress> list{std::nullopt, true, at()};
+  const std::size_t before = findings_.num_errors();
   const auto found = strings("an array of IPv4 or IPv6 addresses", false);
   if (!found) return list;
-  list.value.emplace();
+  std::vector<Located<IpAddress>> parsed;
   for (const auto& [text, where] : *found) {
-    if (const auto parsed = IpAddress::parse(text)) {
-      list.value->push_back({*parsed, where});
+    if (const auto address = IpAddress::parse(text)) {
+      parsed.push_back({*address, where});
     } else {
       findings_.error(where, key_, fmt::format("expected an IPv4 or IPv6 address, got {}", in_quotes(text)));
     }
   }
+  if (findings_.num_errors() == before) list.value = std::move(parsed);
   return list;
 }
 

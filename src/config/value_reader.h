@@ -25,7 +25,7 @@ class ValueReader {
   [[nodiscard]] Field<Duration> duration(Duration min, Duration max, bool zero_allowed = false) const;
   [[nodiscard]] Field<std::uint64_t> size(std::uint64_t min) const;
   [[nodiscard]] Field<IpAddress> address() const;
-  [[nodiscard]] List<IpAddress> addresses() const;  ///< at least one
+  [[nodiscard]] List<IpAddress> addresses() const;  ///< at least one; a value only when all are addresses
   [[nodiscard]] List<std::string> texts() const;    ///< at least one
   [[nodiscard]] Field<PeerAddresses> peer_addresses() const;
   enum class HostBits : std::uint8_t { allowed, refused };
