@@ -31,18 +31,23 @@ control::Response Daemon::answer(const control::Request& request) {
   control::Response response;
   response.ok = true;
   if (request.command == "status") {
-    response.status = make_status({config_, *plane_, ike_->status(now), [this](TunnelId id) { return machine_->mtu(id); }, now, started_});
+    response.status = make_status(
+        {config_, *plane_, ike_->status(now), [this](TunnelId id) { return machine_->mtu(id); }, now, started_});
     return response;
   }
   if (request.command == "drops") {
     response.drops = make_drops(*plane_);
     return response;
   }
-  log::info("operator: {}{}{} {}", request.command, request.what.empty() ? "" : " ", request.what, log::sanitize(request.peer));
-  if (request.command == "up") return answer_change(ike_->up(now, request.peer), fmt::format("{}: coming up", request.peer));
-  if (request.command == "down") return answer_change(ike_->down(now, request.peer), fmt::format("{}: down", request.peer));
+  log::info("operator: {}{}{} {}", request.command, request.what.empty() ? "" : " ", request.what,
+            log::sanitize(request.peer));
+  if (request.command == "up")
+    return answer_change(ike_->up(now, request.peer), fmt::format("{}: coming up", request.peer));
+  if (request.command == "down")
+    return answer_change(ike_->down(now, request.peer), fmt::format("{}: down", request.peer));
   if (request.command == "rekey")
-    return answer_change(ike_->rekey(now, request.peer, rekey_what(request.what)), fmt::format("{}: rekeying", request.peer));
+    return answer_change(ike_->rekey(now, request.peer, rekey_what(request.what)),
+                         fmt::format("{}: rekeying", request.peer));
   return refuse("malformed", fmt::format("unknown command \"{}\"", request.command));
 }
 

@@ -25,7 +25,9 @@ namespace {
 namespace asio = boost::asio;
 using ErrorCode = boost::system::error_code;
 
-std::string response_line(const control::Response& response) { return control::to_json(response) + "\n"; }
+std::string response_line(const control::Response& response) {
+  return control::to_json(response) + "\n";
+}
 
 std::string refusal(std::string code, std::string text) {
   control::Response response;
@@ -59,10 +61,12 @@ Result<void> clear_stale(const std::filesystem::path& path, const sockaddr_un& a
     return fail(Errc::io, fmt::format("control socket {}: {}", path.string(), std::strerror(errno)), errno);
   }
   if (!S_ISSOCK(existing.st_mode))
-    return fail(Errc::invalid, fmt::format("control socket {}: something else has this name, and it is no socket", path.string()));
+    return fail(Errc::invalid,
+                fmt::format("control socket {}: something else has this name, and it is no socket", path.string()));
   const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (probe < 0) return fail(Errc::io, fmt::format("control socket: {}", std::strerror(errno)), errno);
-  const bool refused = connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 && errno == ECONNREFUSED;
+  const bool refused =
+      connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 && errno == ECONNREFUSED;
   close(probe);
   if (!refused)
     return fail(Errc::invalid, fmt::format("control socket {}: another culvertd listens on it", path.string()));
@@ -73,7 +77,8 @@ Result<void> clear_stale(const std::filesystem::path& path, const sockaddr_un& a
 
 }  // namespace
 
-/// One connection. Its handlers keep it alive; `server_` outlives every handler that still runs, as drop() cancels them all.
+/// One connection. Its handlers keep it alive; `server_` outlives every handler that still runs, as drop() cancels them
+/// all.
 class ControlServer::Client : public std::enable_shared_from_this<Client> {
  public:
   Client(ControlServer& server, Protocol::socket socket)
@@ -129,24 +134,26 @@ class ControlServer::Client : public std::enable_shared_from_this<Client> {
   void write(std::string line) {
     response_ = std::move(line);
     arm_limit();
-    asio::async_write(socket_, asio::buffer(response_), [self = shared_from_this()](const ErrorCode& error, std::size_t) {
-      if (self->server_ == nullptr) return;
-      if (error || self->last_) return self->finish();
-      self->arm_limit();
-      self->take_line();
-    });
+    asio::async_write(socket_, asio::buffer(response_),
+                      [self = shared_from_this()](const ErrorCode& error, std::size_t) {
+                        if (self->server_ == nullptr) return;
+                        if (error || self->last_) return self->finish();
+                        self->arm_limit();
+                        self->take_line();
+                      });
   }
 
   ControlServer* server_;  ///< null once dropped
   Protocol::socket socket_;
   asio::steady_timer limit_;
   std::array<char, 4096> chunk_{};
-  std::string received_;   ///< at most a request and a chunk
+  std::string received_;  ///< at most a request and a chunk
   std::string response_;
   bool last_ = false;
 };
 
-Result<std::unique_ptr<ControlServer>> ControlServer::open(asio::io_context& io, ControlServerOptions options, Handler handler) {
+Result<std::unique_ptr<ControlServer>> ControlServer::open(asio::io_context& io, ControlServerOptions options,
+                                                           Handler handler) {
   std::unique_ptr<ControlServer> server(new ControlServer(io, std::move(options), std::move(handler)));
   if (auto listening = server->listen(); !listening) return std::unexpected(listening.error());
   server->accept();
@@ -181,7 +188,8 @@ Result<void> ControlServer::listen() {
   if (bound != 0) return fail(Errc::io, fmt::format("{}: {}", name, std::strerror(bind_error)), bind_error);
   bound_ = true;
   group_ = find_group(options_.group);
-  if (group_ && (chown(options_.path.c_str(), static_cast<uid_t>(-1), *group_) != 0 || chmod(options_.path.c_str(), 0660) != 0))
+  if (group_ &&
+      (chown(options_.path.c_str(), static_cast<uid_t>(-1), *group_) != 0 || chmod(options_.path.c_str(), 0660) != 0))
     return fail(Errc::io, fmt::format("{}: group {}: {}", name, options_.group, std::strerror(errno)), errno);
   if (::listen(fd, static_cast<int>(options_.max_clients)) != 0)
     return fail(Errc::io, fmt::format("{}: {}", name, std::strerror(errno)), errno);
@@ -206,8 +214,9 @@ void ControlServer::accept() {
 void ControlServer::on_accept(Protocol::socket socket) {
   const bool allowed = may_use(socket.native_handle());
   if (!allowed || clients_.size() >= options_.max_clients) {
-    const std::string line = allowed ? refusal("busy", fmt::format("{} clients are being served: try again", options_.max_clients))
-                                     : refusal("invalid", "only root and the control group may use this socket");
+    const std::string line =
+        allowed ? refusal("busy", fmt::format("{} clients are being served: try again", options_.max_clients))
+                : refusal("invalid", "only root and the control group may use this socket");
     // Into the empty buffer of a fresh socket, or not at all.
     (void)!send(socket.native_handle(), line.data(), line.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     return;

@@ -20,21 +20,21 @@ namespace culvert::daemon {
 
 struct ControlServerOptions {
   std::filesystem::path path;
-  std::string group;                           ///< may use the socket beside root, when it exists
+  std::string group;  ///< may use the socket beside root, when it exists
   std::size_t max_clients = 16;
-  std::chrono::milliseconds timeout{5000};     ///< to send a whole request, and to take a whole response
+  std::chrono::milliseconds timeout{5000};  ///< to send a whole request, and to take a whole response
 };
 
-/// The unix socket of the `culvert` command: one JSON request a line, one response a line. Runs on the control thread and never waits
-/// for a client: every read and write is asynchronous, bounded in size and in time.
+/// The unix socket of the `culvert` command: one JSON request a line, one response a line. Runs on the control thread
+/// and never waits for a client: every read and write is asynchronous, bounded in size and in time.
 class ControlServer {
  public:
   using Handler = std::function<control::Response(const control::Request&)>;
 
-  /// Makes the directory (0755), removes a socket on which nobody listens, and listens: mode 0660 and the group when that exists, else
-  /// 0600. Errc::invalid: another daemon listens there, or the path is no socket.
-  [[nodiscard]] static Result<std::unique_ptr<ControlServer>> open(boost::asio::io_context& io, ControlServerOptions options,
-                                                                   Handler handler);
+  /// Makes the directory (0755), removes a socket on which nobody listens, and listens: mode 0660 and the group when
+  /// that exists, else 0600. Errc::invalid: another daemon listens there, or the path is no socket.
+  [[nodiscard]] static Result<std::unique_ptr<ControlServer>> open(boost::asio::io_context& io,
+                                                                   ControlServerOptions options, Handler handler);
   ~ControlServer();  ///< closes all clients and removes the socket
   ControlServer(const ControlServer&) = delete;
   ControlServer& operator=(const ControlServer&) = delete;

@@ -22,7 +22,8 @@ namespace {
 namespace asio = boost::asio;
 using ErrorCode = boost::system::error_code;
 
-/// Events of the data plane handled before everybody else gets a turn: a flood of IKE starves neither the operator nor the timers.
+/// Events of the data plane handled before everybody else gets a turn: a flood of IKE starves neither the operator nor
+/// the timers.
 constexpr std::size_t events_per_turn = 16;
 constexpr std::chrono::seconds tick_interval{1};
 
@@ -94,9 +95,10 @@ Result<void> Daemon::open(const DaemonOptions& options) {
   resolver_options.listen = gateway.listen;
   resolver_options.ike_port = gateway.ike_port;
   resolver_options.refuse = [this](const IpAddress& remote) { return machine_->leads_into_tunnel(remote); };
-  resolver_ = std::make_unique<Resolver>(io_, std::move(resolver_options), [this](PeerId peer, std::vector<ike::Path> paths, std::string why) {
-    if (!stopping_) perform(ike_->on_addresses(Clock::now(), peer, std::move(paths), std::move(why)));
-  });
+  resolver_ = std::make_unique<Resolver>(
+      io_, std::move(resolver_options), [this](PeerId peer, std::vector<ike::Path> paths, std::string why) {
+        if (!stopping_) perform(ike_->on_addresses(Clock::now(), peer, std::move(paths), std::move(why)));
+      });
   const int events = dup(plane_->event_fd());
   if (events < 0) return fail(Errc::io, fmt::format("data plane: {}", std::strerror(errno)), errno);
   plane_events_.assign(events);
@@ -107,7 +109,8 @@ Result<void> Daemon::open_control_socket() {
   ControlServerOptions options;
   options.path = config_.gateway.control_socket;
   options.group = config_.gateway.control_group;
-  auto control = ControlServer::open(io_, std::move(options), [this](const control::Request& request) { return answer(request); });
+  auto control =
+      ControlServer::open(io_, std::move(options), [this](const control::Request& request) { return answer(request); });
   if (!control) return std::unexpected(control.error());
   control_ = std::move(*control);
   return {};
@@ -124,7 +127,8 @@ void Daemon::run() {
   io_.run();
 }
 
-// ---- the data plane ---------------------------------------------------------------------------------------------------------
+// ---- the data plane
+// ---------------------------------------------------------------------------------------------------------
 
 void Daemon::wait_for_events() {
   plane_events_.async_wait(asio::posix::stream_descriptor::wait_read, [this](const ErrorCode& error) {
@@ -146,25 +150,26 @@ void Daemon::take_events() {
 }
 
 ike::Actions Daemon::on_event(TimePoint now, const tunnel::Event& event) {
-  return std::visit(
-      Overloaded{
-          [&](const tunnel::ControlDatagram& datagram) {
-            return ike_->on_datagram(now, {datagram.local, datagram.remote}, datagram.bytes);
-          },
-          [&](const tunnel::AcquireEvent& acquire) {
-            wanted_.insert(acquire.child);
-            return ike_->on_acquire(now, acquire.child, acquire.source, acquire.destination);
-          },
-          [&](const tunnel::SaEvent& sa) { return ike_->on_child_event(now, sa.inbound_spi, sa.event); },
-          [&](const tunnel::UnknownSpiEvent& unknown) {
-            log::debug("ESP from {} with SPI 0x{:08x}, which nobody has", unknown.remote.to_string(), unknown.spi.value());
-            return ike_->on_hint(now, {unknown.local, unknown.remote});
-          },
-      },
-      event);
+  return std::visit(Overloaded{
+                        [&](const tunnel::ControlDatagram& datagram) {
+                          return ike_->on_datagram(now, {datagram.local, datagram.remote}, datagram.bytes);
+                        },
+                        [&](const tunnel::AcquireEvent& acquire) {
+                          wanted_.insert(acquire.child);
+                          return ike_->on_acquire(now, acquire.child, acquire.source, acquire.destination);
+                        },
+                        [&](const tunnel::SaEvent& sa) { return ike_->on_child_event(now, sa.inbound_spi, sa.event); },
+                        [&](const tunnel::UnknownSpiEvent& unknown) {
+                          log::debug("ESP from {} with SPI 0x{:08x}, which nobody has", unknown.remote.to_string(),
+                                     unknown.spi.value());
+                          return ike_->on_hint(now, {unknown.local, unknown.remote});
+                        },
+                    },
+                    event);
 }
 
-// ---- time -------------------------------------------------------------------------------------------------------------------
+// ---- time
+// -------------------------------------------------------------------------------------------------------------------
 
 void Daemon::arm_deadline() {
   const auto when = stopping_ ? std::nullopt : ike_->deadline();
@@ -224,7 +229,8 @@ void Daemon::flush_unreachable(TimePoint now) {
   }
 }
 
-// ---- the end ----------------------------------------------------------------------------------------------------------------
+// ---- the end
+// ----------------------------------------------------------------------------------------------------------------
 
 void Daemon::wait_for_signals() {
   ErrorCode error;

@@ -30,11 +30,13 @@ struct DaemonOptions {
   std::optional<std::filesystem::path> debug_keys;
 };
 
-/// The gateway: one control thread that carries values between the packets (tunnel), the keys (ike), the machine (netlink), the names
-/// (resolver) and the operator (control socket). Everything here runs on the thread that calls run().
+/// The gateway: one control thread that carries values between the packets (tunnel), the keys (ike), the machine
+/// (netlink), the names (resolver) and the operator (control socket). Everything here runs on the thread that calls
+/// run().
 class Daemon {
  public:
-  /// Opens everything, in an order that leaves nothing behind when a step fails. The error is a sentence for the operator.
+  /// Opens everything, in an order that leaves nothing behind when a step fails. The error is a sentence for the
+  /// operator.
   [[nodiscard]] static Result<std::unique_ptr<Daemon>> create(config::Config config, const DaemonOptions& options);
   ~Daemon();  ///< removes what is left: devices, control socket, lock
   Daemon(const Daemon&) = delete;
@@ -102,7 +104,7 @@ class Daemon {
   std::unique_ptr<ControlServer> control_;
 
   std::unordered_map<Spi, InstalledSa> installed_;
-  std::set<ChildId> wanted_;            ///< children that packets wait for
+  std::set<ChildId> wanted_;  ///< children that packets wait for
   std::deque<FollowUp> follow_ups_;
   bool deadline_armed_ = false;
   bool performing_ = false;

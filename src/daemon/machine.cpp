@@ -56,8 +56,10 @@ Result<void> Machine::set_up(tunnel::DataPlane& plane) {
 Result<void> Machine::set_up(const config::TunnelSettings& settings, tunnel::DataPlane& plane) {
   tunnel::TunnelConfig wanted = settings.plane;
   if (netlink_.find_link(wanted.device))
-    return fail(Errc::invalid, fmt::format("device {} exists already and is not ours: name another `device`, or remove that one "
-                                           "('ip link del {}')", wanted.device, wanted.device));
+    return fail(Errc::invalid,
+                fmt::format("device {} exists already and is not ours: name another `device`, or remove that one "
+                            "('ip link del {}')",
+                            wanted.device, wanted.device));
   wanted.mtu = initial_mtu(settings);
   if (auto added = plane.add_tunnel(wanted); !added) return added;
   const auto link = netlink_.find_link(wanted.device);
@@ -66,18 +68,22 @@ Result<void> Machine::set_up(const config::TunnelSettings& settings, tunnel::Dat
   if (auto recorded = state_.record(devices_); !recorded) return recorded;
   mtus_[wanted.id] = wanted.mtu;
   if (auto ready = set_up_device(settings, link->index, wanted.mtu); !ready)
-    return fail(ready.error().code, fmt::format("device {}: {}", wanted.device, ready.error().detail), ready.error().system_error);
+    return fail(ready.error().code, fmt::format("device {}: {}", wanted.device, ready.error().detail),
+                ready.error().system_error);
   return {};
 }
 
 Result<void> Machine::set_up_device(const config::TunnelSettings& settings, int ifindex, std::uint16_t mtu) {
   if (too_small_for_v6(settings, mtu))
-    return fail(Errc::invalid, fmt::format("an MTU of {} is too small for IPv6, which needs 1280 (RFC 8200): raise `mtu`, or take the "
-                                           "IPv6 prefixes out", mtu));
-  // A routed GRE tunnel wants a link-local address for OSPFv3. Elsewhere the kernel's router solicitations would be traffic that
-  // nobody sent: they match no selectors, and they would bring up a tunnel that waits for traffic.
+    return fail(Errc::invalid,
+                fmt::format("an MTU of {} is too small for IPv6, which needs 1280 (RFC 8200): raise `mtu`, or take the "
+                            "IPv6 prefixes out",
+                            mtu));
+  // A routed GRE tunnel wants a link-local address for OSPFv3. Elsewhere the kernel's router solicitations would be
+  // traffic that nobody sent: they match no selectors, and they would bring up a tunnel that waits for traffic.
   if (settings.plane.carry == tunnel::Carry::ip || settings.plane.trap)
-    if (auto kept = netlink_.keep_v6_addresses_away(ifindex); !kept) log::debug("{}: {}", settings.plane.device, kept.error().detail);
+    if (auto kept = netlink_.keep_v6_addresses_away(ifindex); !kept)
+      log::debug("{}: {}", settings.plane.device, kept.error().detail);
   if (auto changed = netlink_.change_link(ifindex, {mtu, true}); !changed) return changed;
   for (const auto& address : settings.addresses)
     if (auto added = netlink_.add_address(ifindex, address); !added) return added;
@@ -88,7 +94,8 @@ Result<void> Machine::set_up_device(const config::TunnelSettings& settings, int 
   return {};
 }
 
-/// carry = "ip": what this host itself sends must come from an address that the selectors own, or the peer will not take it.
+/// carry = "ip": what this host itself sends must come from an address that the selectors own, or the peer will not
+/// take it.
 std::optional<IpAddress> Machine::source_for(const config::TunnelSettings& settings, const IpPrefix& route,
                                              const std::vector<IpPrefix>& ours) const {
   if (settings.plane.carry != tunnel::Carry::ip) return std::nullopt;
@@ -96,7 +103,8 @@ std::optional<IpAddress> Machine::source_for(const config::TunnelSettings& setti
     if (child.id != settings.plane.child) continue;
     for (const auto& selector : child.local)
       for (const auto& address : ours)
-        if (selector.prefix && selector.prefix->contains(address.address) && address.address.family() == route.address.family())
+        if (selector.prefix && selector.prefix->contains(address.address) &&
+            address.address.family() == route.address.family())
           return address.address;
   }
   return std::nullopt;
@@ -114,7 +122,8 @@ std::uint16_t Machine::initial_mtu(const config::TunnelSettings& settings) {
   std::uint32_t path = default_path_mtu;
   for (const auto& name : peer.addresses)
     if (const auto literal = IpAddress::parse(name)) path = std::min(path, path_mtu(*literal));
-  return smallest_tunnel_mtu(settings.plane, possible_shapes(peer, settings.plane.child, config_->gateway.listen), path);
+  return smallest_tunnel_mtu(settings.plane, possible_shapes(peer, settings.plane.child, config_->gateway.listen),
+                             path);
 }
 
 void Machine::adapt_mtu(tunnel::DataPlane& plane, ChildId child, const SaShape& shape, const IpAddress& remote) {
@@ -124,12 +133,13 @@ void Machine::adapt_mtu(tunnel::DataPlane& plane, ChildId child, const SaShape& 
     std::uint16_t& current = mtus_[settings.plane.id];
     if (wanted == current) continue;
     if (too_small_for_v6(settings, wanted)) {
-      log::warn("tunnel {}: its path leaves {} bytes, and IPv6 needs 1280 (RFC 8200): the device keeps {}", settings.plane.name, wanted,
-                current);
+      log::warn("tunnel {}: its path leaves {} bytes, and IPv6 needs 1280 (RFC 8200): the device keeps {}",
+                settings.plane.name, wanted, current);
       continue;
     }
     const auto link = netlink_.find_link(settings.plane.device);
-    auto changed = link ? netlink_.change_link(link->index, {wanted, false}) : Result<void>(std::unexpected(link.error()));
+    auto changed =
+        link ? netlink_.change_link(link->index, {wanted, false}) : Result<void>(std::unexpected(link.error()));
     if (!changed) {
       log::warn("tunnel {}: MTU {}: {}", settings.plane.name, wanted, changed.error().detail);
       continue;
@@ -152,10 +162,11 @@ std::uint32_t Machine::path_mtu(const IpAddress& remote) {
 
 std::optional<std::string> Machine::leads_into_tunnel(const IpAddress& remote) {
   const auto route = netlink_.lookup_route(remote);
-  if (!route || std::ranges::none_of(devices_, [&](const DeviceRecord& device) { return device.ifindex == route->ifindex; }))
+  if (!route ||
+      std::ranges::none_of(devices_, [&](const DeviceRecord& device) { return device.ifindex == route->ifindex; }))
     return std::nullopt;
-  return fmt::format("the route to {} leads into our own tunnel device {}: add a route to it outside the tunnel", remote.to_string(),
-                     route->device);
+  return fmt::format("the route to {} leads into our own tunnel device {}: add a route to it outside the tunnel",
+                     remote.to_string(), route->device);
 }
 
 }  // namespace culvert::daemon

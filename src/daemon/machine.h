@@ -13,14 +13,15 @@
 
 namespace culvert::daemon {
 
-/// The machine's side of the tunnels: devices with their addresses, routes and MTU. Owns nothing of the packets. Control thread.
+/// The machine's side of the tunnels: devices with their addresses, routes and MTU. Owns nothing of the packets.
+/// Control thread.
 class Machine {
  public:
   /// Removes what a crashed daemon left behind. `config` outlives the machine.
   [[nodiscard]] static Result<Machine> create(const config::Config& config, Netlink netlink, StateDir state);
 
-  /// Makes every device of the configuration, sets its MTU, addresses and routes, and brings it up. Nothing is rolled back on an error:
-  /// the devices go with the data plane.
+  /// Makes every device of the configuration, sets its MTU, addresses and routes, and brings it up. Nothing is rolled
+  /// back on an error: the devices go with the data plane.
   [[nodiscard]] Result<void> set_up(tunnel::DataPlane& plane);
   /// Removes the devices, and with them their addresses and routes, and forgets them.
   void tear_down(tunnel::DataPlane& plane);

@@ -69,9 +69,11 @@ int run(const Arguments& arguments) {
 
 int main(int argc, char** argv) {
   Arguments arguments;
-  CLI::App app{"culvertd: the culvert gateway. Runs in the foreground, logs to standard error, ends on SIGTERM or SIGINT."};
+  CLI::App app{
+      "culvertd: the culvert gateway. Runs in the foreground, logs to standard error, ends on SIGTERM or SIGINT."};
   app.add_option("--config", arguments.config, "configuration")->capture_default_str();
-  app.add_option("--check", arguments.check, "only check this configuration; exit status 1 when it has mistakes")->type_name("FILE");
+  app.add_option("--check", arguments.check, "only check this configuration; exit status 1 when it has mistakes")
+      ->type_name("FILE");
   app.add_option("--debug-keys", arguments.debug_keys,
                  "DEBUG ONLY: append the keys of all SAs to FILE (mode 0600), as options for tshark")
       ->type_name("FILE");

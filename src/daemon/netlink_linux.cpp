@@ -31,7 +31,9 @@ using NlAddrPtr = std::unique_ptr<nl_addr, Release<nl_addr, nl_addr_put>>;
 using CachePtr = std::unique_ptr<nl_cache, Release<nl_cache, nl_cache_free>>;
 using MessagePtr = std::unique_ptr<nl_msg, Release<nl_msg, nlmsg_free>>;
 
-int family_of(const IpAddress& address) { return address.is_v4() ? AF_INET : AF_INET6; }
+int family_of(const IpAddress& address) {
+  return address.is_v4() ? AF_INET : AF_INET6;
+}
 
 NlAddrPtr to_nl(const IpAddress& address, int prefix_length) {
   NlAddrPtr result(nl_addr_build(family_of(address), address.bytes().data(), address.size()));
@@ -46,7 +48,9 @@ std::unexpected<Error> netlink_error(std::string what, int nl_code) {
   return fail(code == NLE_NODEV || code == NLE_OBJ_NOTFOUND ? Errc::not_found : Errc::io, std::move(detail));
 }
 
-std::unexpected<Error> out_of_memory() { return fail(Errc::internal, "libnl has no memory"); }
+std::unexpected<Error> out_of_memory() {
+  return fail(Errc::internal, "libnl has no memory");
+}
 
 /// A route of this prefix by this device, without flags or source.
 Result<RoutePtr> make_route(int ifindex, const IpPrefix& to) {
@@ -85,7 +89,9 @@ std::string describe(rtnl_route* route) {
 
 }  // namespace
 
-void Netlink::Close::operator()(nl_sock* socket) const noexcept { nl_socket_free(socket); }
+void Netlink::Close::operator()(nl_sock* socket) const noexcept {
+  nl_socket_free(socket);
+}
 
 Result<Netlink> Netlink::open() {
   nl_sock* socket = nl_socket_alloc();
@@ -98,12 +104,15 @@ Result<Netlink> Netlink::open() {
   return netlink;
 }
 
-Result<LinkInfo> Netlink::find_link(const std::string& name) { return link_by(0, name.c_str()); }
+Result<LinkInfo> Netlink::find_link(const std::string& name) {
+  return link_by(0, name.c_str());
+}
 
 Result<LinkInfo> Netlink::link_by(int ifindex, const char* name) {
   rtnl_link* found = nullptr;
   const int error = rtnl_link_get_kernel(socket_.get(), ifindex, name, &found);
-  if (error < 0) return netlink_error(name != nullptr ? fmt::format("device {}", name) : fmt::format("device {}", ifindex), error);
+  if (error < 0)
+    return netlink_error(name != nullptr ? fmt::format("device {}", name) : fmt::format("device {}", ifindex), error);
   const LinkPtr link(found);
   return LinkInfo{rtnl_link_get_ifindex(found), rtnl_link_get_name(found), rtnl_link_get_mtu(found),
                   (rtnl_link_get_flags(found) & IFF_UP) != 0};
@@ -124,7 +133,8 @@ Result<void> Netlink::change_link(int ifindex, const LinkChange& change) {
     rtnl_link_set_flags(wanted.get(), IFF_UP);
     what += " up";
   }
-  if (const int error = rtnl_link_change(socket_.get(), old.get(), wanted.get(), 0); error < 0) return netlink_error(what, error);
+  if (const int error = rtnl_link_change(socket_.get(), old.get(), wanted.get(), 0); error < 0)
+    return netlink_error(what, error);
   return {};
 }
 
@@ -167,7 +177,8 @@ Result<void> Netlink::add_address(int ifindex, const IpPrefix& prefix) {
 
 Result<std::vector<IpPrefix>> Netlink::addresses() {
   nl_cache* cache_raw = nullptr;
-  if (const int error = rtnl_addr_alloc_cache(socket_.get(), &cache_raw); error < 0) return netlink_error("addresses", error);
+  if (const int error = rtnl_addr_alloc_cache(socket_.get(), &cache_raw); error < 0)
+    return netlink_error("addresses", error);
   const CachePtr cache(cache_raw);
   std::vector<IpPrefix> result;
   for (nl_object* object = nl_cache_get_first(cache_raw); object != nullptr; object = nl_cache_get_next(object)) {
@@ -194,8 +205,9 @@ Result<void> Netlink::add_route(int ifindex, const IpPrefix& to, const std::opti
     bool same_device = false;
     const std::string existing = describe_routes(to, ifindex, same_device);
     if (!same_device)
-      return fail(Errc::invalid, fmt::format("route {} exists already, {}: remove that route, or take the prefix out of `routes`",
-                                             to.to_string(), existing));
+      return fail(Errc::invalid,
+                  fmt::format("route {} exists already, {}: remove that route, or take the prefix out of `routes`",
+                              to.to_string(), existing));
     error = rtnl_route_add(socket_.get(), route->get(), NLM_F_CREATE | NLM_F_REPLACE);
   }
   if (error < 0) return netlink_error(fmt::format("route {}", to.to_string()), error);

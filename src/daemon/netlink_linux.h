@@ -32,8 +32,9 @@ struct LinkChange {
   bool bring_up = false;
 };
 
-/// Links, addresses and routes of this network namespace, by rtnetlink. Owned by the control thread; every call waits for the kernel's
-/// answer, which comes at once (a time-out of 2 s stands behind it). Errors name the object and what the kernel said.
+/// Links, addresses and routes of this network namespace, by rtnetlink. Owned by the control thread; every call waits
+/// for the kernel's answer, which comes at once (a time-out of 2 s stands behind it). Errors name the object and what
+/// the kernel said.
 class Netlink {
  public:
   [[nodiscard]] static Result<Netlink> open();
@@ -41,8 +42,8 @@ class Netlink {
   /// Errc::not_found when there is none.
   [[nodiscard]] Result<LinkInfo> find_link(const std::string& name);
   [[nodiscard]] Result<void> change_link(int ifindex, const LinkChange& change);
-  /// No automatic link-local address, hence no router solicitations either. To be called before the link goes up. Errc::io where
-  /// the kernel has no IPv6, or the device none.
+  /// No automatic link-local address, hence no router solicitations either. To be called before the link goes up.
+  /// Errc::io where the kernel has no IPv6, or the device none.
   [[nodiscard]] Result<void> keep_v6_addresses_away(int ifindex);
   /// Deletes a device. Errc::not_found when there is none.
   [[nodiscard]] Result<void> remove_link(int ifindex);
@@ -51,8 +52,9 @@ class Netlink {
   [[nodiscard]] Result<void> add_address(int ifindex, const IpPrefix& prefix);
   [[nodiscard]] Result<std::vector<IpPrefix>> addresses();
 
-  /// Main table, scope link. A route to the same prefix through the same device is replaced; one through another device is left alone:
-  /// Errc::invalid then names it. `source` is the preferred source address of what this host itself sends.
+  /// Main table, scope link. A route to the same prefix through the same device is replaced; one through another device
+  /// is left alone: Errc::invalid then names it. `source` is the preferred source address of what this host itself
+  /// sends.
   [[nodiscard]] Result<void> add_route(int ifindex, const IpPrefix& to, const std::optional<IpAddress>& source);
   /// Errc::not_found when there is none.
   [[nodiscard]] Result<void> remove_route(int ifindex, const IpPrefix& to);

@@ -40,21 +40,25 @@ void Daemon::perform_one(ike::InstallChild& install) {
   InstalledSa sa;
   sa.peer = install.keys.peer;
   sa.child = install.keys.child;
-  sa.shape = {install.keys.suite, install.keys.mode, install.keys.encapsulation, install.keys.remote_endpoint.address.family()};
+  sa.shape = {install.keys.suite, install.keys.mode, install.keys.encapsulation,
+              install.keys.remote_endpoint.address.family()};
   const IpAddress remote = install.keys.remote_endpoint.address;
   // Before the SA: packets that wait for it leave as soon as it is there.
   machine_->adapt_mtu(*plane_, sa.child, sa.shape, remote);
   if (auto installed = plane_->install(std::move(install.keys), install.use_outbound); !installed) {
     log::error("peer {}: the ESP SA 0x{:08x} cannot be installed: {}", config_.peers[sa.peer.value()].name, spi.value(),
                installed.error().detail);
-    follow_ups_.push_back([this, spi](TimePoint now) { return ike_->on_child_event(now, spi, ChildEvent::hard_limit); });
+    follow_ups_.push_back(
+        [this, spi](TimePoint now) { return ike_->on_child_event(now, spi, ChildEvent::hard_limit); });
     return;
   }
   wanted_.erase(sa.child);
   installed_[spi] = sa;
 }
 
-void Daemon::perform_one(ike::ActivateOutbound& activate) { plane_->activate_outbound(activate.inbound_spi); }
+void Daemon::perform_one(ike::ActivateOutbound& activate) {
+  plane_->activate_outbound(activate.inbound_spi);
+}
 
 void Daemon::perform_one(ike::RemoveChild& remove) {
   plane_->remove(remove.inbound_spi);
@@ -79,7 +83,9 @@ void Daemon::perform_one(ike::Report& report) {
   log::write(report.level, log::sanitize(report.text));
 }
 
-void Daemon::perform_one(ike::CountDrop& drop) { plane_->count_drop(drop.reason); }
+void Daemon::perform_one(ike::CountDrop& drop) {
+  plane_->count_drop(drop.reason);
+}
 
 void Daemon::perform_one(ike::DebugIkeKeys& keys) {
   if (debug_keys_) debug_keys_->add(keys);

@@ -40,9 +40,11 @@ socklen_t to_sockaddr(const IpAddress& address, std::uint16_t port, sockaddr_sto
 
 std::optional<IpAddress> from_sockaddr(const sockaddr* address) {
   if (address->sa_family == AF_INET)
-    return IpAddress::from_bytes({reinterpret_cast<const std::uint8_t*>(&reinterpret_cast<const sockaddr_in*>(address)->sin_addr), 4});
+    return IpAddress::from_bytes(
+        {reinterpret_cast<const std::uint8_t*>(&reinterpret_cast<const sockaddr_in*>(address)->sin_addr), 4});
   if (address->sa_family == AF_INET6)
-    return IpAddress::from_bytes({reinterpret_cast<const std::uint8_t*>(&reinterpret_cast<const sockaddr_in6*>(address)->sin6_addr), 16});
+    return IpAddress::from_bytes(
+        {reinterpret_cast<const std::uint8_t*>(&reinterpret_cast<const sockaddr_in6*>(address)->sin6_addr), 16});
   return std::nullopt;
 }
 
@@ -74,9 +76,11 @@ Result<IpAddress> probe(const Endpoint& remote, const IpAddress& from) {
   if (connect(socket.fd(), reinterpret_cast<sockaddr*>(&address), len) != 0)
     return fail(Errc::io, fmt::format("{}: {}", remote.address.to_string(), std::strerror(errno)), errno);
   len = sizeof address;
-  if (getsockname(socket.fd(), reinterpret_cast<sockaddr*>(&address), &len) != 0) return fail(Errc::io, std::strerror(errno), errno);
+  if (getsockname(socket.fd(), reinterpret_cast<sockaddr*>(&address), &len) != 0)
+    return fail(Errc::io, std::strerror(errno), errno);
   const auto local = from_sockaddr(reinterpret_cast<sockaddr*>(&address));
-  if (!local || local->is_unspecified()) return fail(Errc::io, fmt::format("no source address towards {}", remote.address.to_string()));
+  if (!local || local->is_unspecified())
+    return fail(Errc::io, fmt::format("no source address towards {}", remote.address.to_string()));
   return *local;
 }
 
@@ -150,7 +154,8 @@ Resolver::~Resolver() = default;
 
 void Resolver::resolve(PeerId peer, const std::vector<std::string>& names, std::uint16_t port) {
   if (!under_way_.emplace(peer, port).second) return;
-  const bool literal = std::ranges::all_of(names, [](const std::string& name) { return IpAddress::parse(name).has_value(); });
+  const bool literal =
+      std::ranges::all_of(names, [](const std::string& name) { return IpAddress::parse(name).has_value(); });
   if (literal) {
     Mailbox::Answer answer{peer, {}, names.empty() ? "no address is configured" : ""};
     for (const auto& name : names) answer.addresses.push_back(*IpAddress::parse(name));

@@ -17,8 +17,8 @@
 
 namespace culvert::daemon {
 
-/// The address the kernel would send from towards `remote` (a connected UDP socket; nothing is sent), among those that `listen` allows.
-/// Errc::no_match: we listen on no address of that family; Errc::io: the kernel has no route.
+/// The address the kernel would send from towards `remote` (a connected UDP socket; nothing is sent), among those that
+/// `listen` allows. Errc::no_match: we listen on no address of that family; Errc::io: the kernel has no route.
 [[nodiscard]] Result<IpAddress> local_address_towards(const Endpoint& remote, const std::vector<IpAddress>& listen);
 
 struct ResolverOptions {
@@ -27,12 +27,13 @@ struct ResolverOptions {
   std::size_t max_lookups = 8;  ///< threads at one time that wait for a name server; others queue
   /// Name → addresses in the order of the system; blocks; called on threads of its own. Empty: getaddrinfo.
   std::function<Result<std::vector<IpAddress>>(const std::string& name)> lookup;
-  /// Why an address must not be used (its route leads into one of our own tunnels), in words. Control thread. Empty: all may.
+  /// Why an address must not be used (its route leads into one of our own tunnels), in words. Control thread. Empty:
+  /// all may.
   std::function<std::optional<std::string>(const IpAddress& remote)> refuse;
 };
 
-/// Names of peers → paths, without ever blocking the control thread, which owns it. Not Asio's resolver: that one has a single thread
-/// for all names, and its destructor waits for a name server that does not answer.
+/// Names of peers → paths, without ever blocking the control thread, which owns it. Not Asio's resolver: that one has a
+/// single thread for all names, and its destructor waits for a name server that does not answer.
 class Resolver {
  public:
   /// Usable paths in the order of the configuration; when empty, `why` says so in words.
@@ -43,7 +44,8 @@ class Resolver {
   Resolver(const Resolver&) = delete;
   Resolver& operator=(const Resolver&) = delete;
 
-  /// Answers once by `done`, never from within this call. A peer whose resolution is under way already gets that one's answer.
+  /// Answers once by `done`, never from within this call. A peer whose resolution is under way already gets that one's
+  /// answer.
   void resolve(PeerId peer, const std::vector<std::string>& names, std::uint16_t port);
 
  private:

@@ -54,12 +54,16 @@ Result<int> take_lock(const std::filesystem::path& path, const std::filesystem::
       const int error = errno;
       const std::string pid = lock_holder(fd);
       close(fd);
-      if (error != EWOULDBLOCK) return fail(Errc::io, fmt::format("{}: {}", path.string(), std::strerror(error)), error);
-      return fail(Errc::invalid, fmt::format("another culvertd (pid {}) runs with state_dir {}: stop it, or give this one another "
-                                             "state_dir", pid, directory.string()));
+      if (error != EWOULDBLOCK)
+        return fail(Errc::io, fmt::format("{}: {}", path.string(), std::strerror(error)), error);
+      return fail(Errc::invalid,
+                  fmt::format("another culvertd (pid {}) runs with state_dir {}: stop it, or give this one another "
+                              "state_dir",
+                              pid, directory.string()));
     }
     struct stat ours{}, named{};
-    if (fstat(fd, &ours) == 0 && stat(path.c_str(), &named) == 0 && ours.st_ino == named.st_ino && ours.st_dev == named.st_dev)
+    if (fstat(fd, &ours) == 0 && stat(path.c_str(), &named) == 0 && ours.st_ino == named.st_ino &&
+        ours.st_dev == named.st_dev)
       return fd;
     close(fd);
   }
@@ -84,15 +88,19 @@ Result<StateDir> StateDir::open(const std::filesystem::path& directory) {
   if (!locked) return std::unexpected(locked.error());
   const int fd = *locked;
   StateDir state(directory, fd);
-  if (ftruncate(fd, 0) != 0) return fail(Errc::io, fmt::format("{}: {}", lock_path.string(), std::strerror(errno)), errno);
+  if (ftruncate(fd, 0) != 0)
+    return fail(Errc::io, fmt::format("{}: {}", lock_path.string(), std::strerror(errno)), errno);
   if (auto written = write_all(fd, fmt::format("{}\n", getpid())); !written)
-    return fail(Errc::io, fmt::format("{}: {}", lock_path.string(), written.error().detail), written.error().system_error);
+    return fail(Errc::io, fmt::format("{}: {}", lock_path.string(), written.error().detail),
+                written.error().system_error);
   state.leftovers_ = state.read_record();
   return state;
 }
 
 StateDir::StateDir(StateDir&& other) noexcept
-    : directory_(std::move(other.directory_)), lock_fd_(std::exchange(other.lock_fd_, -1)), leftovers_(std::move(other.leftovers_)) {}
+    : directory_(std::move(other.directory_)),
+      lock_fd_(std::exchange(other.lock_fd_, -1)),
+      leftovers_(std::move(other.leftovers_)) {}
 
 StateDir::~StateDir() {
   if (lock_fd_ < 0) return;
@@ -110,7 +118,8 @@ Result<void> StateDir::record(const std::vector<DeviceRecord>& devices) const {
   if (fd < 0) return fail(Errc::io, fmt::format("{}: {}", fresh.string(), std::strerror(errno)), errno);
   const auto written = write_all(fd, text);
   close(fd);
-  if (!written) return fail(Errc::io, fmt::format("{}: {}", fresh.string(), written.error().detail), written.error().system_error);
+  if (!written)
+    return fail(Errc::io, fmt::format("{}: {}", fresh.string(), written.error().detail), written.error().system_error);
   if (rename(fresh.c_str(), path.c_str()) != 0)
     return fail(Errc::io, fmt::format("{}: {}", path.string(), std::strerror(errno)), errno);
   return {};

@@ -15,22 +15,23 @@ struct DeviceRecord {
   friend bool operator==(const DeviceRecord&, const DeviceRecord&) = default;
 };
 
-/// Makes what is missing of a directory's path, open to all to pass through (0755) whatever the umask. Start-up only: umask belongs to
-/// the whole process.
+/// Makes what is missing of a directory's path, open to all to pass through (0755) whatever the umask. Start-up only:
+/// umask belongs to the whole process.
 [[nodiscard]] Result<void> make_directories(const std::filesystem::path& directory);
 
-/// What one culvertd remembers on disk so that the next one can clean up after a crash, and the lock that keeps two apart.
-/// Owned by the control thread.
+/// What one culvertd remembers on disk so that the next one can clean up after a crash, and the lock that keeps two
+/// apart. Owned by the control thread.
 class StateDir {
  public:
-  /// Makes the directory when it is not there, and takes its lock. Errc::invalid names the pid of the daemon that holds it.
+  /// Makes the directory when it is not there, and takes its lock. Errc::invalid names the pid of the daemon that holds
+  /// it.
   [[nodiscard]] static Result<StateDir> open(const std::filesystem::path& directory);
   StateDir(StateDir&& other) noexcept;
   StateDir& operator=(StateDir&&) = delete;
   ~StateDir();  ///< removes and releases the lock; the record stays unless `forget` was called
 
-  /// What the last daemon had created and did not remove. Empty when it left cleanly, when the machine was rebooted since, or when it
-  /// ran in another network namespace.
+  /// What the last daemon had created and did not remove. Empty when it left cleanly, when the machine was rebooted
+  /// since, or when it ran in another network namespace.
   [[nodiscard]] const std::vector<DeviceRecord>& leftovers() const noexcept { return leftovers_; }
   /// Replaces the record, atomically.
   [[nodiscard]] Result<void> record(const std::vector<DeviceRecord>& devices) const;

@@ -13,7 +13,8 @@ namespace {
 
 /// Whole seconds from `from` to `to`, 0 when that lies the other way round.
 std::uint64_t seconds_between(TimePoint from, TimePoint to) {
-  return to <= from ? 0 : static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(to - from).count());
+  return to <= from ? 0
+                    : static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(to - from).count());
 }
 
 std::optional<std::uint64_t> seconds_until(const std::optional<TimePoint>& when, TimePoint now) {
@@ -25,24 +26,36 @@ std::string state_text(const ike::PeerStatus& peer) {
   if (peer.admin_down) return "admin-down";
   using State = ike::PeerStatus::State;
   switch (peer.state) {
-    case State::resolving: return "resolving";
-    case State::connecting: return "connecting";
-    case State::established: return "up";
-    case State::waiting: return "waiting";
-    case State::down: break;
+    case State::resolving:
+      return "resolving";
+    case State::connecting:
+      return "connecting";
+    case State::established:
+      return "up";
+    case State::waiting:
+      return "waiting";
+    case State::down:
+      break;
   }
   return "down";
 }
 
 std::string protocol_text(std::uint8_t protocol) {
   switch (protocol) {
-    case 1: return "icmp";
-    case 6: return "tcp";
-    case 17: return "udp";
-    case 47: return "gre";
-    case 58: return "icmpv6";
-    case 89: return "ospf";
-    default: return fmt::format("{}", protocol);
+    case 1:
+      return "icmp";
+    case 6:
+      return "tcp";
+    case 17:
+      return "udp";
+    case 47:
+      return "gre";
+    case 58:
+      return "icmpv6";
+    case 89:
+      return "ospf";
+    default:
+      return fmt::format("{}", protocol);
   }
 }
 
@@ -85,7 +98,8 @@ control::ChildReport make_child(const ike::ChildStatus& child, const StatusSourc
   return report;
 }
 
-control::TunnelReport make_tunnel(const config::TunnelSettings& settings, const ike::PeerStatus* peer, const StatusSources& sources) {
+control::TunnelReport make_tunnel(const config::TunnelSettings& settings, const ike::PeerStatus* peer,
+                                  const StatusSources& sources) {
   control::TunnelReport report;
   report.name = settings.plane.name;
   report.device = settings.plane.device;
@@ -123,7 +137,8 @@ void fill_established(const ike::PeerStatus& peer, const StatusSources& sources,
   report.rekey_in_s = seconds_until(peer.rekey_at, sources.now);
 }
 
-control::PeerReport make_peer(const ike::PeerConfig& config, const ike::PeerStatus* peer, const StatusSources& sources) {
+control::PeerReport make_peer(const ike::PeerConfig& config, const ike::PeerStatus* peer,
+                              const StatusSources& sources) {
   control::PeerReport report;
   report.name = config.name;
   report.remote_id = config.remote_id.to_string();

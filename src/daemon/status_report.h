@@ -15,8 +15,8 @@ namespace culvert::daemon {
 struct StatusSources {
   const config::Config& config;
   const tunnel::DataPlane& plane;
-  std::vector<ike::PeerStatus> peers;                    ///< in any order
-  std::function<std::uint16_t(TunnelId)> mtu;            ///< of the device, now
+  std::vector<ike::PeerStatus> peers;          ///< in any order
+  std::function<std::uint16_t(TunnelId)> mtu;  ///< of the device, now
   TimePoint now{}, started{};
 };
 

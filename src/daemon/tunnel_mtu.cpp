@@ -10,7 +10,8 @@ namespace {
 constexpr std::uint16_t min_tunnel_mtu = 576;
 
 bool has_transform(const ike::Proposal& proposal, ike::TransformType type, std::uint16_t id) {
-  return std::ranges::any_of(proposal.transforms, [&](const ike::Transform& t) { return t.type == type && t.id == id; });
+  return std::ranges::any_of(proposal.transforms,
+                             [&](const ike::Transform& t) { return t.type == type && t.id == id; });
 }
 
 void add_suites(const ike::Proposal& proposal, std::vector<crypto::CipherSuite>& suites) {
@@ -18,7 +19,8 @@ void add_suites(const ike::Proposal& proposal, std::vector<crypto::CipherSuite>&
   for (const auto& transform : proposal.transforms) {
     if (transform.type != ike::TransformType::encr) continue;
     const bool wide = transform.key_bits == 256;
-    if (transform.id == ike::encr_aes_gcm_16) suites.push_back(wide ? CipherSuite::aes_gcm_16_256 : CipherSuite::aes_gcm_16_128);
+    if (transform.id == ike::encr_aes_gcm_16)
+      suites.push_back(wide ? CipherSuite::aes_gcm_16_256 : CipherSuite::aes_gcm_16_128);
     if (transform.id == ike::encr_chacha20_poly1305) suites.push_back(CipherSuite::chacha20_poly1305);
     if (transform.id != ike::encr_aes_cbc) continue;
     if (has_transform(proposal, ike::TransformType::integ, ike::integ_sha2_256_128))
@@ -34,7 +36,8 @@ void add_suites(const ike::Proposal& proposal, std::vector<crypto::CipherSuite>&
 std::vector<IpFamily> outer_families(const ike::PeerConfig& peer, const std::vector<IpAddress>& listen) {
   std::vector<IpFamily> families;
   const auto add = [&](IpFamily family) {
-    const bool listening = std::ranges::any_of(listen, [&](const IpAddress& address) { return address.family() == family; });
+    const bool listening =
+        std::ranges::any_of(listen, [&](const IpAddress& address) { return address.family() == family; });
     if (listening && std::ranges::find(families, family) == families.end()) families.push_back(family);
   };
   for (const auto& name : peer.addresses) {
@@ -90,7 +93,8 @@ std::vector<SaShape> possible_shapes(const ike::PeerConfig& peer, ChildId child,
   return shapes;
 }
 
-std::uint16_t smallest_tunnel_mtu(const tunnel::TunnelConfig& tunnel, const std::vector<SaShape>& shapes, std::uint32_t path_mtu) {
+std::uint16_t smallest_tunnel_mtu(const tunnel::TunnelConfig& tunnel, const std::vector<SaShape>& shapes,
+                                  std::uint32_t path_mtu) {
   std::uint16_t smallest = 65535;
   for (const auto& shape : shapes) smallest = std::min(smallest, tunnel_mtu(tunnel, shape, path_mtu));
   return smallest;

@@ -22,7 +22,8 @@ struct SaShape {
 [[nodiscard]] std::uint16_t tunnel_mtu(const tunnel::TunnelConfig& tunnel, const SaShape& sa, std::uint32_t path_mtu);
 
 /// All shapes that the peer's configuration allows: every ESP suite, mode, encapsulation and outer family. Never empty.
-[[nodiscard]] std::vector<SaShape> possible_shapes(const ike::PeerConfig& peer, ChildId child, const std::vector<IpAddress>& listen);
+[[nodiscard]] std::vector<SaShape> possible_shapes(const ike::PeerConfig& peer, ChildId child,
+                                                   const std::vector<IpAddress>& listen);
 
 /// The MTU to start with, before any SA exists: that of the largest overhead among `shapes`.
 [[nodiscard]] std::uint16_t smallest_tunnel_mtu(const tunnel::TunnelConfig& tunnel, const std::vector<SaShape>& shapes,

@@ -9,12 +9,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <doctest/doctest.h>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <doctest/doctest.h>
 #include <fstream>
 #include <memory>
 #include <string>

@@ -15,7 +15,9 @@ using daemon::DebugKeys;
 
 namespace {
 
-Secret secret(std::initializer_list<std::uint8_t> bytes) { return Secret::copy_of(Bytes(bytes)); }
+Secret secret(std::initializer_list<std::uint8_t> bytes) {
+  return Secret::copy_of(Bytes(bytes));
+}
 
 std::string content(const std::filesystem::path& path) {
   std::ifstream file(path);
@@ -24,7 +26,8 @@ std::string content(const std::filesystem::path& path) {
 
 }  // namespace
 
-// The form is that of tshark 4.0 (packet-isakmp.c, packet-ipsec.c), tried in the lab: shared/lab and tests/lab open captures with it.
+// The form is that of tshark 4.0 (packet-isakmp.c, packet-ipsec.c), tried in the lab: shared/lab and tests/lab open
+// captures with it.
 TEST_CASE("an IKE SA with AES-GCM becomes a row of ikev2_decryption_table without integrity keys") {
   ike::DebugIkeKeys keys;
   keys.spi_i = IkeSpi(0x0102030405060708);
@@ -33,17 +36,20 @@ TEST_CASE("an IKE SA with AES-GCM becomes a row of ikev2_decryption_table withou
   keys.sk_er = secret({0xbe, 0xef});
   keys.cipher = crypto::CipherSuite::aes_gcm_16_256;
   CHECK(daemon::tshark_ike_line(keys).value() ==
-        "uat:ikev2_decryption_table:0102030405060708,000000000000000a,dead,beef,\"AES-GCM-256 with 16 octet ICV [RFC5282]\",,,"
+        "uat:ikev2_decryption_table:0102030405060708,000000000000000a,dead,beef,\"AES-GCM-256 with 16 octet ICV "
+        "[RFC5282]\",,,"
         "\"NONE [RFC4306]\"");
 }
 
 TEST_CASE("an ESP SA becomes a row of esp_sa, with the salt behind the key and the integrity key where there is one") {
   DirectionKeys gcm{secret({1, 2, 3}), {}};
   CHECK(daemon::tshark_esp_line(IpFamily::v4, Spi(0xc0ffee), crypto::CipherSuite::aes_gcm_16_128, gcm).value() ==
-        "uat:esp_sa:\"IPv4\",\"*\",\"*\",\"0x00c0ffee\",\"AES-GCM with 16 octet ICV [RFC4106]\",\"0x010203\",\"NULL\",\"\"");
+        "uat:esp_sa:\"IPv4\",\"*\",\"*\",\"0x00c0ffee\",\"AES-GCM with 16 octet ICV "
+        "[RFC4106]\",\"0x010203\",\"NULL\",\"\"");
   DirectionKeys cbc{secret({1, 2}), secret({9})};
   CHECK(daemon::tshark_esp_line(IpFamily::v6, Spi(1), crypto::CipherSuite::aes_cbc_128_sha2_256_128, cbc).value() ==
-        "uat:esp_sa:\"IPv6\",\"*\",\"*\",\"0x00000001\",\"AES-CBC [RFC3602]\",\"0x0102\",\"HMAC-SHA-256-128 [RFC4868]\",\"0x09\"");
+        "uat:esp_sa:\"IPv6\",\"*\",\"*\",\"0x00000001\",\"AES-CBC [RFC3602]\",\"0x0102\",\"HMAC-SHA-256-128 "
+        "[RFC4868]\",\"0x09\"");
   CHECK_FALSE(daemon::tshark_esp_line(IpFamily::v4, Spi(1), crypto::CipherSuite::chacha20_poly1305, gcm).has_value());
 }
 

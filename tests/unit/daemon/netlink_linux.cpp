@@ -6,11 +6,11 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <doctest/doctest.h>
 #include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstring>
-#include <doctest/doctest.h>
 #include <string>
 
 #include "private_netns.h"
@@ -40,8 +40,12 @@ class Tun {
   bool made_ = false;
 };
 
-IpPrefix prefix(const char* text) { return IpPrefix::parse(text).value(); }
-IpAddress address(const char* text) { return IpAddress::parse(text).value(); }
+IpPrefix prefix(const char* text) {
+  return IpPrefix::parse(text).value();
+}
+IpAddress address(const char* text) {
+  return IpAddress::parse(text).value();
+}
 
 /// What ip(8) sees: another program's view of what we asked the kernel for.
 std::string ip(const std::string& arguments) {
@@ -54,7 +58,9 @@ std::string ip(const std::string& arguments) {
   return output;
 }
 
-bool contains(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
+bool contains(const std::string& text, const char* part) {
+  return text.find(part) != std::string::npos;
+}
 
 }  // namespace
 
@@ -110,7 +116,8 @@ TEST_CASE("routes of both families lead into the device with the preferred sourc
   CHECK(contains(ip("-6 route show"), "fd02::/48 dev cvt0 proto static"));
   REQUIRE(netlink->add_route(index, prefix("0.0.0.0/0"), std::nullopt).has_value());
   CHECK(contains(ip("route show"), "default dev cvt0"));
-  REQUIRE(netlink->add_route(index, prefix("10.1.0.0/16"), std::nullopt).has_value());  // the connected one, by another way
+  REQUIRE(
+      netlink->add_route(index, prefix("10.1.0.0/16"), std::nullopt).has_value());  // the connected one, by another way
 
   REQUIRE(netlink->remove_route(index, prefix("10.2.0.0/16")).has_value());
   CHECK_FALSE(contains(ip("route show"), "10.2.0.0/16"));

@@ -5,10 +5,13 @@
 
 namespace culvert::test {
 
-/// Puts the calling thread into a network namespace of its own, and back. `ok()` is false where that takes rights we lack.
+/// Puts the calling thread into a network namespace of its own, and back. `ok()` is false where that takes rights we
+/// lack.
 class PrivateNetns {
  public:
-  PrivateNetns() : old_(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)) { ok_ = old_ >= 0 && unshare(CLONE_NEWNET) == 0; }
+  PrivateNetns() : old_(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)) {
+    ok_ = old_ >= 0 && unshare(CLONE_NEWNET) == 0;
+  }
   ~PrivateNetns() {
     if (ok_) (void)!setns(old_, CLONE_NEWNET);
     if (old_ >= 0) close(old_);

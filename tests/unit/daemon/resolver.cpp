@@ -1,11 +1,11 @@
 #include "resolver.h"
 
+#include <doctest/doctest.h>
 #include <algorithm>
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <condition_variable>
-#include <doctest/doctest.h>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -17,7 +17,9 @@ using daemon::ResolverOptions;
 
 namespace {
 
-IpAddress address(const char* text) { return IpAddress::parse(text).value(); }
+IpAddress address(const char* text) {
+  return IpAddress::parse(text).value();
+}
 const std::vector<IpAddress> everywhere = {address("0.0.0.0"), address("::")};
 
 struct Answer {
@@ -26,7 +28,8 @@ struct Answer {
   std::string why;
 };
 
-/// A resolver and what it answered. Nothing here leaves the machine: literals are loopback addresses, names go to `lookup`.
+/// A resolver and what it answered. Nothing here leaves the machine: literals are loopback addresses, names go to
+/// `lookup`.
 struct Bench {
   explicit Bench(ResolverOptions options)
       : resolver(io, std::move(options), [this](PeerId peer, std::vector<ike::Path> paths, std::string why) {
@@ -34,7 +37,8 @@ struct Bench {
         }) {}
   void run_until(std::size_t num_answers) {
     const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (answers.size() < num_answers && std::chrono::steady_clock::now() < limit) io.run_one_for(std::chrono::milliseconds(100));
+    while (answers.size() < num_answers && std::chrono::steady_clock::now() < limit)
+      io.run_one_for(std::chrono::milliseconds(100));
     REQUIRE(answers.size() >= num_answers);
   }
   boost::asio::io_context io;
@@ -49,7 +53,9 @@ ResolverOptions options_with(std::function<Result<std::vector<IpAddress>>(const 
   return options;
 }
 
-Result<std::vector<IpAddress>> no_lookup(const std::string& name) { return fail(Errc::not_found, "unexpected lookup of " + name); }
+Result<std::vector<IpAddress>> no_lookup(const std::string& name) {
+  return fail(Errc::not_found, "unexpected lookup of " + name);
+}
 
 }  // namespace
 
@@ -65,7 +71,8 @@ TEST_CASE("literals become paths in the order of the configuration, each with th
 }
 
 TEST_CASE("the source is the address we listen on when the configuration names one") {
-  CHECK(daemon::local_address_towards({address("127.0.0.1"), 500}, {address("127.0.0.5")}).value() == address("127.0.0.5"));
+  CHECK(daemon::local_address_towards({address("127.0.0.1"), 500}, {address("127.0.0.5")}).value() ==
+        address("127.0.0.5"));
   const auto none = daemon::local_address_towards({address("::1"), 500}, {address("127.0.0.5")});
   REQUIRE_FALSE(none.has_value());
   CHECK(none.error().code == Errc::no_match);

@@ -25,7 +25,9 @@ TEST_CASE("a second daemon with the same state_dir is refused, and told who hold
 
 TEST_CASE("the lock goes with its daemon, and leaves no file") {
   const test::TempDir dir;
-  { REQUIRE(StateDir::open(dir.path()).has_value()); }
+  {
+    REQUIRE(StateDir::open(dir.path()).has_value());
+  }
   CHECK(std::filesystem::is_empty(dir.path()));
   CHECK(StateDir::open(dir.path()).has_value());
 }

@@ -1,7 +1,7 @@
 #include "status_report.h"
 
-#include <chrono>
 #include <doctest/doctest.h>
+#include <chrono>
 #include <string>
 #include <utility>
 
@@ -13,7 +13,9 @@ using daemon::make_status;
 
 namespace {
 
-IpAddress address(const char* text) { return IpAddress::parse(text).value(); }
+IpAddress address(const char* text) {
+  return IpAddress::parse(text).value();
+}
 
 /// Two peers: tokyo with one GRE child and two tunnels on it, oslo with plain ESP.
 config::Config two_peers() {
@@ -78,8 +80,8 @@ struct World {
   test::FakePlane plane;
   TimePoint now = TimePoint{} + 100000s;
   control::StatusReport report(std::vector<ike::PeerStatus> peers) {
-    return make_status({config, plane, std::move(peers), [](TunnelId id) { return static_cast<std::uint16_t>(1400 + id.value()); }, now,
-                        now - 120s});
+    return make_status({config, plane, std::move(peers),
+                        [](TunnelId id) { return static_cast<std::uint16_t>(1400 + id.value()); }, now, now - 120s});
   }
 };
 
@@ -163,8 +165,11 @@ TEST_CASE("a configured tunnel that is down is listed with the reason, whatever 
 TEST_CASE("each state of a peer has its word, and the operator's down goes before all") {
   World world;
   using State = ike::PeerStatus::State;
-  const std::pair<State, const char*> words[] = {{State::down, "down"}, {State::resolving, "resolving"}, {State::connecting, "connecting"},
-                                                 {State::established, "up"}, {State::waiting, "waiting"}};
+  const std::pair<State, const char*> words[] = {{State::down, "down"},
+                                                 {State::resolving, "resolving"},
+                                                 {State::connecting, "connecting"},
+                                                 {State::established, "up"},
+                                                 {State::waiting, "waiting"}};
   for (const auto& [state, word] : words) {
     ike::PeerStatus peer;
     peer.peer = PeerId(0);
