@@ -21,11 +21,7 @@ class Page {
     if (indent == 0 && !text_.empty()) text_ += '\n';
     text_ += std::string(indent, ' ') + std::string(kind) + " " + display_.bold(printable(name)) + "  " + painted_state(state);
     const std::size_t used = indent + columns_of(kind) + columns_of(name) + columns_of(state) + 3;
-    if (!rest.empty()) {
-      text_ += ": ";
-      const std::size_t room = display_.width > used + 2 + min_text_width ? display_.width - used - 2 : display_.width == 0 ? 0 : min_text_width;
-      text_ += wrapped(printable(rest), indent + 4, room);
-    }
+    if (!rest.empty()) add_rest(printable(rest), used + 2, indent + 4);
     text_ += '\n';
   }
 
@@ -39,6 +35,16 @@ class Page {
   [[nodiscard]] std::string take() { return std::move(text_); }
 
  private:
+  /// Behind what stands in the line already when there is room, else on lines of its own.
+  void add_rest(const std::string& rest, std::size_t used, std::size_t indent) {
+    if (display_.width == 0 || display_.width >= used + min_text_width) {
+      text_ += ": " + wrapped(rest, indent, display_.width == 0 ? 0 : display_.width - used);
+      return;
+    }
+    const std::size_t room = std::max(display_.width, indent + min_text_width) - indent;
+    text_ += ":\n" + std::string(indent, ' ') + wrapped(rest, indent, room);
+  }
+
   [[nodiscard]] std::string painted_state(const std::string& state) const {
     if (state == "up") return display_.green(state);
     if (state == "down" || state == "admin-down") return display_.red(state);

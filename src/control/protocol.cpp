@@ -147,7 +147,7 @@ Result<void> check_shape(Request& request) {
     return fail(Errc::malformed, "\"command\" must be \"status\", \"drops\", \"up\", \"down\" or \"rekey\"");
   }
   if (shape->takes_peer != !request.peer.empty()) {
-    return fail(Errc::malformed, fmt::format("\"{}\" {} a \"peer\"", shape->name, shape->takes_peer ? "needs" : "takes no"));
+    return fail(Errc::malformed, fmt::format("\"{}\" {} \"peer\"", shape->name, shape->takes_peer ? "needs a" : "takes no"));
   }
   if (request.peer.size() > max_name_len) return fail(Errc::malformed, "\"peer\" is longer than a name can be");
   if (!shape->takes_what) {

@@ -1,0 +1,82 @@
+// The whole command: exit statuses as docs/control.md promises them.
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <vector>
+
+#include "commands.h"
+
+namespace {
+
+/// Runs with standard output and standard error in the bin.
+int run_quietly(std::vector<const char*> arguments) {
+  arguments.insert(arguments.begin(), "culvert");
+  std::fflush(stdout);
+  std::fflush(stderr);
+  const int out = ::dup(STDOUT_FILENO), err = ::dup(STDERR_FILENO);
+  REQUIRE(std::freopen("/dev/null", "w", stdout) != nullptr);
+  REQUIRE(std::freopen("/dev/null", "w", stderr) != nullptr);
+  const int code = culvert::cli::run(static_cast<int>(arguments.size()), arguments.data());
+  std::fflush(stdout);
+  std::fflush(stderr);
+  ::dup2(out, STDOUT_FILENO);
+  ::dup2(err, STDERR_FILENO);
+  ::close(out);
+  ::close(err);
+  return code;
+}
+
+}  // namespace
+
+TEST_CASE("wrong usage exits 2, help and version 0") {
+  CHECK(run_quietly({}) == 2);
+  CHECK(run_quietly({"frobnicate"}) == 2);
+  CHECK(run_quietly({"up"}) == 2);
+  CHECK(run_quietly({"up", "a", "b"}) == 2);
+  CHECK(run_quietly({"rekey", "a", "--ike", "--child"}) == 2);
+  CHECK(run_quietly({"status", "--watch", "never"}) == 2);
+  CHECK(run_quietly({"status", "--watch", "0"}) == 2);
+  CHECK(run_quietly({"status", "drops"}) == 2);
+  CHECK(run_quietly({"check"}) == 2);
+  CHECK(run_quietly({"--help"}) == 0);
+  CHECK(run_quietly({"rekey", "--help"}) == 0);
+  CHECK(run_quietly({"--version"}) == 0);
+  CHECK(run_quietly({"version"}) == 0);
+}
+
+TEST_CASE("without a daemon every question exits 3") {
+  const char* nowhere = "/nonexistent/culvert.sock";
+  CHECK(run_quietly({"--socket", nowhere, "status"}) == 3);
+  CHECK(run_quietly({"status", "--socket", nowhere}) == 3);
+  CHECK(run_quietly({"--socket", nowhere, "status", "--json", "--check"}) == 3);
+  CHECK(run_quietly({"--socket", nowhere, "drops"}) == 3);
+  CHECK(run_quietly({"--socket", nowhere, "up", "tokyo"}) == 3);
+  CHECK(run_quietly({"--socket", nowhere, "rekey", "tokyo", "--child"}) == 3);
+  REQUIRE(::setenv("CULVERT_SOCKET", nowhere, 1) == 0);
+  CHECK(run_quietly({"status"}) == 3);
+  ::unsetenv("CULVERT_SOCKET");
+}
+
+TEST_CASE("check exits 0 for a sound file and 1 for any other") {
+  std::string folder = (std::filesystem::temp_directory_path() / "culvert-check-XXXXXX").string();
+  REQUIRE(::mkdtemp(folder.data()) != nullptr);
+  const std::string sound = folder + "/sound.toml", wrong = folder + "/wrong.toml";
+  std::ofstream(sound) << "[gateway]\nid = \"a.net\"\n";
+  std::ofstream(wrong) << "[gateway]\nid = \"a.net\"\nlistn = 1\n";
+  CHECK(run_quietly({"check", sound.c_str()}) == 0);
+  CHECK(run_quietly({"check", wrong.c_str()}) == 1);
+  CHECK(run_quietly({"check", "/nonexistent.toml"}) == 1);
+  std::filesystem::remove_all(folder);
+}
+
+TEST_CASE("genpsk makes a file once") {
+  std::string folder = (std::filesystem::temp_directory_path() / "culvert-genpsk-XXXXXX").string();
+  REQUIRE(::mkdtemp(folder.data()) != nullptr);
+  const std::string file = folder + "/k";
+  CHECK(run_quietly({"genpsk", file.c_str()}) == 0);
+  CHECK(run_quietly({"genpsk", file.c_str()}) == 1);
+  std::filesystem::remove_all(folder);
+}
