@@ -47,7 +47,9 @@ Selectors allowed(std::span<const SelectorSpec> specs, const IpAddress& ike_addr
 }
 
 Narrowed narrow_transport(const ChildContext& context, const ChildConfig& config, const Selectors& ts_i, const Selectors& ts_r) {
-  Narrowed result{.config = &config, .mode = EspMode::transport};
+  Narrowed result;
+  result.config = &config;
+  result.mode = EspMode::transport;
   if (!all_hosts(ts_i) || !all_hosts(ts_r)) return result;
   const IpAddress& here = context.path.local.address;
   const IpAddress& there = context.path.remote.address;
@@ -61,7 +63,8 @@ Narrowed narrow_transport(const ChildContext& context, const ChildConfig& config
 }
 
 Narrowed narrow_tunnel(const ChildContext& context, const ChildConfig& config, const Selectors& ts_i, const Selectors& ts_r) {
-  Narrowed result{.config = &config, .mode = EspMode::tunnel};
+  Narrowed result;
+  result.config = &config;
   result.remote = narrow(ts_i, allowed(config.remote, context.path.remote.address, context.nat.remote, ts_i));
   result.local = narrow(ts_r, allowed(config.local, context.path.local.address, context.nat.local, ts_r));
   result.wire_remote = result.remote;

@@ -1,30 +1,273 @@
 #include "culvert/ike/endpoint.h"
 
+#include <algorithm>
+
+#include "association.h"
+#include "core.h"
+#include "culvert/crypto/prf.h"
+#include "payload_table.h"
+#include "peer.h"
+#include "session.h"
+
 namespace culvert::ike {
 
 struct IkeEndpoint::Impl {
-  EndpointOptions options;
-  std::vector<PeerConfig> peers;
-  crypto::RandomSource& random;
+  Impl(EndpointOptions options, std::vector<PeerConfig> peers, crypto::RandomSource& random)
+      : core(options, std::move(peers), random) {}
+  Core core;
 };
 
 IkeEndpoint::IkeEndpoint(EndpointOptions options, std::vector<PeerConfig> peers, crypto::RandomSource& random)
-    : impl_(new Impl{options, std::move(peers), random}) {}
+    : impl_(std::make_unique<Impl>(options, std::move(peers), random)) {}
 IkeEndpoint::~IkeEndpoint() = default;
 
-Actions IkeEndpoint::start(TimePoint) { return {}; }
-Actions IkeEndpoint::on_datagram(TimePoint, const Path&, ByteView) { return {}; }
-Actions IkeEndpoint::on_deadline(TimePoint) { return {}; }
-std::optional<TimePoint> IkeEndpoint::deadline() const { return std::nullopt; }
-Actions IkeEndpoint::on_addresses(TimePoint, PeerId, std::vector<Path>, std::string) { return {}; }
-Actions IkeEndpoint::on_acquire(TimePoint, ChildId, const TrafficSelector&, const TrafficSelector&) { return {}; }
-Actions IkeEndpoint::on_child_event(TimePoint, Spi, ChildEvent) { return {}; }
-void IkeEndpoint::on_inbound_traffic(TimePoint, Spi) {}
-Actions IkeEndpoint::on_hint(TimePoint, const Path&) { return {}; }
-Result<Actions> IkeEndpoint::up(TimePoint, std::string_view) { return Actions{}; }
-Result<Actions> IkeEndpoint::down(TimePoint, std::string_view) { return Actions{}; }
-Result<Actions> IkeEndpoint::rekey(TimePoint, std::string_view, RekeyWhat) { return Actions{}; }
-Actions IkeEndpoint::shut_down(TimePoint) { return {}; }
-std::vector<PeerStatus> IkeEndpoint::status(TimePoint) const { return {}; }
+Actions IkeEndpoint::start(TimePoint now) {
+  impl_->core.begin(now);
+  for (const auto& peer : impl_->core.peers()) peer->start();
+  return impl_->core.finish();
+}
+
+Actions IkeEndpoint::on_datagram(TimePoint now, const Path& path, ByteView bytes) {
+  impl_->core.begin(now);
+  impl_->core.receive(path, bytes);
+  return impl_->core.finish();
+}
+
+Actions IkeEndpoint::on_deadline(TimePoint now) {
+  impl_->core.begin(now);
+  impl_->core.on_deadline();
+  return impl_->core.finish();
+}
+
+std::optional<TimePoint> IkeEndpoint::deadline() const { return impl_->core.deadline(); }
+
+Actions IkeEndpoint::on_addresses(TimePoint now, PeerId id, std::vector<Path> paths, std::string why) {
+  impl_->core.begin(now);
+  if (Peer* peer = impl_->core.find_peer(id)) peer->on_addresses(std::move(paths), std::move(why));
+  return impl_->core.finish();
+}
+
+Actions IkeEndpoint::on_acquire(TimePoint now, ChildId child, const TrafficSelector& source, const TrafficSelector& destination) {
+  impl_->core.begin(now);
+  for (const auto& peer : impl_->core.peers()) {
+    for (const ChildConfig& config : peer->config().children) {
+      if (config.id == child) peer->on_acquire(config, {source, destination});
+    }
+  }
+  return impl_->core.finish();
+}
+
+Actions IkeEndpoint::on_child_event(TimePoint now, Spi inbound_spi, ChildEvent event) {
+  impl_->core.begin(now);
+  Association* association = impl_->core.owner_of(inbound_spi);
+  ChildSa* child = association ? association->by_inbound(inbound_spi) : nullptr;
+  if (child) association->on_child_event(*child, event);
+  return impl_->core.finish();
+}
+
+void IkeEndpoint::on_inbound_traffic(TimePoint now, Spi inbound_spi) {
+  impl_->core.begin(now);
+  if (Association* association = impl_->core.owner_of(inbound_spi)) association->heard();
+}
+
+Actions IkeEndpoint::on_hint(TimePoint now, const Path& path) {
+  impl_->core.begin(now);
+  for (const auto& peer : impl_->core.peers()) peer->on_hint(path);
+  return impl_->core.finish();
+}
+
+namespace {
+
+std::unexpected<Error> unknown_peer(const Core& core, std::string_view name) {
+  std::string known;
+  for (const auto& peer : core.peers()) known += (known.empty() ? "" : ", ") + peer->config().name;
+  return fail(Errc::not_found, fmt::format("no peer is called {}; there is: {}", log::sanitize(name), known.empty() ? "none" : known));
+}
+
+template <class Command>
+Result<Actions> command(Core& core, TimePoint now, std::string_view name, Command run) {
+  core.begin(now);
+  Peer* peer = core.find_peer(name);
+  if (!peer) return unknown_peer(core, name);
+  Result<void> done = run(*peer);
+  if (!done) return std::unexpected(std::move(done.error()));
+  return core.finish();
+}
+
+}  // namespace
+
+Result<Actions> IkeEndpoint::up(TimePoint now, std::string_view peer) {
+  return command(impl_->core, now, peer, [](Peer& found) { return found.up(); });
+}
+
+Result<Actions> IkeEndpoint::down(TimePoint now, std::string_view peer) {
+  return command(impl_->core, now, peer, [](Peer& found) { return found.down(); });
+}
+
+Result<Actions> IkeEndpoint::rekey(TimePoint now, std::string_view peer, RekeyWhat what) {
+  return command(impl_->core, now, peer, [what](Peer& found) { return found.rekey(what); });
+}
+
+Actions IkeEndpoint::shut_down(TimePoint now) {
+  impl_->core.begin(now);
+  for (const auto& peer : impl_->core.peers()) peer->shut_down();
+  return impl_->core.finish();
+}
+
+std::vector<PeerStatus> IkeEndpoint::status(TimePoint now) const {
+  impl_->core.begin(now);
+  std::vector<PeerStatus> all;
+  for (const auto& peer : impl_->core.peers()) all.push_back(peer->status());
+  return all;
+}
+
+// ---- the way in ----------------------------------------------------------------------------------------------------------------
+
+void Core::receive(const Path& path, ByteView datagram) {
+  const auto parsed = parse(datagram);
+  if (!parsed) {
+    const ParseError& error = parsed.error();
+    // RFC 7296 §2.5: a higher major version is answered with the one that we speak; a response never is.
+    if (error.kind == ParseError::Kind::invalid_major_version && !error.header.response) {
+      answer_stranger(path, error.header, {NotifyPayload{NotifyType::invalid_major_version, ProtocolId::none, {}, {}}});
+    }
+    return count(DropReason::ike_malformed);
+  }
+  const Message& message = *parsed;
+  const Header& header = message.header;
+  const bool opens = header.exchange == ExchangeType::ike_sa_init && !header.response && header.spi_r.value() == 0;
+  if (opens) return admit(path, datagram, message);
+
+  const IkeSpi ours = header.initiator ? header.spi_r : header.spi_i;  // §3.1: the I flag is the sender's role
+  Session* session = find_session(ours);
+  // The other SPI must be the one that we know; before its first response we don't (§2.6).
+  const bool known = session && session->initiator() != header.initiator &&
+                     (session->state() == Session::State::init_sent ||
+                      (session->spi_i() == header.spi_i && session->spi_r() == header.spi_r));
+  if (!known) return on_unprotected(path, message);
+  session->on_message(path, datagram, message);
+}
+
+void Core::on_unprotected(const Path& path, const Message& message) {
+  count(DropReason::ike_unknown_sa);
+  const Header& header = message.header;
+  if (header.response) {
+    // §2.4, §2.21.4: what nobody authenticated is a hint, at most worth a liveness check.
+    if (!message.encrypted && message.first_error()) {
+      for (const auto& peer : peers_) peer->on_hint(path);
+    }
+    return;
+  }
+  if (!message.encrypted) return;  // §2.21.4: never answered
+  answer_stranger(path, header, {NotifyPayload{NotifyType::invalid_ike_spi, ProtocolId::none, {}, {}}});
+}
+
+/// Outside any IKE SA: no state is kept, SPIs and message ID are the request's (§1.5, §2.21). For answers smaller than their request.
+void Core::answer_stateless(const Path& path, const Header& request, std::vector<Payload> payloads) {
+  Header header = request;
+  header.response = true;
+  header.initiator = !request.initiator;
+  send(path, build(header, payloads));
+}
+
+/// The same for what anybody can cause with little: few a second.
+void Core::answer_stranger(const Path& path, const Header& request, std::vector<Payload> payloads) {
+  if (may_answer_stranger()) answer_stateless(path, request, std::move(payloads));
+}
+
+bool Core::cookie_holds(const Path& path, const Message& message) {
+  const NotifyPayload* cookie = message.find_notify(NotifyType::cookie);
+  const auto* nonce = message.find<NoncePayload>();
+  return cookie && nonce && cookies_.check(now_, cookie->data, nonce->data, path.remote.address, message.header.spi_i);
+}
+
+namespace {
+
+/// What the candidates allow, the closest first: a peer whose address this is, then those without one.
+struct Candidates {
+  std::vector<const PeerConfig*> peers;
+  bool announce_nat = false;
+};
+
+Candidates candidates_for(const Core& core, const IpAddress& address) {
+  Candidates found;
+  std::vector<const PeerConfig*> anywhere;
+  for (const auto& peer : core.peers()) {
+    if (peer->names_address(address)) {
+      found.peers.push_back(&peer->config());
+    } else if (peer->may_come_from(address)) {
+      anywhere.push_back(&peer->config());
+    }
+  }
+  found.peers.insert(found.peers.end(), anywhere.begin(), anywhere.end());
+  if (!found.peers.empty()) found.announce_nat = found.peers.front()->encapsulation == EncapsulationPreference::udp;
+  return found;
+}
+
+/// Who it is shows in IKE_AUTH alone; until then the suite that the first candidate would take counts.
+Result<IkeChoice> choose_for(const Candidates& candidates, const SaPayload& offered) {
+  Result<IkeChoice> first = fail(Errc::no_match, "no peer");
+  const std::vector<Proposal>* tried = nullptr;
+  for (const PeerConfig* config : candidates.peers) {
+    if (tried && *tried == config->ike_proposals) continue;
+    Result<IkeChoice> choice = choose_ike(config->ike_proposals, offered, IkeNegotiation::initial);
+    if (choice) return choice;
+    if (!tried) first = std::move(choice);
+    tried = &config->ike_proposals;
+  }
+  return first;
+}
+
+}  // namespace
+
+void Core::admit(const Path& path, ByteView datagram, const Message& message) {
+  const Header& header = message.header;
+  const InitKey key{header.spi_i, crypto::sha256({datagram})};
+  if (const auto known = init_requests_.find(key); known != init_requests_.end()) {
+    Session* session = find_session(known->second);  // §2.1: the same request again gets the same response
+    if (session) session->on_message(path, datagram, message);
+    return;
+  }
+  const bool well_formed = header.initiator && header.message_id.value() == 0 && header.spi_i.value() != 0 && !message.encrypted;
+  if (!well_formed) return count(DropReason::ike_malformed);
+  const std::size_t half_open = num_half_open();
+  if (half_open >= options_.max_half_open) return count(DropReason::ike_half_open_limit);
+
+  if (const auto problem = check_payloads(MessageKind::init_request, message.payloads)) {
+    if (problem->kind == PayloadProblem::Kind::unknown_critical) {
+      answer_stranger(path, header, {NotifyPayload{NotifyType::unsupported_critical_payload, ProtocolId::none, {}, {problem->type}}});
+    }
+    return count(DropReason::ike_malformed);
+  }
+  const auto& nonce = *message.find<NoncePayload>();
+  if (half_open >= options_.cookie_threshold && !cookie_holds(path, message)) {
+    Bytes cookie = cookies_.make(now_, nonce.data, path.remote.address, header.spi_i);
+    return answer_stateless(path, header, {NotifyPayload{NotifyType::cookie, ProtocolId::none, {}, std::move(cookie)}});
+  }
+
+  const std::string from = path.remote.address.to_string();
+  const Candidates candidates = candidates_for(*this, path.remote.address);
+  if (candidates.peers.empty()) {
+    report_limited("stranger", log::Level::warn,
+                   fmt::format("{}: IKE_SA_INIT from an address that no configured peer has; refused", from));
+    return answer_stranger(path, header, {NotifyPayload{NotifyType::no_proposal_chosen, ProtocolId::none, {}, {}}});
+  }
+  const Result<IkeChoice> choice = choose_for(candidates, *message.find<SaPayload>());
+  if (!choice) {
+    report_limited("proposal " + from, log::Level::warn,
+                   fmt::format("peer {} ({}): {}", candidates.peers.front()->name, from, choice.error().detail));
+    return answer_stranger(path, header, {NotifyPayload{NotifyType::no_proposal_chosen, ProtocolId::none, {}, {}}});
+  }
+  const auto& ke = *message.find<KePayload>();
+  if (ke_fit(choice->suite.ke, &ke) != KeFit::fits) {
+    return answer_stateless(path, header, {invalid_ke_payload(choice->suite.ke)});  // §1.2
+  }
+
+  Session::Origin origin{false, header.spi_i, new_ike_spi(), path, read_nat(message.payloads, header.spi_i, IkeSpi(0), path)};
+  origin.nat.announced = origin.nat.supported && candidates.announce_nat;
+  Session& session = add_session(std::make_unique<Session>(*this, origin, Session::State::half_open, MessageId(0)));
+  init_requests_.emplace(key, session.our_spi());
+  session.answer_init(*choice, ke, nonce.data, datagram);
+}
 
 }  // namespace culvert::ike

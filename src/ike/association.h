@@ -1,0 +1,134 @@
+#pragma once
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "authentication.h"
+#include "child.h"
+#include "core.h"
+#include "task.h"
+
+namespace culvert::ike {
+
+/// What survives the rekeys of an IKE SA: the proof of who the peer is, the IKE SAs in succession, the child SAs that they inherit from
+/// each other (RFC 7296 §2.8), and what is to be asked next. Children belong here and not to one IKE SA, so that a rekey of the IKE SA
+/// moves nothing, and a late Delete on the old one still finds its child. Owned by its Peer; control thread.
+class Association {
+ public:
+  /// Where it came from: what decides between two that were made at once.
+  struct Lineage {
+    bool ours = false;       ///< we initiated the first IKE SA
+    TimePoint created{};     ///< when its first message left or came
+    Bytes lowest_nonce;      ///< of its IKE_SA_INIT
+  };
+  Association(Core& core, Peer& peer, const AuthenticatedPeer& proof, Lineage lineage);
+  ~Association();
+  Association(const Association&) = delete;
+  Association& operator=(const Association&) = delete;
+
+  // ---- IKE SAs ----
+  void add_session(Session& session, bool make_current);
+  void make_current(Session& session);
+  /// `session` is about to go.
+  void forget(const Session& session);
+  /// An IKE SA has been closed or lost. When it was the last one that counts, the association ends.
+  void on_session_closed(Session& session, const std::string& reason, bool lost);
+  [[nodiscard]] Session* current() const noexcept { return current_; }
+  [[nodiscard]] const std::vector<Session*>& sessions() const noexcept { return sessions_; }
+  [[nodiscard]] std::size_t num_open_sessions() const;
+
+  // ---- child SAs ----
+  struct NewChild {
+    ChildAgreement agreement;
+    DirectionKeys inbound, outbound;
+    bool send = true;
+  };
+  /// Installs it, inbound first of all (make before break).
+  ChildSa& install(NewChild made);
+  [[nodiscard]] ChildSa* by_inbound(Spi spi);
+  [[nodiscard]] ChildSa* by_outbound(Spi spi);
+  [[nodiscard]] std::map<Spi, ChildSa>& children() noexcept { return children_; }
+  [[nodiscard]] const std::map<Spi, ChildSa>& children() const noexcept { return children_; }
+  [[nodiscard]] const ChildSa* live_child(const ChildConfig& config) const;
+  /// `successor` takes over; the peer is to delete `old`, else we do when it took too long.
+  void supersede(ChildSa& old, Spi successor);
+  /// Sends on it from now on.
+  void activate(ChildSa& child);
+  /// We delete it: by an INFORMATIONAL exchange, as soon as there is room.
+  void delete_child(ChildSa& child);
+  /// It is gone on both sides, or on the peer's. The successor, or another child of the same configuration, sends from now on.
+  void drop_child(Spi inbound);
+  void on_child_event(ChildSa& child, ChildEvent event);
+  void move_children(const Path& path);
+
+  // ---- tasks ----
+  void add_task(Task task, bool first = false);
+  /// Again, after a while that grows with task.attempts (RFC 7296 §2.25) and shrinks with what is left of the lifetime.
+  void retry_task(Task task);
+  void drop_tasks(Task::Kind kind, Spi spi);
+  [[nodiscard]] bool has_task(Task::Kind kind, Spi spi) const;
+  [[nodiscard]] bool is_creating(const ChildConfig& config) const;
+  /// Starts what can be started.
+  void run();
+
+  // ---- life ----
+  void heard() noexcept;
+  [[nodiscard]] TimePoint last_heard() const noexcept { return last_heard_; }
+  void check_liveness();
+  void on_hint();
+  /// Another association with the same peer takes its place; the ends agree on which. What is done about it, once the call has run:
+  enum class Ending : std::uint8_t {
+    none,
+    await_delete,  ///< the peer deletes it; we do when it took too long
+    with_delete,   ///< we delete it
+    silent,        ///< the peer has no memory of it
+  };
+  void make_redundant(Ending ending);
+  /// The other one is gone: this one counts again.
+  void promote();
+  /// Deletes its IKE SA by an exchange, and all its children at once.
+  void close_with_delete(const std::string& reason);
+  /// The peer has no memory of it, or does not answer.
+  void end(const std::string& reason, bool lost);
+  void on_deadline();
+  [[nodiscard]] std::optional<TimePoint> deadline() const;
+  /// What was put off to the end of a call.
+  void settle();
+
+  [[nodiscard]] Peer& peer() const noexcept { return peer_; }
+  [[nodiscard]] const Lineage& lineage() const noexcept { return lineage_; }
+  [[nodiscard]] TimePoint established() const noexcept { return established_; }
+  [[nodiscard]] bool redundant() const noexcept { return redundant_; }
+  [[nodiscard]] bool ended() const noexcept { return ended_; }
+  [[nodiscard]] bool is_over() const noexcept { return ended_ && sessions_.empty(); }
+
+ private:
+  void remove_from_plane(ChildSa& child, bool linger);
+  void remove_all_children(bool linger);
+  void child_deadlines();
+  void start_rekey(ChildSa& child);
+  void expire(ChildSa& child);
+  void resolve_redundancy();
+  friend class Session;
+
+  Core& core_;
+  Peer& peer_;
+  AuthenticatedPeer proof_;
+  Lineage lineage_;
+  TimePoint established_;
+  std::vector<Session*> sessions_;
+  Session* current_ = nullptr;
+  std::map<Spi, ChildSa> children_;          ///< by inbound SPI
+  std::deque<Task> tasks_;
+  TimePoint last_heard_;
+  std::optional<TimePoint> hinted_at_;
+  bool redundant_ = false;
+  Ending ending_ = Ending::none;
+  std::optional<TimePoint> redundant_at_;    ///< when to settle it ourselves
+  TimePoint redundant_since_{};
+  bool ended_ = false;
+};
+
+}  // namespace culvert::ike

@@ -1,0 +1,119 @@
+#pragma once
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cookie.h"
+#include "culvert/ike/endpoint.h"
+#include "keymat.h"
+#include "message.h"
+
+namespace culvert::ike {
+
+class Association;
+class Peer;
+class Session;
+
+/// What all sessions of an endpoint share: the tables, the time and the actions of the call under way, numbers that must not clash.
+/// Objects die in `sweep` alone, at the end of each public call, so that nothing disappears under the code that runs. Control thread.
+class Core {
+ public:
+  Core(EndpointOptions options, std::vector<PeerConfig> configs, crypto::RandomSource& random);
+  ~Core();
+  Core(const Core&) = delete;
+  Core& operator=(const Core&) = delete;
+
+  // ---- one public call ----
+  void begin(TimePoint now) { now_ = now; }
+  /// Runs what became possible (tasks, postponed closings), drops what has ended, and hands out the actions.
+  [[nodiscard]] Actions finish();
+  [[nodiscard]] TimePoint now() const noexcept { return now_; }
+  [[nodiscard]] std::optional<TimePoint> deadline() const;
+  void on_deadline();
+
+  // ---- effects ----
+  template <class T>
+  void emit(T&& action) { actions_.emplace_back(std::forward<T>(action)); }
+  void send(const Path& path, Bytes bytes) { emit(SendDatagram{path, std::move(bytes), false}); }
+  void report(log::Level level, std::string text) { emit(Report{level, std::move(text)}); }
+  /// For lines that anybody on the network can cause: one for each `topic` in 10 s; how many were left out is said with the next.
+  void report_limited(const std::string& topic, log::Level level, std::string text);
+  void count(DropReason reason) { emit(CountDrop{reason}); }
+
+  // ---- numbers ----
+  [[nodiscard]] crypto::RandomSource& random() noexcept { return random_; }
+  [[nodiscard]] Bytes new_nonce();
+  [[nodiscard]] IkeSpi new_ike_spi();
+  /// An inbound ESP SPI (never 0–255, RFC 4303 §2.1), taken until release_esp_spi.
+  [[nodiscard]] Spi new_esp_spi();
+  void assign_esp_spi(Spi spi, Association& owner) { esp_spis_[spi] = &owner; }
+  void release_esp_spi(Spi spi) { esp_spis_.erase(spi); }
+  [[nodiscard]] Association* owner_of(Spi inbound) const;
+  /// Keeps the inbound SA a little, so that packets under way still find it, and removes it then.
+  void linger(Spi inbound, PeerId peer);
+  /// Removes what lingers for this peer now.
+  void end_lingering(PeerId peer);
+
+  // ---- tables ----
+  [[nodiscard]] const EndpointOptions& options() const noexcept { return options_; }
+  [[nodiscard]] const std::vector<std::unique_ptr<Peer>>& peers() const noexcept { return peers_; }
+  [[nodiscard]] Peer* find_peer(std::string_view name) const;
+  [[nodiscard]] Peer* find_peer(PeerId id) const;
+  Session& add_session(std::unique_ptr<Session> session);
+  [[nodiscard]] Session* find_session(IkeSpi ours) const;
+  [[nodiscard]] const std::map<IkeSpi, std::unique_ptr<Session>>& sessions() const noexcept { return sessions_; }
+  [[nodiscard]] ByteView decoy_psk() const noexcept { return decoy_psk_.view(); }
+
+  // ---- the way in (endpoint.cpp) ----
+  void receive(const Path& path, ByteView datagram);
+  [[nodiscard]] std::size_t num_half_open() const;
+  /// Lines and answers that nobody has authenticated: at most a burst of 10, one more each 100 ms.
+  [[nodiscard]] bool may_answer_stranger();
+
+ private:
+  using InitKey = std::pair<IkeSpi, Bytes>;
+  struct Lingering {
+    Spi spi;
+    PeerId peer;
+    TimePoint until;
+  };
+  struct Topic {
+    TimePoint next;
+    std::uint64_t left_out = 0;
+  };
+
+  void admit(const Path& path, ByteView datagram, const Message& message);
+  void answer_stateless(const Path& path, const Header& request, std::vector<Payload> payloads);
+  void answer_stranger(const Path& path, const Header& request, std::vector<Payload> payloads);
+  void on_unprotected(const Path& path, const Message& message);
+  bool cookie_holds(const Path& path, const Message& message);
+  void sweep();
+
+  EndpointOptions options_;
+  crypto::RandomSource& random_;
+  TimePoint now_{};
+  Actions actions_;
+  CookieJar cookies_;
+  Secret decoy_psk_;
+  std::vector<std::unique_ptr<Peer>> peers_;
+  std::map<IkeSpi, std::unique_ptr<Session>> sessions_;  ///< by our SPI
+  std::map<InitKey, IkeSpi> init_requests_;              ///< SPIi and digest of an IKE_SA_INIT request → our SPI (RFC 7296 §2.1)
+  std::map<Spi, Association*> esp_spis_;                 ///< nullptr: reserved, not installed
+  std::vector<Lingering> lingering_;
+  std::map<std::string, Topic> topics_;
+  TimePoint stranger_credit_{};                          ///< token bucket: when it was (or will be) empty
+  mutable std::optional<std::optional<TimePoint>> deadline_;
+};
+
+/// How long an inbound SA outlives its replacement.
+inline constexpr Duration linger_time = std::chrono::seconds(5);
+/// How long the loser of a rekey or of a duplicate waits for the Delete of the side that should send it.
+inline constexpr Duration give_up_time = std::chrono::seconds(45);
+/// How long a closed IKE SA still answers retransmissions.
+inline constexpr Duration closed_time = std::chrono::seconds(60);
+inline constexpr Duration half_open_time = std::chrono::seconds(30);
+
+}  // namespace culvert::ike

@@ -1,0 +1,184 @@
+// IKE_SA_INIT, RFC 7296 §1.2, §2.6, §2.7, §2.14, §2.23.
+//
+//   HDR, SAi1, KEi, Ni, N(NAT_DETECTION_*)  -->
+//                                           <--  HDR, N(COOKIE)                                  (§2.6, when the responder is busy)
+//   HDR, N(COOKIE), SAi1, KEi, Ni, …        -->
+//                                           <--  HDR, N(INVALID_KE_PAYLOAD)                      (§1.2, when it wants another group)
+//   HDR, N(COOKIE), SAi1, KEi', Ni, …       -->
+//                                           <--  HDR, SAr1, KEr, Nr, N(NAT_DETECTION_*)
+#include "association.h"
+#include "peer.h"
+#include "session.h"
+
+namespace culvert::ike {
+namespace {
+
+constexpr int max_restarts = 6;  // COOKIE and INVALID_KE_PAYLOAD rounds of one attempt
+constexpr std::size_t max_cookie_len = 64;   // §2.6
+
+KePayload ke_payload(const crypto::KeyExchange& ke) {
+  const ByteView value = ke.public_value();
+  return {static_cast<std::uint16_t>(ke.method()), Bytes(value.begin(), value.end())};
+}
+
+bool wants_udp(const PeerConfig& config) { return config.encapsulation == EncapsulationPreference::udp; }
+
+}  // namespace
+
+// ---- initiator -----------------------------------------------------------------------------------------------------------------
+
+void Session::start(Peer& peer) {
+  peer_ = &peer;
+  handshake_ = std::make_unique<Handshake>();
+  handshake_->ni = core_.new_nonce();
+  handshake_->offered = offer_ike(config().ike_proposals, IkeNegotiation::initial);
+  const auto method = preferred_ke(config().ike_proposals);
+  if (!method || !choose_ke(*method)) return fail_attempt("`ike` of the configuration has no usable key exchange");
+  send_init();
+}
+
+bool Session::choose_ke(crypto::KeMethod method) {
+  auto ke = crypto::KeyExchange::generate(method);
+  if (!ke) return false;
+  handshake_->ke = std::move(*ke);
+  return true;
+}
+
+void Session::send_init() {
+  std::vector<Payload> payloads;
+  if (!handshake_->cookie.empty()) {
+    payloads.emplace_back(NotifyPayload{NotifyType::cookie, ProtocolId::none, {}, handshake_->cookie});  // first of all, §2.6
+  }
+  payloads.emplace_back(SaPayload{handshake_->offered});
+  payloads.emplace_back(ke_payload(*handshake_->ke));
+  payloads.emplace_back(NoncePayload{handshake_->ni});
+  for (Payload& payload : nat_payloads(origin_.spi_i, IkeSpi(0), origin_.path, wants_udp(config()), core_.random())) {
+    payloads.push_back(std::move(payload));
+  }
+  handshake_->init_request = build(header(ExchangeType::ike_sa_init, false, MessageId(0)), payloads);
+  exchange_ = Handshaking{};
+  requests_.sent(core_.now(), ExchangeType::ike_sa_init, handshake_->init_request, retransmit_policy());
+  core_.send(origin_.path, handshake_->init_request);
+}
+
+void Session::on_init_response(const Path& path, ByteView datagram, const Message& message) {
+  // Nothing here is authenticated; what does not come from where we sent to, or does not answer, is dropped.
+  const bool plausible = path.remote.address == origin_.path.remote.address && !message.encrypted && requests_.answers(message.header);
+  if (!plausible) return core_.count(DropReason::ike_malformed);
+  if (check_payloads(MessageKind::init_response, message.payloads)) return core_.count(DropReason::ike_malformed);
+  if (message.find_notify(NotifyType::cookie) || message.find_notify(NotifyType::invalid_ke_payload)) {
+    if (handshake_->restarts >= max_restarts) return fail_attempt("it asks for a COOKIE or another key exchange again and again");
+    if (restart_init(message)) {
+      ++handshake_->restarts;
+      send_init();
+    }
+    return;
+  }
+  if (const NotifyPayload* error = message.first_error()) {
+    return fail_attempt(fmt::format("{} refused: {}", path.remote.address.to_string(), PeerRefusal{error->type}.to_string()));
+  }
+  finish_init(path, datagram, message);
+}
+
+/// COOKIE (§2.6) and INVALID_KE_PAYLOAD (§1.2): the same request again, still message ID 0, with all that earlier rounds asked for. The
+/// nonce stays, because the cookie covers it. False: a late copy of what was answered already, or nothing that we can do.
+bool Session::restart_init(const Message& message) {
+  if (const NotifyPayload* cookie = message.find_notify(NotifyType::cookie)) {
+    if (cookie->data.empty() || cookie->data.size() > max_cookie_len || cookie->data == handshake_->cookie) return false;
+    handshake_->cookie = cookie->data;
+    return true;
+  }
+  const auto wanted = wanted_ke(*message.find_notify(NotifyType::invalid_ke_payload));
+  if (!wanted || !offers_ke(config().ike_proposals, *wanted)) {
+    fail_attempt(fmt::format("{} wants a key exchange that `ike` does not allow ({})", origin_.path.remote.address.to_string(),
+                             wanted ? crypto::ke_method_name(*wanted) : "one that this build does not have"));
+    return false;
+  }
+  return *wanted != handshake_->ke->method() && choose_ke(*wanted);
+}
+
+void Session::finish_init(const Path& path, ByteView datagram, const Message& message) {
+  const IkeSpi spi_r = message.header.spi_r;
+  const auto* sa = message.find<SaPayload>();
+  const auto* ke = message.find<KePayload>();
+  const auto* nonce = message.find<NoncePayload>();
+  if (spi_r.value() == 0 || !sa || !ke || !nonce) return core_.count(DropReason::ike_malformed);
+  const Result<IkeChoice> choice = accept_ike(handshake_->offered, *sa, IkeNegotiation::initial);
+  if (!choice) return fail_attempt(choice.error().detail);
+  if (choice->suite.ke != handshake_->ke->method() || ke->method != static_cast<std::uint16_t>(choice->suite.ke)) {
+    return fail_attempt("it answered with another key exchange than the one we sent");
+  }
+  const Result<Secret> g_ir = handshake_->ke->shared_secret(ke->data);
+  if (!g_ir) return fail_attempt(fmt::format("its key exchange value is invalid: {}", g_ir.error().detail));
+
+  requests_.answered();
+  origin_.spi_r = spi_r;
+  const bool announced = wants_udp(config());
+  origin_.nat = read_nat(message.payloads, origin_.spi_i, spi_r, path);
+  origin_.nat.announced = announced && origin_.nat.supported;
+  suite_ = choice->suite;
+  handshake_->nr = nonce->data;
+  handshake_->init_response.assign(datagram.begin(), datagram.end());
+  handshake_->ke.reset();
+  derive_keys(g_ir->view());
+  if (!in_) return fail_attempt("the cipher refused its keys");
+  if (config().encapsulation == EncapsulationPreference::raw && origin_.nat.needs_udp()) {
+    return fail_attempt("a NAT is on the path (or the peer asks for UDP encapsulation), and encapsulation = \"raw\" forbids UDP");
+  }
+  float_to_nat_port();
+  send_auth();
+}
+
+/// §2.23: with a NAT on the path (or one that an end says to be there) the initiator goes on from port 4500 to port 4500.
+void Session::float_to_nat_port() {
+  if (!origin_.nat.needs_udp()) return;
+  origin_.path.local.port = core_.options().nat_port;
+  if (origin_.path.remote.port != 4500) origin_.path.remote.port = 4500;
+}
+
+void Session::derive_keys(ByteView g_ir) {
+  const Secret seed = skeyseed(suite_.prf, handshake_->ni, handshake_->nr, g_ir);
+  IkeKeys keys = derive_ike_keys(suite_, seed.view(), handshake_->ni, handshake_->nr, origin_.spi_i, origin_.spi_r);
+  handshake_->sk_pi = std::move(keys.sk_pi);
+  handshake_->sk_pr = std::move(keys.sk_pr);
+  install_keys(keys);
+}
+
+void Session::fail_attempt(std::string reason) {
+  close();
+  if (peer_) peer_->on_attempt_failed(*this, std::move(reason));
+}
+
+// ---- responder (admission is in endpoint.cpp) ------------------------------------------------------------------------------------
+
+void Session::answer_init(const IkeChoice& choice, const KePayload& peer_ke, Bytes ni, ByteView request) {
+  auto ke = crypto::KeyExchange::generate(choice.suite.ke);
+  const Result<Secret> g_ir = ke ? (*ke)->shared_secret(peer_ke.data) : Result<Secret>(std::unexpected(ke.error()));
+  if (!g_ir) {
+    core_.count(DropReason::ike_malformed);
+    return close();
+  }
+  suite_ = choice.suite;
+  handshake_ = std::make_unique<Handshake>();
+  handshake_->ni = std::move(ni);
+  handshake_->nr = core_.new_nonce();
+  handshake_->init_request.assign(request.begin(), request.end());
+  derive_keys(g_ir->view());
+  if (!in_) return close();
+
+  std::vector<Payload> payloads;
+  payloads.emplace_back(SaPayload{{choice.answer}});  // §3.3.1: no SPI in IKE_SA_INIT
+  payloads.emplace_back(ke_payload(**ke));
+  payloads.emplace_back(NoncePayload{handshake_->nr});
+  if (origin_.nat.supported) {
+    for (Payload& payload : nat_payloads(origin_.spi_i, origin_.spi_r, origin_.path, origin_.nat.announced, core_.random())) {
+      payloads.push_back(std::move(payload));
+    }
+  }
+  Bytes response = build(header(ExchangeType::ike_sa_init, true, MessageId(0)), payloads);
+  handshake_->init_response = response;
+  responses_.answered(request, response);
+  core_.send(origin_.path, std::move(response));
+}
+
+}  // namespace culvert::ike

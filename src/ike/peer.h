@@ -1,0 +1,114 @@
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "association.h"
+#include "core.h"
+#include "culvert/ike/endpoint.h"
+#include "lifetime.h"
+
+namespace culvert::ike {
+
+/// A configured peer: whether it should be up, and what is done about it. Owns its associations: one, but for the moment in which both
+/// ends initiate at once or one comes back from a crash. Owned by Core; control thread.
+class Peer {
+ public:
+  Peer(Core& core, PeerConfig config);
+  ~Peer();
+  Peer(const Peer&) = delete;
+  Peer& operator=(const Peer&) = delete;
+
+  [[nodiscard]] const PeerConfig& config() const noexcept { return config_; }
+  [[nodiscard]] std::string label() const;  ///< "peer tokyo"
+
+  // ---- events ----
+  void start();
+  void on_addresses(std::vector<Path> paths, std::string why);
+  void on_acquire(const ChildConfig& config, Trigger trigger);
+  void on_deadline();
+  [[nodiscard]] std::optional<TimePoint> deadline() const;
+  [[nodiscard]] Result<void> up();
+  [[nodiscard]] Result<void> down();
+  [[nodiscard]] Result<void> rekey(IkeEndpoint::RekeyWhat what);
+  void shut_down();
+  void on_hint(const Path& path);
+  [[nodiscard]] PeerStatus status() const;
+
+  // ---- what its sessions tell it ----
+  /// The attempt that `session` was has failed.
+  void on_attempt_failed(const Session& session, std::string reason);
+  /// A peer has been authenticated. Decides between this association and others (duplicates.cpp) before any child is installed.
+  Association& establish(Session& session, const AuthenticatedPeer& proof, Association::Lineage lineage, bool initial_contact);
+  void on_association_ended(Association& association, const std::string& reason, bool lost);
+  void on_child_up(const ChildConfig& config);
+  /// A child could not be made, or is gone: said in status, tried again later when it is wanted.
+  void on_child_down(const ChildConfig& config, std::string reason, bool refused);
+  /// Somebody who calls himself this peer failed to authenticate, or did not accept us.
+  void on_bad_credentials(std::string reason);
+
+  // ---- what they ask ----
+  [[nodiscard]] bool may_come_from(const IpAddress& address) const;
+  [[nodiscard]] bool names_address(const IpAddress& address) const;  ///< one of the configured or resolved ones is this
+  [[nodiscard]] bool admin_down() const noexcept { return admin_down_; }
+  [[nodiscard]] bool has_association() const;
+  [[nodiscard]] Association* preferred() const;
+  [[nodiscard]] std::vector<std::unique_ptr<Association>>& associations() noexcept { return associations_; }
+  /// The child to ask for in IKE_AUTH, and what packet waits for it.
+  [[nodiscard]] const ChildConfig* first_wanted() const;
+  [[nodiscard]] std::optional<Trigger> trigger_of(const ChildConfig& config) const;
+  /// Among all live children of this configuration but `gone`: the one to send on.
+  [[nodiscard]] ChildSa* best_child(const ChildConfig& config, Spi gone) const;
+  /// `child` sends from now on, and no other of the same configuration does.
+  void mark_sending(ChildSa& child);
+  void ensure_children();
+  void finish();
+  void sweep();
+
+ private:
+  struct ChildNeed {
+    const ChildConfig* config = nullptr;
+    bool wanted = false;
+    std::optional<TimePoint> retry_at;
+    Backoff backoff;
+    std::string reason;
+    std::optional<Trigger> trigger;
+  };
+  enum class Phase : std::uint8_t { idle, resolving, connecting, backing_off };
+
+  void note(std::string reason);
+  void want();
+  void resolve();
+  void connect();
+  void retry_later(Duration delay);
+  void attempt_over(std::string reason);
+  void abandon_attempt();
+  void settle_duplicates(Association& fresh, bool initial_contact);
+  void settle_pair(Association& fresh, Association& old, bool initial_contact);
+  void limit_associations();
+  ChildNeed* need_of(const ChildConfig& config);
+  [[nodiscard]] std::string reason_text() const;
+  [[nodiscard]] ChildStatus child_status(const ChildNeed& need) const;
+  void describe_session(PeerStatus& status) const;
+
+  Core& core_;
+  PeerConfig config_;
+  bool admin_down_ = false;
+  bool wanted_ = false;                        ///< by start mode, command or traffic
+  bool any_address_ = false;
+  std::vector<IpAddress> literal_addresses_;
+  bool has_names_ = false;
+  Phase phase_ = Phase::idle;
+  std::vector<Path> paths_;
+  std::size_t path_index_ = 0;
+  Session* attempt_ = nullptr;
+  std::optional<TimePoint> retry_at_;          ///< backing_off: when to try again; resolving: when to stop waiting for an answer
+  Backoff backoff_;
+  std::string reason_;
+  TimePoint reason_at_{};
+  std::vector<ChildNeed> needs_;
+  std::vector<std::unique_ptr<Association>> associations_;
+};
+
+}  // namespace culvert::ike

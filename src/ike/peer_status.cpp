@@ -1,0 +1,102 @@
+// What `culvert status` shows of a peer.
+#include <algorithm>
+#include <chrono>
+
+#include "peer.h"
+#include "session.h"
+
+namespace culvert::ike {
+namespace {
+
+std::int64_t seconds_between(TimePoint from, TimePoint to) {
+  return std::max<std::int64_t>(0, std::chrono::duration_cast<std::chrono::seconds>(to - from).count());
+}
+
+}  // namespace
+
+PeerStatus Peer::status() const {
+  PeerStatus status;
+  status.peer = config_.id;
+  status.name = config_.name;
+  status.admin_down = admin_down_;
+  status.retry_at = phase_ == Phase::backing_off && wanted_ ? retry_at_ : std::nullopt;
+  using State = PeerStatus::State;
+  if (preferred()) {
+    status.state = State::established;
+    describe_session(status);
+  } else if (phase_ == Phase::resolving) {
+    status.state = State::resolving;
+  } else if (phase_ == Phase::connecting) {
+    status.state = State::connecting;
+    if (attempt_) status.path = attempt_->path();
+  } else if (!admin_down_ && phase_ == Phase::idle && (any_address_ || config_.start != StartMode::always)) {
+    status.state = State::waiting;
+  }
+  if (status.state != State::established) status.reason = reason_text();
+  for (const ChildNeed& need : needs_) status.children.push_back(child_status(need));
+  return status;
+}
+
+std::string Peer::reason_text() const {
+  std::string text = reason_;
+  if (text.empty()) {
+    if (phase_ == Phase::resolving) return "resolving its address";
+    if (phase_ == Phase::connecting) return "first attempt under way";
+    if (config_.start == StartMode::on_traffic) return "waiting for traffic";
+    return any_address_ || config_.start == StartMode::wait ? "waiting for the peer to call" : "not started";
+  }
+  text += fmt::format(" (last {} s ago)", seconds_between(reason_at_, core_.now()));
+  if (phase_ == Phase::backing_off && retry_at_ && wanted_) {
+    text += fmt::format("; next try in {} s", seconds_between(core_.now(), *retry_at_));
+  } else if (phase_ == Phase::connecting) {
+    text += "; trying again now";
+  }
+  return text;
+}
+
+void Peer::describe_session(PeerStatus& status) const {
+  const Session* session = preferred()->current();
+  if (!session) return;
+  status.path = session->path();
+  status.spi_i = session->spi_i();
+  status.spi_r = session->spi_r();
+  status.initiator = session->initiator();
+  status.suite = to_string(session->suite());
+  status.remote_id = config_.remote_id.to_string();
+  status.nat_local = session->nat().local;
+  status.nat_remote = session->nat().remote;
+  status.established = session->established_at();
+  status.rekey_at = session->soft_at();
+}
+
+ChildStatus Peer::child_status(const ChildNeed& need) const {
+  ChildStatus status;
+  status.child = need.config->id;
+  status.name = need.config->name;
+  const Association* association = preferred();
+  const ChildSa* child = association ? association->live_child(*need.config) : nullptr;
+  if (child) {
+    status.up = true;
+    status.inbound_spi = child->inbound;
+    status.outbound_spi = child->outbound;
+    status.suite = to_string(child->suite);
+    status.mode = child->mode;
+    status.encapsulation = child->encapsulation;
+    status.local = child->local;
+    status.remote = child->remote;
+    status.established = child->established;
+    status.rekey_at = child->soft_at;
+    return status;
+  }
+  if (!association) {
+    status.reason = reason_text();
+  } else if (!need.reason.empty()) {
+    status.reason = need.reason;
+    if (need.wanted && need.retry_at) status.reason += fmt::format("; next try in {} s", seconds_between(core_.now(), *need.retry_at));
+  } else {
+    status.reason = need.wanted ? "being negotiated" : config_.start == StartMode::on_traffic ? "waiting for traffic" : "waiting for the peer to ask for it";
+  }
+  return status;
+}
+
+}  // namespace culvert::ike

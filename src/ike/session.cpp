@@ -1,0 +1,391 @@
+#include "session.h"
+
+#include <algorithm>
+#include <cassert>
+
+#include "association.h"
+#include "peer.h"
+
+namespace culvert::ike {
+
+Session::Session(Core& core, Origin origin, State state, MessageId next_id)
+    : core_(core), origin_(origin), state_(state), half_open_(state == State::half_open), requests_(next_id), created_(core.now()) {
+  if (half_open_) give_up_at_ = created_ + half_open_time;
+}
+
+Session::~Session() = default;
+
+// ---- what comes in -------------------------------------------------------------------------------------------------------------
+
+void Session::on_message(const Path& path, ByteView datagram, const Message& message) {
+  if (message.header.response) {
+    on_response(path, datagram, message);
+  } else {
+    on_request(path, datagram, message);
+  }
+}
+
+void Session::on_request(const Path& path, ByteView datagram, const Message& message) {
+  const Header& header = message.header;
+  switch (responses_.judge(header.message_id, datagram)) {
+    case ResponseWindow::Verdict::repeated:
+      return core_.send(path, responses_.cached());  // RFC 7296 §2.1: byte for byte, to where it came from
+    case ResponseWindow::Verdict::stale: return core_.count(DropReason::ike_replayed);
+    case ResponseWindow::Verdict::ahead: return complain(datagram, message);
+    case ResponseWindow::Verdict::fresh: break;
+  }
+  if (!message.encrypted || message.encrypted->fragment || !in_) return core_.count(DropReason::ike_malformed);
+  auto payloads = in_->open(datagram, message);
+  if (!payloads && !payloads.error().authentic) return core_.count(DropReason::ike_integrity);
+  follow(path);
+  if (association_) association_->heard();
+  if (!payloads) {
+    // §2.21.3: badly formatted behind a good ICV is fatal for the IKE SA on both sides.
+    return send_reply(path, datagram, header, invalid_syntax(payloads.error().parse.where));
+  }
+  const Message opened{header, std::move(*payloads), std::nullopt};
+  send_reply(path, datagram, header, dispatch_request(header.exchange, opened));
+}
+
+void Session::on_response(const Path& path, ByteView datagram, const Message& message) {
+  if (state_ == State::init_sent) return on_init_response(path, datagram, message);
+  if (!message.encrypted || message.encrypted->fragment || !in_) {
+    core_.count(DropReason::ike_malformed);
+    // §2.4, §2.21.4: an unprotected notify is a hint at most.
+    if (association_ && message.first_error()) association_->peer().on_hint(path);
+    return;
+  }
+  if (state_ == State::closed || !requests_.answers(message.header)) return core_.count(DropReason::ike_replayed);
+  auto payloads = in_->open(datagram, message);
+  if (!payloads && !payloads.error().authentic) return core_.count(DropReason::ike_integrity);
+  requests_.answered();
+  follow(path);
+  if (association_) association_->heard();
+  if (!payloads) return fail_broken_response(payloads.error().parse.where);
+  dispatch_response(message.header.exchange, Message{message.header, std::move(*payloads), std::nullopt});
+}
+
+namespace {
+
+MessageKind kind_of(ExchangeType exchange, bool response) {
+  switch (exchange) {
+    case ExchangeType::ike_sa_init: return response ? MessageKind::init_response : MessageKind::init_request;
+    case ExchangeType::ike_auth: return response ? MessageKind::auth_response : MessageKind::auth_request;
+    case ExchangeType::create_child_sa: return response ? MessageKind::create_child_response : MessageKind::create_child_request;
+    case ExchangeType::informational: break;
+  }
+  return MessageKind::informational;
+}
+
+}  // namespace
+
+Session::Reply Session::dispatch_request(ExchangeType exchange, const Message& opened) {
+  if (const auto problem = check_payloads(kind_of(exchange, false), opened.payloads)) return reply_to_problem(*problem);
+  if (!is_open()) return answer_when_closed(opened);
+  const bool expects_auth = state_ == State::half_open;
+  if (expects_auth != (exchange == ExchangeType::ike_auth)) return invalid_syntax("an exchange out of order");
+  switch (exchange) {
+    case ExchangeType::ike_auth: return answer_auth(opened);
+    case ExchangeType::create_child_sa: return answer_create_child(opened);
+    case ExchangeType::informational: return answer_informational(opened);
+    case ExchangeType::ike_sa_init: break;
+  }
+  return invalid_syntax("an exchange of unknown type");
+}
+
+void Session::dispatch_response(ExchangeType exchange, const Message& opened) {
+  if (const auto problem = check_payloads(kind_of(exchange, true), opened.payloads)) {
+    return fail_broken_response(problem->kind == PayloadProblem::Kind::unknown_critical ? "an unknown critical payload"
+                                                                                        : "a missing or repeated payload");
+  }
+  Exchange about = std::exchange(exchange_, std::monostate{});
+  if (std::holds_alternative<Handshaking>(about)) return on_auth_response(opened);
+  if (auto* child = std::get_if<CreatingChild>(&about)) {
+    if (association_->ended()) return core_.release_esp_spi(child->offer.spi);  // goes with the IKE SA
+    return on_child_response(std::move(*child), opened);
+  }
+  if (auto* rekey = std::get_if<RekeyingIke>(&about)) return on_rekey_ike_response(std::move(*rekey), opened);
+  if (auto* deletion = std::get_if<DeletingChild>(&about)) return on_delete_child_response(*deletion);
+  if (std::holds_alternative<DeletingIke>(about)) return close();
+}
+
+/// RFC 7296 §2.25.2: a Delete that crosses ours is answered as usual; there is nothing left for other requests.
+Session::Reply Session::answer_when_closed(const Message& request) {
+  if (request.header.exchange != ExchangeType::informational) {
+    return reply_with(refusal(NotifyType::temporary_failure, "the IKE SA is being deleted"));
+  }
+  const auto* deletion = request.find<DeletePayload>();
+  if (deletion && deletion->protocol == ProtocolId::ike) return {{}, true, "deleted by both sides at once"};
+  return {};
+}
+
+Session::Reply Session::reply_with(Refusal refused) { return {{std::move(refused.notify)}, false, std::move(refused.why)}; }
+
+Session::Reply Session::invalid_syntax(std::string_view where) {
+  Reply reply = reply_with(refusal(NotifyType::invalid_syntax, fmt::format("it sent a malformed message ({})", where)));
+  reply.close = true;
+  return reply;
+}
+
+Session::Reply Session::reply_to_problem(const PayloadProblem& problem) {
+  if (problem.kind != PayloadProblem::Kind::unknown_critical) return invalid_syntax("a missing or repeated payload");
+  Reply reply = reply_with(refusal(NotifyType::unsupported_critical_payload, fmt::format("it sent a critical payload of type {}", problem.type)));
+  std::get<NotifyPayload>(reply.payloads.front()).data = {problem.type};  // §2.5
+  return reply;
+}
+
+void Session::send_reply(const Path& path, ByteView request, const Header& request_header, Reply reply) {
+  Result<Bytes> datagram = out_->seal(header(request_header.exchange, true, request_header.message_id), reply.payloads);
+  if (!datagram) return close();  // the cipher refused: nothing can be said on this IKE SA any more
+  responses_.answered(request, *datagram);
+  core_.send(path, std::move(*datagram));
+  if (!reply.close) return;
+  if (association_) {
+    if (is_open()) core_.report(log::Level::warn, fmt::format("{}: IKE SA closed: {}", label(), reply.reason));
+    association_->on_session_closed(*this, reply.reason, false);
+  } else {
+    close();
+  }
+}
+
+// ---- what goes out -------------------------------------------------------------------------------------------------------------
+
+Header Session::header(ExchangeType exchange, bool response, MessageId id) const {
+  return {origin_.spi_i, origin_.spi_r, exchange, origin_.initiator, response, id};
+}
+
+RetransmitPolicy Session::retransmit_policy() const {
+  return {config().retransmit_first, config().retransmit_factor, config().retransmit_tries};
+}
+
+void Session::send_request(ExchangeType exchange, const std::vector<Payload>& payloads, Exchange about) {
+  Result<Bytes> datagram = out_->seal(header(exchange, false, requests_.id()), payloads);
+  if (!datagram) {
+    core_.report(log::Level::error, fmt::format("{}: cannot protect a request: {}", label(), datagram.error().detail));
+    return on_lost();
+  }
+  exchange_ = std::move(about);
+  requests_.sent(core_.now(), exchange, *datagram, retransmit_policy());
+  core_.send(origin_.path, std::move(*datagram));
+}
+
+bool Session::begin(Task task) {
+  assert(ready());
+  switch (task.kind) {
+    case Task::Kind::create_child:
+    case Task::Kind::rekey_child: return begin_child(std::move(task));
+    case Task::Kind::rekey_ike: return begin_rekey_ike(std::move(task));
+    case Task::Kind::delete_child: return begin_delete_child(std::move(task));
+    case Task::Kind::probe:
+    case Task::Kind::complain: return begin_probe(task);
+  }
+  return false;
+}
+
+/// RFC 7296 §2.3: a request beyond the window is not answered; its sender may be told, once authenticated, at most now and then.
+void Session::complain(ByteView datagram, const Message& message) {
+  core_.count(DropReason::ike_replayed);
+  const bool often = complained_at_ && core_.now() - *complained_at_ < std::chrono::seconds(30);
+  if (!association_ || often || !message.encrypted || message.encrypted->fragment || !in_) return;
+  if (!in_->open(datagram, message)) return;
+  complained_at_ = core_.now();
+  Task task;
+  task.kind = Task::Kind::complain;
+  task.message_id = message.header.message_id.value();
+  association_->add_task(std::move(task));
+}
+
+// ---- state ---------------------------------------------------------------------------------------------------------------------
+
+void Session::move_to(State next) {
+  // Our own logic; no message can ask for another order.
+  switch (next) {
+    case State::auth_sent: assert(state_ == State::init_sent); break;
+    case State::established: assert(state_ == State::auth_sent || state_ == State::half_open); break;
+    case State::superseded: assert(state_ == State::established); break;
+    case State::closing: assert(is_open()); break;
+    case State::closed: break;
+    case State::init_sent:
+    case State::half_open: assert(false); break;
+  }
+  state_ = next;
+}
+
+void Session::install_keys(IkeKeys& keys) {
+  const Secret& our_e = origin_.initiator ? keys.sk_ei : keys.sk_er;
+  const Secret& our_a = origin_.initiator ? keys.sk_ai : keys.sk_ar;
+  const Secret& peer_e = origin_.initiator ? keys.sk_er : keys.sk_ei;
+  const Secret& peer_a = origin_.initiator ? keys.sk_ar : keys.sk_ai;
+  Result<SkProtection> out = SkProtection::create(suite_.cipher, our_e.view(), our_a.view());
+  Result<SkProtection> in = SkProtection::create(suite_.cipher, peer_e.view(), peer_a.view());
+  if (out && in) {
+    out_ = std::move(*out);
+    in_ = std::move(*in);
+  }
+  sk_d_ = std::move(keys.sk_d);
+  if (core_.options().debug_keys) {
+    core_.emit(DebugIkeKeys{origin_.spi_i, origin_.spi_r, std::move(keys.sk_ei), std::move(keys.sk_er), std::move(keys.sk_ai),
+                            std::move(keys.sk_ar), suite_.cipher});
+  }
+}
+
+void Session::become_established(Association& association) {
+  if (state_ != State::established) move_to(State::established);
+  association_ = &association;
+  peer_ = &association.peer();
+  half_open_ = false;
+  give_up_at_.reset();
+  established_at_ = core_.now();
+  lifetime_ = lifetime_from(core_.now(), config().ike_lifetime, config().jitter, core_.random());
+  const bool floated = origin_.path.local.port == core_.options().nat_port;
+  if (origin_.nat.local && floated && config().keepalive > Duration::zero()) keepalive_at_ = core_.now() + config().keepalive;
+}
+
+/// RFC 7296 §2.23: the end that is not behind a NAT follows the other one, on fresh authenticated messages alone; the end behind the
+/// NAT does not, since a single forged packet could then cut it off.
+void Session::follow(const Path& path) {
+  if (path == origin_.path) return;
+  const bool behind_nat = origin_.nat.remote && !origin_.nat.local;
+  if (state_ != State::half_open && !behind_nat) return;
+  origin_.path = path;
+  if (association_ && association_->current() == this) association_->move_children(path);
+}
+
+void Session::supersede() {
+  move_to(State::superseded);
+  give_up_at_ = core_.now() + give_up_time;
+  keepalive_at_.reset();
+}
+
+void Session::mark_unwanted() {
+  if (handshake_) handshake_->unwanted = true;
+}
+
+/// What was under way goes back into the queue, for the IKE SA that comes after this one.
+void Session::take_exchange_back() {
+  Exchange about = std::exchange(exchange_, std::monostate{});
+  requests_.abandon();
+  if (!association_ || association_->ended()) return;
+  if (auto* child = std::get_if<CreatingChild>(&about)) {
+    core_.release_esp_spi(child->offer.spi);
+    association_->add_task(std::move(child->task));
+  } else if (auto* deletion = std::get_if<DeletingChild>(&about)) {
+    association_->add_task(std::move(deletion->task));
+  }
+}
+
+void Session::close_with_delete() {
+  if (!is_open()) return;
+  close_wanted_ = true;
+  if (requests_.idle()) send_delete();
+}
+
+void Session::close() {
+  if (state_ == State::closed) return;
+  move_to(State::closed);
+  take_exchange_back();
+  if (handshake_ && handshake_->offer) core_.release_esp_spi(handshake_->offer->spi);
+  handshake_.reset();
+  give_up_at_.reset();
+  keepalive_at_.reset();
+  // Nobody will repeat a request if none has been answered; a stranger's is not kept for long.
+  const Duration keep = responses_.cached().empty() ? Duration::zero() : half_open_ ? Duration(closed_time / 6) : closed_time;
+  over_at_ = core_.now() + keep;
+}
+
+bool Session::is_over() const noexcept { return state_ == State::closed && over_at_ && *over_at_ <= core_.now(); }
+
+/// The answer to our request makes no sense (§2.21.3): there is no way to tell the peer but to delete the IKE SA.
+void Session::fail_broken_response(std::string_view what) {
+  core_.report_limited("broken " + label(), log::Level::warn, fmt::format("{}: malformed response ({}); IKE SA closed", label(), what));
+  if (!association_) return fail_attempt(fmt::format("it answered with a malformed message ({})", what));
+  if (state_ == State::closing) return close();
+  send_last_delete();
+  association_->on_session_closed(*this, fmt::format("malformed response ({})", what), true);
+}
+
+// ---- time ----------------------------------------------------------------------------------------------------------------------
+
+namespace {
+
+void earliest(std::optional<TimePoint>& so_far, std::optional<TimePoint> other) {
+  if (other && (!so_far || *other < *so_far)) so_far = other;
+}
+
+}  // namespace
+
+std::optional<TimePoint> Session::deadline() const {
+  if (state_ == State::closed) return over_at_;
+  std::optional<TimePoint> first = requests_.deadline();
+  earliest(first, give_up_at_);
+  earliest(first, keepalive_at_);
+  if (state_ == State::established) {
+    if (!soft_due_) earliest(first, lifetime_.soft);
+    earliest(first, lifetime_.hard);
+  }
+  return first;
+}
+
+void Session::on_deadline() {
+  const TimePoint now = core_.now();
+  if (state_ == State::closed) return;
+  switch (requests_.on_deadline(now)) {
+    case RequestWindow::Due::resend: core_.send(origin_.path, requests_.datagram()); break;
+    case RequestWindow::Due::lost: return on_lost();
+    case RequestWindow::Due::nothing: break;
+  }
+  if (give_up_at_ && *give_up_at_ <= now) {
+    give_up_at_.reset();
+    if (state_ == State::half_open) return close();
+    return close_with_delete();  // superseded, and the peer forgot to delete it
+  }
+  if (state_ != State::established) return;
+  if (keepalive_at_ && *keepalive_at_ <= now) keep_nat_open();
+  if (lifetime_.hard && *lifetime_.hard <= now) return on_hard_lifetime();
+  if (!soft_due_ && lifetime_.soft && *lifetime_.soft <= now) {
+    soft_due_ = true;
+    Task task;
+    task.kind = Task::Kind::rekey_ike;
+    if (association_->current() == this) association_->add_task(std::move(task));
+  }
+}
+
+/// RFC 3948 §4: one byte 0xFF, no answer.
+void Session::keep_nat_open() {
+  keepalive_at_ = core_.now() + config().keepalive;
+  core_.emit(SendDatagram{origin_.path, Bytes{0xFF}, true});
+}
+
+void Session::on_hard_lifetime() {
+  lifetime_.hard.reset();
+  core_.report(log::Level::warn, fmt::format("{}: the IKE SA's lifetime is over and no rekey succeeded; deleted", label()));
+  if (association_->current() != this) return close_with_delete();
+  association_->close_with_delete("the IKE SA's lifetime was over and no rekey succeeded");
+}
+
+void Session::on_lost() {
+  const std::string why = fmt::format("no answer from {} after {} tries", origin_.path.remote.address.to_string(), config().retransmit_tries);
+  if (state_ == State::closing) return association_ ? association_->on_session_closed(*this, why, true) : close();
+  if (!association_) return fail_attempt(why);
+  association_->on_session_closed(*this, why, true);
+}
+
+// ---- small things --------------------------------------------------------------------------------------------------------------
+
+const PeerConfig& Session::config() const { return peer_->config(); }
+
+std::string Session::label() const { return peer_ ? peer_->label() : "peer " + origin_.path.remote.address.to_string(); }
+
+ChildContext Session::child_context(EspNegotiation negotiation) const { return {config(), origin_.path, origin_.nat, negotiation}; }
+
+bool Session::is_creating(const ChildConfig& config) const {
+  const auto* exchange = std::get_if<CreatingChild>(&exchange_);
+  return exchange && exchange->task.kind == Task::Kind::create_child && exchange->task.config == &config;
+}
+
+bool Session::is_rekeying(Spi child) const {
+  const auto* exchange = std::get_if<CreatingChild>(&exchange_);
+  return exchange && exchange->task.kind == Task::Kind::rekey_child && exchange->task.spi == child;
+}
+
+}  // namespace culvert::ike

@@ -1,0 +1,257 @@
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "child.h"
+#include "child_negotiation.h"
+#include "core.h"
+#include "culvert/ike/endpoint.h"
+#include "keymat.h"
+#include "lifetime.h"
+#include "message.h"
+#include "message_window.h"
+#include "nat.h"
+#include "payload_table.h"
+#include "task.h"
+
+namespace culvert::ike {
+
+/// The other SA that came out of the same collision: its SPI, and the lower of its two nonces (RFC 7296 §2.8.1).
+struct RivalChild {
+  Spi inbound;
+  Bytes lowest_nonce;
+};
+struct RivalIke {
+  IkeSpi spi;
+  Bytes lowest_nonce;
+};
+
+// ---- what our one request under way is about --------------------------------------------------------------------------------
+struct Handshaking {};  ///< IKE_SA_INIT, IKE_AUTH: see Handshake
+struct CreatingChild {
+  Task task;
+  ChildOffer offer;
+  std::optional<RivalChild> rival;
+};
+struct RekeyingIke {
+  Task task;
+  IkeSpi spi;
+  Bytes nonce;
+  std::unique_ptr<crypto::KeyExchange> ke;
+  std::vector<Proposal> offered;
+  std::optional<RivalIke> rival;
+};
+struct DeletingChild {
+  Task task;
+};
+struct DeletingIke {};
+struct Probing {};
+using Exchange = std::variant<std::monostate, Handshaking, CreatingChild, RekeyingIke, DeletingChild, DeletingIke, Probing>;
+
+/// What is needed until the peer is authenticated, and no longer.
+struct Handshake {
+  Bytes ni, nr;
+  Bytes init_request, init_response;         ///< as last sent: AUTH covers them (§2.15)
+  std::unique_ptr<crypto::KeyExchange> ke;   ///< initiator
+  std::vector<Proposal> offered;
+  Bytes cookie;
+  int restarts = 0;                          ///< COOKIE and INVALID_KE_PAYLOAD rounds, bounded
+  Secret sk_pi, sk_pr;
+  std::optional<ChildOffer> offer;           ///< of IKE_AUTH
+  bool unwanted = false;                     ///< `culvert down` came meanwhile: delete as soon as it is up
+};
+
+/// One IKE SA: its keys, its two message windows, the exchange under way. Reads no clock, does no I/O: effects go to Core.
+/// Control thread; owned by Core.
+///
+///   initiator   init_sent → auth_sent → established
+///   responder   half_open → established               established → superseded (a rekey has replaced it)
+///   any → closing (our Delete is under way) → closed (answers retransmissions for a while) → swept
+class Session {
+ public:
+  enum class State : std::uint8_t { init_sent, half_open, auth_sent, established, superseded, closing, closed };
+  struct Origin {
+    bool initiator = false;  ///< original initiator of this IKE SA (the I flag, §2.2, §3.1): of a rekey, who asked for it
+    IkeSpi spi_i, spi_r;
+    Path path;
+    NatStatus nat;
+  };
+
+  /// For Core and the exchanges that make new IKE SAs.
+  Session(Core& core, Origin origin, State state, MessageId next_id);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // ---- what comes in ----
+  void on_message(const Path& path, ByteView datagram, const Message& message);
+  void on_deadline();
+  [[nodiscard]] std::optional<TimePoint> deadline() const;
+
+  // ---- what others ask of it ----
+  /// Initiator: sends IKE_SA_INIT.
+  void start(Peer& peer);
+  /// Responder: the half-open IKE SA has been chosen and its keys agreed; sends the IKE_SA_INIT response.
+  void answer_init(const IkeChoice& choice, const KePayload& peer_ke, Bytes ni, ByteView request);
+  /// Sends the request for `task`. Only while ready(). False: there is nothing left to do for it.
+  bool begin(Task task);
+  /// Established, and no request under way.
+  [[nodiscard]] bool ready() const noexcept { return state_ == State::established && requests_.idle() && !close_wanted_; }
+  /// Sends a Delete as soon as no other request is under way, and closes on its answer (§1.4.1).
+  void close_with_delete();
+  /// Sends a Delete now, once, whatever is under way.
+  void send_last_delete();
+  /// Without a word to the peer.
+  void close();
+  void supersede();
+
+  [[nodiscard]] State state() const noexcept { return state_; }
+  [[nodiscard]] bool is_open() const noexcept { return state_ != State::closing && state_ != State::closed; }
+  [[nodiscard]] bool is_half_open() const noexcept { return half_open_; }
+  [[nodiscard]] bool is_over() const noexcept;  ///< to be swept
+  [[nodiscard]] bool initiator() const noexcept { return origin_.initiator; }
+  [[nodiscard]] IkeSpi spi_i() const noexcept { return origin_.spi_i; }
+  [[nodiscard]] IkeSpi spi_r() const noexcept { return origin_.spi_r; }
+  [[nodiscard]] IkeSpi our_spi() const noexcept { return origin_.initiator ? origin_.spi_i : origin_.spi_r; }
+  [[nodiscard]] const Path& path() const noexcept { return origin_.path; }
+  [[nodiscard]] const NatStatus& nat() const noexcept { return origin_.nat; }
+  [[nodiscard]] const IkeSuite& suite() const noexcept { return suite_; }
+  [[nodiscard]] TimePoint created() const noexcept { return created_; }
+  [[nodiscard]] TimePoint established_at() const noexcept { return established_at_; }
+  [[nodiscard]] std::optional<TimePoint> soft_at() const noexcept { return lifetime_.soft; }
+  [[nodiscard]] std::optional<TimePoint> hard_at() const noexcept { return lifetime_.hard; }
+  [[nodiscard]] bool idle() const noexcept { return requests_.idle(); }
+  [[nodiscard]] bool close_wanted() const noexcept { return close_wanted_; }
+  void mark_unwanted();
+  [[nodiscard]] Association* association() const noexcept { return association_; }
+  [[nodiscard]] const Exchange& exchange() const noexcept { return exchange_; }
+  [[nodiscard]] int num_sent() const noexcept { return requests_.num_sent(); }
+  [[nodiscard]] bool is_creating(const ChildConfig& config) const;
+  [[nodiscard]] bool is_rekeying(Spi child) const;
+  [[nodiscard]] bool is_rekeying_ike() const { return std::holds_alternative<RekeyingIke>(exchange_); }
+
+ private:
+  friend class Association;
+
+  /// Our response, and whether the IKE SA ends with it.
+  struct Reply {
+    std::vector<Payload> payloads;
+    bool close = false;
+    std::string reason;  ///< of the closing
+  };
+  /// Our half of a key exchange: the secret, and what we send. Both empty without one.
+  struct Exchanged {
+    Secret secret;
+    std::optional<KePayload> ours;
+  };
+
+  // session.cpp
+  void move_to(State next);
+  void on_request(const Path& path, ByteView datagram, const Message& message);
+  void on_response(const Path& path, ByteView datagram, const Message& message);
+  [[nodiscard]] Reply dispatch_request(ExchangeType exchange, const Message& opened);
+  void dispatch_response(ExchangeType exchange, const Message& opened);
+  [[nodiscard]] Reply answer_when_closed(const Message& request);
+  [[nodiscard]] static Reply reply_with(Refusal refused);
+  [[nodiscard]] static Reply invalid_syntax(std::string_view where);
+  void complain(ByteView datagram, const Message& message);
+  [[nodiscard]] static Reply reply_to_problem(const PayloadProblem& problem);
+  void send_reply(const Path& path, ByteView request, const Header& request_header, Reply reply);
+  void send_request(ExchangeType exchange, const std::vector<Payload>& payloads, Exchange about);
+  [[nodiscard]] Header header(ExchangeType exchange, bool response, MessageId id) const;
+  [[nodiscard]] RetransmitPolicy retransmit_policy() const;
+  void follow(const Path& path);
+  void install_keys(IkeKeys& keys);
+  void take_exchange_back();
+  void on_lost();
+  void on_hard_lifetime();
+  void keep_nat_open();
+  void fail_broken_response(std::string_view what);
+  [[nodiscard]] ChildContext child_context(EspNegotiation negotiation) const;
+  [[nodiscard]] const PeerConfig& config() const;
+  [[nodiscard]] std::string label() const;
+
+  // exchange_ike_sa_init.cpp
+  [[nodiscard]] bool choose_ke(crypto::KeMethod method);
+  void send_init();
+  void on_init_response(const Path& path, ByteView datagram, const Message& message);
+  [[nodiscard]] bool restart_init(const Message& message);
+  void finish_init(const Path& path, ByteView datagram, const Message& message);
+  void derive_keys(ByteView g_ir);
+  void float_to_nat_port();
+  void fail_attempt(std::string reason);
+
+  // exchange_ike_auth.cpp
+  void send_auth();
+  void on_auth_response(const Message& message);
+  void refuse_responder(std::string why);
+  void accept_first_child(const Message& message);
+  [[nodiscard]] Reply answer_auth(const Message& message);
+  [[nodiscard]] Reply refuse_initiator(const IdPayload& id, const PeerConfig* claimed, const AuthPayload* auth);
+  void answer_first_child(const Message& message, std::vector<Payload>& payloads);
+  [[nodiscard]] std::expected<void, Refusal> check_encapsulation() const;
+  void become_established(Association& association);
+
+  // exchange_create_child_sa.cpp
+  bool begin_child(Task task);
+  [[nodiscard]] Reply answer_create_child(const Message& message);
+  [[nodiscard]] std::expected<ChildSa*, Refusal> rekeyed_child(const Message& message);
+  [[nodiscard]] std::expected<Reply, Refusal> answer_child_request(const Message& message);
+  [[nodiscard]] static std::expected<Exchanged, Refusal> answer_ke(const EspSuite& suite, const Message& message);
+  void install_answered(ChildAgreement agreement, ChildSa* old, const Secret& g_ir, const Bytes& ni, const Bytes& nr);
+  [[nodiscard]] static std::expected<Secret, std::string> offered_secret(const ChildOffer& offer, const EspSuite& suite,
+                                                                         const Message& message);
+  void on_child_response(CreatingChild exchange, const Message& message);
+  void on_child_refused(CreatingChild exchange, const NotifyPayload& error);
+  void on_child_made(CreatingChild exchange, const Message& message);
+  void settle_child(const CreatingChild& exchange, ChildSa& made, bool loses);
+
+  // exchange_rekey_ike.cpp
+  bool begin_rekey_ike(Task task);
+  [[nodiscard]] Reply answer_rekey_ike(const Message& message);
+  void on_rekey_ike_response(RekeyingIke exchange, const Message& message);
+  void on_rekey_ike_refused(RekeyingIke exchange, const NotifyPayload& error);
+  void on_rekey_ike_failed(RekeyingIke exchange, int weight);
+  void adopt_answered(Session& made, Bytes lowest_nonce);
+  Session& make_successor(bool initiator, IkeSpi spi_i, IkeSpi spi_r, const IkeSuite& suite, ByteView g_ir, ByteView ni, ByteView nr);
+  void settle_ike(const RekeyingIke& exchange, Session& made, const Bytes& lowest_nonce);
+
+  // exchange_informational.cpp
+  bool begin_delete_child(Task task);
+  bool begin_probe(const Task& task);
+  void send_delete();
+  [[nodiscard]] Reply answer_informational(const Message& message);
+  void answer_delete(const DeletePayload& deletion, DeletePayload& paired);
+  void on_delete_child_response(const DeletingChild& exchange);
+
+  Core& core_;
+  Origin origin_;
+  State state_;
+  bool half_open_ = false;                   ///< counts against the half-open limit
+  IkeSuite suite_{};
+  Secret sk_d_;
+  std::optional<SkProtection> in_, out_;
+  RequestWindow requests_;
+  ResponseWindow responses_;
+  std::unique_ptr<Handshake> handshake_;
+  Peer* peer_ = nullptr;                     ///< responder: unknown until IKE_AUTH
+  Association* association_ = nullptr;       ///< once authenticated
+  Exchange exchange_;
+  bool close_wanted_ = false;
+  bool soft_due_ = false;
+  TimePoint created_{};
+  TimePoint established_at_{};
+  Lifetime lifetime_;
+  std::optional<TimePoint> give_up_at_;      ///< superseded, or half-open
+  std::optional<TimePoint> over_at_;         ///< closed
+  std::optional<TimePoint> keepalive_at_;
+  std::optional<TimePoint> complained_at_;
+};
+
+/// The lower of two nonces, octet by octet, a prefix being lower (RFC 7296 §2.8.1).
+[[nodiscard]] inline const Bytes& lower(const Bytes& a, const Bytes& b) { return std::min(a, b); }
+
+}  // namespace culvert::ike

@@ -1,0 +1,38 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+
+#include "child.h"
+#include "culvert/base/ids.h"
+#include "culvert/base/time.h"
+#include "culvert/crypto/key_exchange.h"
+
+namespace culvert::ike {
+
+/// Something that an association wants to ask its peer, as soon as the one request that may be under way leaves room. A value.
+struct Task {
+  enum class Kind : std::uint8_t {
+    create_child,
+    rekey_child,   ///< `spi`: inbound SPI of the old one
+    rekey_ike,
+    delete_child,  ///< `spi`: inbound SPI, also of one that only the peer may have
+    probe,         ///< liveness check (RFC 7296 §2.4)
+    complain,      ///< INVALID_MESSAGE_ID (RFC 7296 §2.3) about `message_id`
+  };
+  Kind kind = Kind::probe;
+  const ChildConfig* config = nullptr;      ///< create_child
+  Spi spi;
+  TimePoint not_before{};
+  int attempts = 0;                         ///< that ended in TEMPORARY_FAILURE
+  int ke_retries = 0;                       ///< that ended in INVALID_KE_PAYLOAD
+  std::optional<crypto::KeMethod> ke;       ///< what INVALID_KE_PAYLOAD asked for
+  std::optional<Trigger> trigger;
+  std::uint32_t message_id = 0;
+
+  /// Two tasks that would ask for the same.
+  [[nodiscard]] bool same(const Task& other) const noexcept {
+    return kind == other.kind && config == other.config && spi == other.spi;
+  }
+};
+
+}  // namespace culvert::ike
