@@ -8,7 +8,7 @@ namespace culvert {
 namespace {
 
 struct CodePoint {
-  std::size_t len = 1;    ///< bytes that it takes
+  std::size_t len = 1;  ///< bytes that it takes
   std::uint32_t value = 0;
   bool valid = false;
 };
@@ -33,7 +33,8 @@ CodePoint decode(std::string_view text) {
 bool is_harmless(std::uint32_t value) {
   const bool control = value < 0x20 || (value >= 0x7f && value < 0xa0);
   const bool separator = value == 0x2028 || value == 0x2029;
-  const bool direction = value == 0x200e || value == 0x200f || (value >= 0x202a && value <= 0x202e) || (value >= 0x2066 && value <= 0x2069);
+  const bool direction = value == 0x200e || value == 0x200f || (value >= 0x202a && value <= 0x202e) ||
+                         (value >= 0x2066 && value <= 0x2069);
   return !control && !separator && !direction;
 }
 

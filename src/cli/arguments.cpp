@@ -8,7 +8,8 @@ namespace culvert::cli {
 namespace {
 
 constexpr const char* footer =
-    "Exit status: 0 done; 1 refused or failed; 2 wrong usage; 3 no daemon answers; 4 status --check: a configured tunnel is down.";
+    "Exit status: 0 done; 1 refused or failed; 2 wrong usage; 3 no daemon answers; 4 status --check: a configured "
+    "tunnel is down.";
 
 struct Arguments {
   std::string socket = "/run/culvert/control.sock";
@@ -63,7 +64,8 @@ std::optional<std::filesystem::path> optional_path(const std::string& file) {
 /// Of the subcommand that was given.
 ExitCode dispatch(const std::string& command, Arguments& arguments, bool watches) {
   if (command == "status") {
-    if (watches) arguments.status.watch_seconds = arguments.watch.empty() ? 2.0 : std::strtod(arguments.watch.c_str(), nullptr);
+    if (watches)
+      arguments.status.watch_seconds = arguments.watch.empty() ? 2.0 : std::strtod(arguments.watch.c_str(), nullptr);
     return run_status(arguments.socket, arguments.status);
   }
   if (command == "drops") return run_drops(arguments.socket, arguments.drops_json, arguments.drops_all);
@@ -84,19 +86,24 @@ int run(int argc, const char* const* argv) {
   app.footer(footer);
   app.require_subcommand(1);
   app.set_version_flag("--version", "culvert " CULVERT_VERSION);
-  app.add_option("--socket", arguments.socket, "control socket of culvertd")->envname("CULVERT_SOCKET")->capture_default_str()->type_name("PATH");
+  app.add_option("--socket", arguments.socket, "control socket of culvertd")
+      ->envname("CULVERT_SOCKET")
+      ->capture_default_str()
+      ->type_name("PATH");
   CLI::App* status = add_status(app, arguments);
   app.add_subcommand("check", "is this configuration sound? Prints every mistake at once")
       ->add_option("FILE", arguments.file, "configuration")
       ->required();
   app.add_subcommand("genpsk", "make a pre-shared key of 256 bits")
-      ->add_option("FILE", arguments.file, "where it goes (mode 0600, never overwritten); standard output when left out");
+      ->add_option("FILE", arguments.file,
+                   "where it goes (mode 0600, never overwritten); standard output when left out");
   add_peer_command(app, "up", "bring a peer and its tunnels up", arguments);
   add_peer_command(app, "down", "take a peer and its tunnels down, until `up` or a restart", arguments);
   add_rekey(app, arguments);
   add_drops(app, arguments);
   app.add_subcommand("version", "the version of this command");
-  for (CLI::App* command : app.get_subcommands({})) command->fallthrough();  // --socket may stand behind the command too
+  for (CLI::App* command : app.get_subcommands({}))
+    command->fallthrough();  // --socket may stand behind the command too
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -17,7 +17,8 @@ using Clock = std::chrono::steady_clock;
 
 class Connection {
  public:
-  Connection(const std::filesystem::path& path, std::chrono::milliseconds timeout) : path_(path.string()), deadline_(Clock::now() + timeout) {}
+  Connection(const std::filesystem::path& path, std::chrono::milliseconds timeout)
+      : path_(path.string()), deadline_(Clock::now() + timeout) {}
   ~Connection() {
     if (fd_ >= 0) ::close(fd_);
   }
@@ -58,8 +59,11 @@ Result<void> Connection::wait_for(short events) const {
 
 std::unexpected<Error> Connection::connect_failed(int error) const {
   if (error == ENOENT || error == ECONNREFUSED) {
-    return fail(Errc::not_found, fmt::format("culvertd is not running, or uses another socket: nobody listens on {} (--socket names another)", path_),
-                error);
+    return fail(
+        Errc::not_found,
+        fmt::format("culvertd is not running, or uses another socket: nobody listens on {} (--socket names another)",
+                    path_),
+        error);
   }
   if (error == EACCES || error == EPERM) {
     return fail(Errc::io, fmt::format("permission denied on {}: run as root or join the group culvert", path_), error);
@@ -71,7 +75,8 @@ Result<void> Connection::open() {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path_.empty() || path_.size() >= sizeof address.sun_path) {
-    return fail(Errc::not_found, fmt::format("the path of a socket has 1 … {} bytes: {}", sizeof address.sun_path - 1, path_));
+    return fail(Errc::not_found,
+                fmt::format("the path of a socket has 1 … {} bytes: {}", sizeof address.sun_path - 1, path_));
   }
   path_.copy(address.sun_path, path_.size());
   fd_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -119,19 +124,23 @@ Result<std::string> Connection::receive_line() {
       return broken(std::strerror(errno));
     }
   }
-  return fail(Errc::malformed, fmt::format("what answers on {} sends more than {} bytes", path_, control::max_response_len));
+  return fail(Errc::malformed,
+              fmt::format("what answers on {} sends more than {} bytes", path_, control::max_response_len));
 }
 
 }  // namespace
 
-Result<control::Response> ask(const std::filesystem::path& socket, const control::Request& request, std::chrono::milliseconds timeout) {
+Result<control::Response> ask(const std::filesystem::path& socket, const control::Request& request,
+                              std::chrono::milliseconds timeout) {
   Connection connection(socket, timeout);
   if (auto opened = connection.open(); !opened) return std::unexpected(opened.error());
   if (auto sent = connection.send_line(control::to_json(request)); !sent) return std::unexpected(sent.error());
   auto line = connection.receive_line();
   if (!line) return std::unexpected(line.error());
   auto response = control::parse_response(*line);
-  if (!response) return fail(Errc::malformed, fmt::format("what answers on {} is no culvertd of this version: {}", socket.string(), response.error().detail));
+  if (!response)
+    return fail(Errc::malformed, fmt::format("what answers on {} is no culvertd of this version: {}", socket.string(),
+                                             response.error().detail));
   return response;
 }
 

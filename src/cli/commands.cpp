@@ -18,17 +18,22 @@
 namespace culvert::cli {
 namespace {
 
-void complain(std::string_view text) { fmt::print(stderr, "culvert: {}\n", text); }
+void complain(std::string_view text) {
+  fmt::print(stderr, "culvert: {}\n", text);
+}
 
 /// False when standard output is gone (a closed pipe, a full disk): an answer nobody got is no success.
 bool print(std::string_view text) {
   return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
 }
 
-ExitCode printed(std::string_view text) { return print(text) ? ExitCode::ok : ExitCode::failed; }
+ExitCode printed(std::string_view text) {
+  return print(text) ? ExitCode::ok : ExitCode::failed;
+}
 
 /// The response when the daemon said yes; otherwise the exit status, after a message.
-std::expected<control::Response, ExitCode> ask_for(const std::filesystem::path& socket, const control::Request& request) {
+std::expected<control::Response, ExitCode> ask_for(const std::filesystem::path& socket,
+                                                   const control::Request& request) {
   auto response = ask(socket, request);
   if (!response) {
     complain(response.error().detail);
@@ -52,7 +57,8 @@ std::expected<control::StatusReport, ExitCode> ask_for_status(const std::filesys
 ExitCode show_status(const std::filesystem::path& socket, const StatusOptions& options, std::string_view before) {
   const auto status = ask_for_status(socket);
   if (!status) return status.error();
-  const std::string text = options.json ? control::to_json(*status) + "\n" : render_status(*status, Display::of_stdout());
+  const std::string text =
+      options.json ? control::to_json(*status) + "\n" : render_status(*status, Display::of_stdout());
   if (!print(std::string(before) + text)) return ExitCode::failed;
   return options.check && any_tunnel_down(*status) ? ExitCode::tunnel_down : ExitCode::ok;
 }
@@ -93,7 +99,8 @@ ExitCode run_drops(const std::filesystem::path& socket, bool json, bool all) {
     complain("culvertd answered without drops");
     return ExitCode::failed;
   }
-  return printed(json ? control::to_json(*response->drops) + "\n" : render_drops(*response->drops, all, Display::of_stdout()));
+  return printed(json ? control::to_json(*response->drops) + "\n"
+                      : render_drops(*response->drops, all, Display::of_stdout()));
 }
 
 ExitCode run_request(const std::filesystem::path& socket, const control::Request& request) {
@@ -119,7 +126,9 @@ ExitCode run_check(const std::filesystem::path& file) {
     return ExitCode::failed;
   }
   for (const auto& warning : config->warnings) fmt::print(stderr, "{} (warning)\n", warning.to_string());
-  const auto counted = [](std::size_t count, std::string_view noun) { return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s"); };
+  const auto counted = [](std::size_t count, std::string_view noun) {
+    return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+  };
   return printed(fmt::format("{}: ok: {}, {}\n", printable(file.string()), counted(config->peers.size(), "peer"),
                              counted(config->tunnels.size(), "tunnel")));
 }
@@ -135,9 +144,11 @@ ExitCode run_genpsk(const std::optional<std::filesystem::path>& file) {
     if (!written) complain(written.error().detail);
     return written ? ExitCode::ok : ExitCode::failed;
   }
-  struct stat out {};
+  struct stat out{};
   if (::fstat(STDOUT_FILENO, &out) == 0 && S_ISREG(out.st_mode) && (out.st_mode & 077) != 0) {
-    complain("the file that this goes to can be read by others, and culvert will refuse it: chmod 600 it, or use culvert genpsk FILE");
+    complain(
+        "the file that this goes to can be read by others, and culvert will refuse it: chmod 600 it, or use culvert "
+        "genpsk FILE");
   }
   std::setvbuf(stdout, nullptr, _IONBF, 0);  // no copy of the key in a buffer that nobody wipes
   return printed(as_text(line->view()));

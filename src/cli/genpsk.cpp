@@ -45,14 +45,17 @@ Result<Secret> make_psk_line() {
 Result<void> write_psk_file(const std::filesystem::path& file, ByteView line) {
   const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0 && errno == EEXIST) {
-    return fail(Errc::invalid, fmt::format("{} exists already, and a key is never overwritten: choose another name", file.string()), EEXIST);
+    return fail(Errc::invalid,
+                fmt::format("{} exists already, and a key is never overwritten: choose another name", file.string()),
+                EEXIST);
   }
   if (fd < 0) return fail(Errc::io, fmt::format("cannot create {}: {}", file.string(), std::strerror(errno)), errno);
   auto written = write_all(fd, line);
   if (::close(fd) != 0 && written) written = fail(Errc::io, std::strerror(errno), errno);
   if (written) return {};
   ::unlink(file.c_str());
-  return fail(Errc::io, fmt::format("cannot write {}: {}", file.string(), written.error().detail), written.error().system_error);
+  return fail(Errc::io, fmt::format("cannot write {}: {}", file.string(), written.error().detail),
+              written.error().system_error);
 }
 
 }  // namespace culvert::cli

@@ -7,15 +7,16 @@
 
 namespace culvert::cli {
 
-/// A block for the gateway and one for each peer with its tunnels, up or down; whoever is down says why. Ends with a newline.
+/// A block for the gateway and one for each peer with its tunnels, up or down; whoever is down says why. Ends with a
+/// newline.
 [[nodiscard]] std::string render_status(const control::StatusReport& status, const Display& display);
 /// A row for each reason; those that never happened only with `all`.
 [[nodiscard]] std::string render_drops(const std::vector<control::DropReport>& drops, bool all, const Display& display);
 
 [[nodiscard]] bool any_tunnel_down(const control::StatusReport& status);
 
-/// `text` cut into lines of at most `width` columns at spaces, the lines after the first behind `indent` spaces. A word longer than a
-/// line stays whole. `width` 0: one line.
+/// `text` cut into lines of at most `width` columns at spaces, the lines after the first behind `indent` spaces. A word
+/// longer than a line stays whole. `width` 0: one line.
 [[nodiscard]] std::string wrapped(std::string_view text, std::size_t indent, std::size_t width);
 
 }  // namespace culvert::cli

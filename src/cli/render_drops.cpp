@@ -22,8 +22,8 @@ std::string render_drops(const std::vector<control::DropReport>& drops, bool all
   for (const auto& drop : drops) {
     if (drop.packets == 0 && !all) continue;
     const std::string padding(reason_width - columns_of(drop.reason), ' ');
-    text += fmt::format("{}{}  {:>{}}  {}\n", display.bold(printable(drop.reason)), padding, human_count(drop.packets), packets_width,
-                        wrapped(printable(drop.text), at, room));
+    text += fmt::format("{}{}  {:>{}}  {}\n", display.bold(printable(drop.reason)), padding, human_count(drop.packets),
+                        packets_width, wrapped(printable(drop.text), at, room));
   }
   return text;
 }

@@ -17,9 +17,11 @@ class Page {
  public:
   explicit Page(const Display& display) : display_(display) {}
 
-  void heading(std::size_t indent, std::string_view kind, const std::string& name, const std::string& state, std::string_view rest) {
+  void heading(std::size_t indent, std::string_view kind, const std::string& name, const std::string& state,
+               std::string_view rest) {
     if (indent == 0 && !text_.empty()) text_ += '\n';
-    text_ += std::string(indent, ' ') + std::string(kind) + " " + display_.bold(printable(name)) + "  " + painted_state(state);
+    text_ += std::string(indent, ' ') + std::string(kind) + " " + display_.bold(printable(name)) + "  " +
+             painted_state(state);
     const std::size_t used = indent + columns_of(kind) + columns_of(name) + columns_of(state) + 3;
     if (!rest.empty()) add_rest(printable(rest), used + 2, indent + 4);
     text_ += '\n';
@@ -84,11 +86,13 @@ std::string nat_text(const control::PeerReport& peer) {
 std::string why_peer(const control::PeerReport& peer) {
   if (peer.state == "up") return {};
   std::string why = peer.reason;
-  if (why.empty() && peer.state == "admin-down") why = fmt::format("taken down by `culvert down`; `culvert up {}` brings it back", peer.name);
+  if (why.empty() && peer.state == "admin-down")
+    why = fmt::format("taken down by `culvert down`; `culvert up {}` brings it back", peer.name);
   if (why.empty() && peer.state == "waiting") why = "waits for the peer to call, or for traffic";
   if (why.empty() && peer.state == "connecting") why = "no answer yet";
   if (why.empty() && peer.state == "resolving") why = "asks the DNS for its address";
-  if (peer.retry_in_s) why += fmt::format("{}next try in {}", why.empty() ? "" : "; ", human_duration(*peer.retry_in_s));
+  if (peer.retry_in_s)
+    why += fmt::format("{}next try in {}", why.empty() ? "" : "; ", human_duration(*peer.retry_in_s));
   return why;
 }
 
@@ -107,33 +111,38 @@ std::string why_tunnel(const control::PeerReport& peer, const control::TunnelRep
 
 void render_child(Page& page, const control::ChildReport& child) {
   if (child.state != "up") return;
-  page.line(4, "ESP", Facts()
-                          .add(child.suite)
-                          .add(child.mode.empty() ? "" : child.mode + " mode")
-                          .add(child.encapsulation == "udp" ? "in UDP" : child.encapsulation)
-                          .add("for " + human_duration(child.established_s))
-                          .add(rekey_text(child.rekey_in_s))
-                          .text());
+  page.line(4, "ESP",
+            Facts()
+                .add(child.suite)
+                .add(child.mode.empty() ? "" : child.mode + " mode")
+                .add(child.encapsulation == "udp" ? "in UDP" : child.encapsulation)
+                .add("for " + human_duration(child.established_s))
+                .add(rekey_text(child.rekey_in_s))
+                .text());
   page.line(4, "selectors", fmt::format("{} ↔ {}", fmt::join(child.local, " "), fmt::join(child.remote, " ")));
   page.line(4, "SPI", fmt::format("in {}, out {}", child.inbound_spi, child.outbound_spi));
 }
 
 void render_tunnel(Page& page, const control::PeerReport& peer, const control::TunnelReport& tunnel) {
   page.heading(2, "tunnel", tunnel.name, tunnel.state, why_tunnel(peer, tunnel));
-  page.line(4, "device", Facts()
-                             .add(tunnel.device)
-                             .add(tunnel.carry == "gre" ? "GRE" : tunnel.carry == "ip" ? "IP" : tunnel.carry)
-                             .add(tunnel.key ? fmt::format("key {}", *tunnel.key) : "")
-                             .add(tunnel.mtu ? fmt::format("MTU {}", tunnel.mtu) : "")
-                             .add(fmt::format("{}", fmt::join(tunnel.addresses, " ")))
-                             .text());
+  page.line(4, "device",
+            Facts()
+                .add(tunnel.device)
+                .add(tunnel.carry == "gre"  ? "GRE"
+                     : tunnel.carry == "ip" ? "IP"
+                                            : tunnel.carry)
+                .add(tunnel.key ? fmt::format("key {}", *tunnel.key) : "")
+                .add(tunnel.mtu ? fmt::format("MTU {}", tunnel.mtu) : "")
+                .add(fmt::format("{}", fmt::join(tunnel.addresses, " ")))
+                .text());
   page.line(4, "routes", fmt::format("{}", fmt::join(tunnel.routes, " ")));
   if (const auto* child = child_of(peer, tunnel)) render_child(page, *child);
   const bool has_traffic = tunnel.inbound_packets != 0 || tunnel.outbound_packets != 0;
   if (tunnel.state != "up" && !has_traffic) return;
-  page.line(4, "traffic", fmt::format("{} in {} packets received, {} in {} packets sent", human_size(tunnel.inbound_bytes),
-                                      human_count(tunnel.inbound_packets), human_size(tunnel.outbound_bytes),
-                                      human_count(tunnel.outbound_packets)));
+  page.line(4, "traffic",
+            fmt::format("{} in {} packets received, {} in {} packets sent", human_size(tunnel.inbound_bytes),
+                        human_count(tunnel.inbound_packets), human_size(tunnel.outbound_bytes),
+                        human_count(tunnel.outbound_packets)));
 }
 
 void render_peer(Page& page, const control::PeerReport& peer) {
@@ -141,12 +150,13 @@ void render_peer(Page& page, const control::PeerReport& peer) {
   page.line(2, "identity", peer.remote_id);
   if (peer.state == "up") {
     page.line(2, "path", fmt::format("{} ↔ {}{}", peer.local, peer.remote, nat_text(peer)));
-    page.line(2, "IKE", Facts()
-                            .add(peer.suite)
-                            .add(peer.role)
-                            .add("for " + human_duration(peer.established_s))
-                            .add(rekey_text(peer.rekey_in_s))
-                            .text());
+    page.line(2, "IKE",
+              Facts()
+                  .add(peer.suite)
+                  .add(peer.role)
+                  .add("for " + human_duration(peer.established_s))
+                  .add(rekey_text(peer.rekey_in_s))
+                  .text());
   }
   for (const auto& tunnel : peer.tunnels) render_tunnel(page, peer, tunnel);
 }
@@ -158,13 +168,16 @@ void render_gateway(Page& page, const control::StatusReport& status) {
     num_tunnels += peer.tunnels.size();
     tunnels_up += static_cast<std::size_t>(std::ranges::count(peer.tunnels, "up", &control::TunnelReport::state));
   }
-  page.heading(0, "gateway", status.id, "up", fmt::format("{} of {} peers up, {} of {} tunnels up", peers_up, status.peers.size(), tunnels_up, num_tunnels));
-  page.line(2, "culvertd", Facts()
-                               .add(status.version)
-                               .add("for " + human_duration(status.uptime_s))
-                               .add(fmt::format("{} worker{}", status.workers, status.workers == 1 ? "" : "s"))
-                               .add(status.aead.empty() ? "" : "AEAD by " + status.aead)
-                               .text());
+  page.heading(
+      0, "gateway", status.id, "up",
+      fmt::format("{} of {} peers up, {} of {} tunnels up", peers_up, status.peers.size(), tunnels_up, num_tunnels));
+  page.line(2, "culvertd",
+            Facts()
+                .add(status.version)
+                .add("for " + human_duration(status.uptime_s))
+                .add(fmt::format("{} worker{}", status.workers, status.workers == 1 ? "" : "s"))
+                .add(status.aead.empty() ? "" : "AEAD by " + status.aead)
+                .text());
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ constexpr std::size_t max_joined_names = 3;
 /// The GRE tunnels of one child: same peer, same endpoints.
 struct GreGroup {
   const RawTunnel* first = nullptr;
-  std::size_t child = 0;             ///< index into the peer's children
+  std::size_t child = 0;  ///< index into the peer's children
   std::size_t num_tunnels = 1;
   const RawTunnel* window_from = nullptr;
   std::map<std::optional<std::int64_t>, const RawTunnel*> keys;
@@ -24,9 +24,12 @@ struct GreGroup {
 ike::ModePreference mode_of(const RawTunnel& raw) {
   if (raw.carry.value == tunnel::Carry::ip || raw.source.value) return ike::ModePreference::tunnel;
   switch (raw.mode.value.value_or(TunnelMode::automatic)) {
-    case TunnelMode::automatic: return ike::ModePreference::prefer_transport;
-    case TunnelMode::tunnel: return ike::ModePreference::tunnel;
-    case TunnelMode::transport: break;
+    case TunnelMode::automatic:
+      return ike::ModePreference::prefer_transport;
+    case TunnelMode::tunnel:
+      return ike::ModePreference::tunnel;
+    case TunnelMode::transport:
+      break;
   }
   return ike::ModePreference::transport;
 }
@@ -65,9 +68,11 @@ void check_key(const RawTunnel& raw, GreGroup& group, Findings& findings) {
   if (raw.gre_key.present && !raw.gre_key.value) return;
   const auto [first, is_new] = group.keys.try_emplace(raw.gre_key.value, &raw);
   if (is_new) return;
-  const std::string same = raw.gre_key.value ? fmt::format("the GRE key {} too", *raw.gre_key.value) : std::string("no GRE key either");
+  const std::string same =
+      raw.gre_key.value ? fmt::format("the GRE key {} too", *raw.gre_key.value) : std::string("no GRE key either");
   findings.error(raw.gre_key.present ? raw.gre_key.at : raw.at, raw.key("key"),
-                 fmt::format("tunnel {} (line {}) to the same peer has {}: packets of the two could not be told apart. Give each its own key",
+                 fmt::format("tunnel {} (line {}) to the same peer has {}: packets of the two could not be told apart. "
+                             "Give each its own key",
                              first->second->name, first->second->at.line, same));
 }
 
@@ -75,14 +80,16 @@ void check_key(const RawTunnel& raw, GreGroup& group, Findings& findings) {
 void join(const RawTunnel& raw, GreGroup& group, ike::ChildConfig& child, Findings& findings) {
   if (mode_of(raw) != child.mode) {
     findings.error(raw.mode.present ? raw.mode.at : raw.at, raw.key("mode"),
-                   fmt::format("tunnel {} (line {}) runs between the same addresses in another mode: GRE tunnels of one peer share their SAs. "
+                   fmt::format("tunnel {} (line {}) runs between the same addresses in another mode: GRE tunnels of "
+                               "one peer share their SAs. "
                                "Use one mode, or give them different source and destination",
                                group.first->name, group.first->at.line));
   }
-  if (raw.replay_window.value && group.window_from && static_cast<std::uint32_t>(*raw.replay_window.value) != child.replay_window) {
+  if (raw.replay_window.value && group.window_from &&
+      static_cast<std::uint32_t>(*raw.replay_window.value) != child.replay_window) {
     findings.error(raw.replay_window.at, raw.key("replay_window"),
-                   fmt::format("tunnel {} (line {}) shares its SAs with this one and says {}: use one window", group.window_from->name,
-                               group.window_from->at.line, child.replay_window));
+                   fmt::format("tunnel {} (line {}) shares its SAs with this one and says {}: use one window",
+                               group.window_from->name, group.window_from->at.line, child.replay_window));
   } else if (raw.replay_window.value) {
     child.replay_window = static_cast<std::uint32_t>(*raw.replay_window.value);
     group.window_from = &raw;
@@ -94,8 +101,8 @@ void join(const RawTunnel& raw, GreGroup& group, ike::ChildConfig& child, Findin
 
 }  // namespace
 
-void make_children(const std::vector<RawTunnel>& raw, std::vector<TunnelSettings>& tunnels, std::vector<ike::PeerConfig>& peers,
-                   Findings& findings) {
+void make_children(const std::vector<RawTunnel>& raw, std::vector<TunnelSettings>& tunnels,
+                   std::vector<ike::PeerConfig>& peers, Findings& findings) {
   std::map<std::tuple<PeerId, std::optional<IpAddress>, std::optional<IpAddress>>, GreGroup> groups;
   std::uint32_t next_child = 0;
   for (std::size_t i = 0; i < raw.size(); ++i) {

@@ -8,7 +8,8 @@
 
 namespace culvert::config {
 
-/// Collects what is wrong with one file. Errors make it unusable, warnings do not. Not thread-safe; lives for one parse.
+/// Collects what is wrong with one file. Errors make it unusable, warnings do not. Not thread-safe; lives for one
+/// parse.
 class Findings {
  public:
   explicit Findings(std::string file) : file_(std::move(file)) {}
@@ -34,7 +35,8 @@ class Findings {
 [[nodiscard]] std::string in_quotes(std::string_view text);
 /// "a, b or c"
 [[nodiscard]] std::string one_of(const std::vector<std::string_view>& words);
-/// The word that the writer of `text` probably meant, or "" when none is near (Damerau-Levenshtein, about a third of the letters).
+/// The word that the writer of `text` probably meant, or "" when none is near (Damerau-Levenshtein, about a third of
+/// the letters).
 [[nodiscard]] std::string_view nearest(std::string_view text, const std::vector<std::string_view>& words);
 
 }  // namespace culvert::config

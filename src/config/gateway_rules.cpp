@@ -25,7 +25,8 @@ void check_listen(const RawGateway& raw, GatewayConfig& gateway, Findings& findi
   if (!raw.listen.value) return;
   for (const auto& [address, at] : *raw.listen.value) {
     if (address.is_multicast()) {
-      findings.error(at, "gateway.listen", fmt::format("{} is a multicast address: expected one of our own", address.to_string()));
+      findings.error(at, "gateway.listen",
+                     fmt::format("{} is a multicast address: expected one of our own", address.to_string()));
     } else if (std::ranges::find(gateway.listen, address) != gateway.listen.end()) {
       findings.error(at, "gateway.listen", fmt::format("{} is listed twice", address.to_string()));
     } else {
@@ -39,12 +40,14 @@ void check_ports(const RawGateway& raw, GatewayConfig& gateway, Findings& findin
   gateway.nat_port = static_cast<std::uint16_t>(raw.nat_port.value.value_or(gateway.nat_port));
   if (gateway.ike_port != gateway.nat_port) return;
   const bool nat_is_named = raw.nat_port.present;
-  findings.error(nat_is_named ? raw.nat_port.at : raw.port.at, nat_is_named ? "gateway.nat_port" : "gateway.port",
-                 fmt::format("port and nat_port are both {}: datagrams of the two are told apart by the port, choose another",
-                             gateway.nat_port));
+  findings.error(
+      nat_is_named ? raw.nat_port.at : raw.port.at, nat_is_named ? "gateway.nat_port" : "gateway.port",
+      fmt::format("port and nat_port are both {}: datagrams of the two are told apart by the port, choose another",
+                  gateway.nat_port));
 }
 
-void check_paths(const RawGateway& raw, const std::filesystem::path& folder, GatewayConfig& gateway, Findings& findings) {
+void check_paths(const RawGateway& raw, const std::filesystem::path& folder, GatewayConfig& gateway,
+                 Findings& findings) {
   gateway.control_socket = resolved(raw.control_socket, gateway.control_socket, folder);
   gateway.state_dir = resolved(raw.state_dir, gateway.state_dir, folder);
   if (raw.control_socket.value && gateway.control_socket.string().size() > max_socket_path_len) {
@@ -68,7 +71,8 @@ GatewayConfig check_gateway(const RawGateway& raw, const std::filesystem::path& 
   check_ports(raw, gateway, findings);
   check_paths(raw, folder, gateway, findings);
   const std::int64_t workers = raw.workers.value.value_or(0);
-  gateway.workers = workers != 0 ? static_cast<unsigned>(workers) : std::clamp(std::thread::hardware_concurrency(), 1u, 256u);
+  gateway.workers =
+      workers != 0 ? static_cast<unsigned>(workers) : std::clamp(std::thread::hardware_concurrency(), 1u, 256u);
   gateway.log_level = raw.log_level.value.value_or(gateway.log_level);
   gateway.control_group = raw.control_group.value.value_or(gateway.control_group);
   return gateway;

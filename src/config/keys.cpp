@@ -36,8 +36,7 @@ constexpr KeySpec<RawGateway> gateway_table[] = {
      [](V v, RawGateway& g) { g.id = v.text(); }},
     {"listen", "array of addresses", "`[\"0.0.0.0\", \"::\"]`", "where UDP 500 and 4500 are opened",
      [](V v, RawGateway& g) { g.listen = v.addresses(); }},
-    {"port", "integer 1 … 65535", "500", "IKE port",
-     [](V v, RawGateway& g) { g.port = v.integer(1, max_port); }},
+    {"port", "integer 1 … 65535", "500", "IKE port", [](V v, RawGateway& g) { g.port = v.integer(1, max_port); }},
     {"nat_port", "integer 1 … 65535", "4500", "port of IKE and ESP in UDP (NAT-T); not the same as `port`",
      [](V v, RawGateway& g) { g.nat_port = v.integer(1, max_port); }},
     {"workers", "`\"auto\"` or integer 1 … 256", "`\"auto\"`", "data-path threads; auto is one a core",
@@ -53,7 +52,8 @@ constexpr KeySpec<RawGateway> gateway_table[] = {
 };
 
 constexpr KeySpec<RawAuth> auth_table[] = {
-    {"psk_file", "path", "required", "file of mode 0600 with the pre-shared key: text, or `0x…` (hex), or `0s…` (base64)",
+    {"psk_file", "path", "required",
+     "file of mode 0600 with the pre-shared key: text, or `0x…` (hex), or `0s…` (base64)",
      [](V v, RawAuth& a) { a.psk_file = v.text(); }},
 };
 
@@ -69,21 +69,22 @@ void read_auth(V v, RawPeer& peer) {
 }
 
 constexpr KeySpec<RawPeer> peer_table[] = {
-    {"address", "array of names or addresses, or `\"any\"`", "required", "in order of preference; `\"any\"`: the peer initiates, from anywhere",
+    {"address", "array of names or addresses, or `\"any\"`", "required",
+     "in order of preference; `\"any\"`: the peer initiates, from anywhere",
      [](V v, RawPeer& p) { p.address = v.peer_addresses(); }},
     {"port", "integer 1 … 65535", "500", "the peer's IKE port",
      [](V v, RawPeer& p) { p.port = v.integer(1, max_port); }},
-    {"id", "string", "required", "the identity the peer must prove",
-     [](V v, RawPeer& p) { p.id = v.text(); }},
+    {"id", "string", "required", "the identity the peer must prove", [](V v, RawPeer& p) { p.id = v.text(); }},
     {"local_id", "string", "`gateway.id`", "our identity towards this peer",
      [](V v, RawPeer& p) { p.local_id = v.text(); }},
-    {"auth", "`{ psk_file = \"FILE\" }`", "required", "file of mode 0600 with the pre-shared key: text, or `0x…` (hex), or `0s…` (base64)",
-     read_auth},
-    {"start", "`\"always\"`, `\"on-traffic\"`, `\"wait\"`", "`\"always\"`; `\"wait\"` when address is `\"any\"`", "who brings it up, when",
-     [](V v, RawPeer& p) { p.start = v.choice<ike::StartMode>(start_modes); }},
+    {"auth", "`{ psk_file = \"FILE\" }`", "required",
+     "file of mode 0600 with the pre-shared key: text, or `0x…` (hex), or `0s…` (base64)", read_auth},
+    {"start", "`\"always\"`, `\"on-traffic\"`, `\"wait\"`", "`\"always\"`; `\"wait\"` when address is `\"any\"`",
+     "who brings it up, when", [](V v, RawPeer& p) { p.start = v.choice<ike::StartMode>(start_modes); }},
     {"ike", "array of proposals", "strong defaults", "e.g. `[\"aes256gcm16-prfsha384-x25519\"]`",
      [](V v, RawPeer& p) { p.ike = v.texts(); }},
-    {"esp", "array of proposals", "strong defaults", "e.g. `[\"aes256gcm16-x25519-esn\"]`; `esn` / `noesn`, both when neither is named",
+    {"esp", "array of proposals", "strong defaults",
+     "e.g. `[\"aes256gcm16-x25519-esn\"]`; `esn` / `noesn`, both when neither is named",
      [](V v, RawPeer& p) { p.esp = v.texts(); }},
     {"encapsulation", "`\"udp\"`, `\"auto\"`, `\"raw\"`", "`\"udp\"`",
      "always in UDP 4500; raw ESP (IP protocol 50) where no NAT is found; raw or nothing",
@@ -98,7 +99,8 @@ constexpr KeySpec<RawPeer> peer_table[] = {
      [](V v, RawPeer& p) { p.child_packets = v.size(10); }},
     {"rekey_jitter", "0 … 0.5", "0.1", "random part by which a rekey comes early",
      [](V v, RawPeer& p) { p.rekey_jitter = v.fraction(0, 0.5); }},
-    {"liveness", "duration 1s … 1d, or `\"0s\"`", "`\"30s\"`", "silence after which the peer is asked whether it lives; `\"0s\"` never",
+    {"liveness", "duration 1s … 1d, or `\"0s\"`", "`\"30s\"`",
+     "silence after which the peer is asked whether it lives; `\"0s\"` never",
      [](V v, RawPeer& p) { p.liveness = v.duration(1s, 24h, true); }},
     {"retransmit_timeout", "duration 100ms … 1m", "`\"1s\"`", "first; each later one is 1.8 times as long",
      [](V v, RawPeer& p) { p.retransmit_timeout = v.duration(100ms, 60s); }},
@@ -115,7 +117,8 @@ constexpr KeySpec<RawTunnel> tunnel_table[] = {
     {"device", "string", "required", "TUN device, at most 15 characters; one tunnel a device",
      [](V v, RawTunnel& t) { t.device = v.text(); }},
     {"mode", "`\"auto\"`, `\"tunnel\"`, `\"transport\"`", "`\"auto\"`",
-     "auto: gre without `source`/`destination` asks for transport and lives with tunnel; everything else is tunnel mode",
+     "auto: gre without `source`/`destination` asks for transport and lives with tunnel; everything else is tunnel "
+     "mode",
      [](V v, RawTunnel& t) { t.mode = v.choice<TunnelMode>(tunnel_modes); }},
     {"key", "integer 0 … 2³²−1", "none", "GRE key (RFC 2890); carry = \"gre\"",
      [](V v, RawTunnel& t) { t.gre_key = v.integer(0, max_gre_key); }},
@@ -123,9 +126,11 @@ constexpr KeySpec<RawTunnel> tunnel_table[] = {
      [](V v, RawTunnel& t) { t.sequence = v.boolean(); }},
     {"checksum", "boolean", "false", "GRE checksum; carry = \"gre\"",
      [](V v, RawTunnel& t) { t.checksum = v.boolean(); }},
-    {"source", "address", "the IKE addresses", "our GRE endpoint inside ESP tunnel mode; only with `destination`; carry = \"gre\"",
+    {"source", "address", "the IKE addresses",
+     "our GRE endpoint inside ESP tunnel mode; only with `destination`; carry = \"gre\"",
      [](V v, RawTunnel& t) { t.source = v.address(); }},
-    {"destination", "address", "the IKE addresses", "the peer's GRE endpoint inside ESP tunnel mode; only with `source`; carry = \"gre\"",
+    {"destination", "address", "the IKE addresses",
+     "the peer's GRE endpoint inside ESP tunnel mode; only with `source`; carry = \"gre\"",
      [](V v, RawTunnel& t) { t.destination = v.address(); }},
     {"local", "array of prefixes", "required for ip", "traffic selectors of our side; carry = \"ip\"",
      [](V v, RawTunnel& t) { t.local = v.prefixes(HostBits::refused, false); }},
@@ -137,15 +142,24 @@ constexpr KeySpec<RawTunnel> tunnel_table[] = {
      [](V v, RawTunnel& t) { t.routes = v.prefixes(HostBits::refused, true); }},
     {"mtu", "integer 576 … 65535", "from the path and the overhead", "of the device; at least 1280 with IPv6 inside",
      [](V v, RawTunnel& t) { t.mtu = v.integer(576, 65535); }},
-    {"clamp_mss", "boolean", "true", "clamp TCP MSS to what fits", [](V v, RawTunnel& t) { t.clamp_mss = v.boolean(); }},
-    {"copy_dscp", "boolean", "true", "inner DSCP to the outer header", [](V v, RawTunnel& t) { t.copy_dscp = v.boolean(); }},
-    {"replay_window", "integer 64 … 65536", "4096", "packets", [](V v, RawTunnel& t) { t.replay_window = v.integer(64, 65536); }},
+    {"clamp_mss", "boolean", "true", "clamp TCP MSS to what fits",
+     [](V v, RawTunnel& t) { t.clamp_mss = v.boolean(); }},
+    {"copy_dscp", "boolean", "true", "inner DSCP to the outer header",
+     [](V v, RawTunnel& t) { t.copy_dscp = v.boolean(); }},
+    {"replay_window", "integer 64 … 65536", "4096", "packets",
+     [](V v, RawTunnel& t) { t.replay_window = v.integer(64, 65536); }},
 };
 
 constexpr std::pair<std::string_view, std::string_view> hints[] = {
-    {"psk", "secrets never stand in the TOML; write the key to a file of mode 0600 and name it: auth = { psk_file = \"FILE\" }"},
-    {"secret", "secrets never stand in the TOML; write the key to a file of mode 0600 and name it: auth = { psk_file = \"FILE\" }"},
-    {"password", "secrets never stand in the TOML; write the key to a file of mode 0600 and name it: auth = { psk_file = \"FILE\" }"},
+    {"psk",
+     "secrets never stand in the TOML; write the key to a file of mode 0600 and name it: auth = { psk_file = \"FILE\" "
+     "}"},
+    {"secret",
+     "secrets never stand in the TOML; write the key to a file of mode 0600 and name it: auth = { psk_file = \"FILE\" "
+     "}"},
+    {"password",
+     "secrets never stand in the TOML; write the key to a file of mode 0600 and name it: auth = { psk_file = \"FILE\" "
+     "}"},
     {"certificate", "this version authenticates by pre-shared key only"},
     {"eap", "this version authenticates by pre-shared key only"},
     {"local_ts", "traffic selectors are called local and remote, and stand in [tunnel.NAME]"},
@@ -156,10 +170,18 @@ constexpr std::pair<std::string_view, std::string_view> hints[] = {
 
 }  // namespace
 
-std::span<const KeySpec<RawGateway>> gateway_keys() { return gateway_table; }
-std::span<const KeySpec<RawPeer>> peer_keys() { return peer_table; }
-std::span<const KeySpec<RawAuth>> auth_keys() { return auth_table; }
-std::span<const KeySpec<RawTunnel>> tunnel_keys() { return tunnel_table; }
+std::span<const KeySpec<RawGateway>> gateway_keys() {
+  return gateway_table;
+}
+std::span<const KeySpec<RawPeer>> peer_keys() {
+  return peer_table;
+}
+std::span<const KeySpec<RawAuth>> auth_keys() {
+  return auth_table;
+}
+std::span<const KeySpec<RawTunnel>> tunnel_keys() {
+  return tunnel_table;
+}
 
 std::string_view hint_for_unknown(std::string_view key) {
   for (const auto& [name, hint] : hints) {

@@ -6,8 +6,8 @@
 
 namespace culvert::config {
 
-/// One key of a table: what the reference in docs/configuration.md says about it, and how it is read. The reference is held to these
-/// rows by a test.
+/// One key of a table: what the reference in docs/configuration.md says about it, and how it is read. The reference is
+/// held to these rows by a test.
 template <class T>
 struct KeySpec {
   std::string_view name;
@@ -29,7 +29,8 @@ struct KeySpec {
 
 /// Fills `out` from a table: every key by its spec; unknown keys and missing required ones are reported.
 template <class T>
-void read_table(const Table& table, Position at, const std::string& path, std::span<const KeySpec<T>> keys, T& out, Findings& findings);
+void read_table(const Table& table, Position at, const std::string& path, std::span<const KeySpec<T>> keys, T& out,
+                Findings& findings);
 
 /// The whole file. Reports what is wrong with single values.
 [[nodiscard]] RawFile read_file(const Table& root, Findings& findings);

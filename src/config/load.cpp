@@ -19,7 +19,9 @@ namespace {
 constexpr PeerId unknown_peer{0xffff'ffff};
 
 std::expected<std::string, Diagnostic> read_text(const std::filesystem::path& file) {
-  const auto trouble = [&](int error) { return Diagnostic{file.string(), 0, 0, "", fmt::format("cannot read: {}", std::strerror(error))}; };
+  const auto trouble = [&](int error) {
+    return Diagnostic{file.string(), 0, 0, "", fmt::format("cannot read: {}", std::strerror(error))};
+  };
   const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
   if (fd < 0) return std::unexpected(trouble(errno));
   std::string text(max_text_len + 1, '\0');
@@ -58,13 +60,16 @@ std::vector<std::optional<PeerId>> match_peers(const RawFile& raw, Findings& fin
     }
     const std::string_view near = nearest(*tunnel.peer.value, names);
     if (!near.empty()) used[by_name[near].value()] = true;  // one mistake, one message
-    const std::string hint = near.empty() ? fmt::format("; a [peer.NAME] with that name is needed") : fmt::format("; did you mean '{}'?", near);
-    findings.error(tunnel.peer.at, tunnel.key("peer"), fmt::format("there is no peer {}{}", in_quotes(*tunnel.peer.value), hint));
+    const std::string hint = near.empty() ? fmt::format("; a [peer.NAME] with that name is needed")
+                                          : fmt::format("; did you mean '{}'?", near);
+    findings.error(tunnel.peer.at, tunnel.key("peer"),
+                   fmt::format("there is no peer {}{}", in_quotes(*tunnel.peer.value), hint));
   }
   for (std::size_t i = 0; i < used.size(); ++i) {
     if (used[i]) continue;
-    findings.error(raw.peers[i].at, dotted("peer", raw.peers[i].name),
-                   "no tunnel names this peer, so there is nothing to carry: add a [tunnel.NAME] with that peer, or remove it");
+    findings.error(
+        raw.peers[i].at, dotted("peer", raw.peers[i].name),
+        "no tunnel names this peer, so there is nothing to carry: add a [tunnel.NAME] with that peer, or remove it");
   }
   return peers;
 }
@@ -85,7 +90,8 @@ Config check(const RawFile& raw, const std::filesystem::path& folder, Findings& 
   check_devices(raw.tunnels, findings);
   check_nets(raw.tunnels, config.tunnels, config.peers, findings);
   make_children(raw.tunnels, config.tunnels, config.peers, findings);
-  if (raw.gateway && raw.peers.empty()) findings.warn({1, 1}, "peer", "there is no [peer.NAME]: the gateway will carry nothing");
+  if (raw.gateway && raw.peers.empty())
+    findings.warn({1, 1}, "peer", "there is no [peer.NAME]: the gateway will carry nothing");
   return config;
 }
 

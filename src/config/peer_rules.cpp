@@ -13,17 +13,19 @@ namespace {
 constexpr std::size_t max_addresses = 16;
 constexpr std::size_t max_proposals = 16;
 
-/// RFC 1123 §2.1: letters, digits and inner hyphens in labels of at most 63 bytes, 253 in all. A name of digits and dots alone is an
-/// address that did not parse.
+/// RFC 1123 §2.1: letters, digits and inner hyphens in labels of at most 63 bytes, 253 in all. A name of digits and
+/// dots alone is an address that did not parse.
 bool is_host_name(std::string_view text) {
   if (text.ends_with('.')) text.remove_suffix(1);
-  if (text.empty() || text.size() > 253 || text.find_first_not_of("0123456789.") == std::string_view::npos) return false;
+  if (text.empty() || text.size() > 253 || text.find_first_not_of("0123456789.") == std::string_view::npos)
+    return false;
   for (std::size_t start = 0; start <= text.size();) {
     const std::size_t end = std::min(text.find('.', start), text.size());
     const std::string_view label = text.substr(start, end - start);
     if (label.empty() || label.size() > 63 || label.front() == '-' || label.back() == '-') return false;
     for (const char c : label) {
-      const bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+      const bool fine =
+          (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
       if (!fine) return false;
     }
     start = end + 1;
@@ -31,7 +33,8 @@ bool is_host_name(std::string_view text) {
   return true;
 }
 
-void check_address(const RawPeer& raw, const Located<std::string>& name, const GatewayConfig& gateway, Findings& findings) {
+void check_address(const RawPeer& raw, const Located<std::string>& name, const GatewayConfig& gateway,
+                   Findings& findings) {
   const std::string key = raw.key("address");
   if (name.value == "any") {
     return findings.error(name.at, key, "\"any\" stands alone: address = \"any\"");
@@ -39,17 +42,22 @@ void check_address(const RawPeer& raw, const Located<std::string>& name, const G
   const auto address = IpAddress::parse(name.value);
   if (!address) {
     if (is_host_name(name.value)) return;
-    return findings.error(name.at, key, fmt::format("expected a host name or an address without a port (that is the key `port`), got {}",
-                                                    in_quotes(name.value)));
+    return findings.error(
+        name.at, key,
+        fmt::format("expected a host name or an address without a port (that is the key `port`), got {}",
+                    in_quotes(name.value)));
   }
   if (address->is_unspecified() || address->is_multicast()) {
-    return findings.error(name.at, key, fmt::format("{} is no address of a peer; a peer that may come from anywhere has address = \"any\"",
-                                                    name.value));
+    return findings.error(
+        name.at, key,
+        fmt::format("{} is no address of a peer; a peer that may come from anywhere has address = \"any\"",
+                    name.value));
   }
   const auto same_family = [&](const IpAddress& own) { return own.family() == address->family(); };
   if (!gateway.listen.empty() && std::ranges::none_of(gateway.listen, same_family)) {
-    findings.error(name.at, key, fmt::format("gateway.listen has no {} address to reach {} from", address->is_v4() ? "IPv4" : "IPv6",
-                                             name.value));
+    findings.error(name.at, key,
+                   fmt::format("gateway.listen has no {} address to reach {} from", address->is_v4() ? "IPv4" : "IPv6",
+                               name.value));
   }
 }
 
@@ -87,12 +95,13 @@ void check_own_identities(const RawPeer& raw, const GatewayConfig& gateway, ike:
     return id.has_value();
   };
   const bool has_remote = parse(raw.id, "id", peer.remote_id);
-  const bool has_local = raw.local_id.present ? parse(raw.local_id, "local_id", peer.local_id) : !gateway.id.data.empty();
+  const bool has_local =
+      raw.local_id.present ? parse(raw.local_id, "local_id", peer.local_id) : !gateway.id.data.empty();
   if (!raw.local_id.present) peer.local_id = gateway.id;
   if (has_remote && has_local && peer.remote_id.matches(peer.local_id)) {
     findings.error(raw.id.at, raw.key("id"),
-                   fmt::format("{} is also our own identity towards this peer ({}): the two ends must differ", in_quotes(*raw.id.value),
-                               raw.local_id.present ? "local_id" : "gateway.id"));
+                   fmt::format("{} is also our own identity towards this peer ({}): the two ends must differ",
+                               in_quotes(*raw.id.value), raw.local_id.present ? "local_id" : "gateway.id"));
   }
 }
 
@@ -103,8 +112,10 @@ void check_secret(const RawPeer& raw, const std::filesystem::path& folder, ike::
   auto psk = read_psk(folder / *file.value);
   if (!psk) return findings.error(file.at, key, psk.error().detail);
   if (psk->size() < advised_psk_len) {
-    findings.warn(file.at, key, fmt::format("a key of {} bytes can be guessed from one recorded exchange with an active attacker: "
-                                            "culvert genpsk makes one of 32", psk->size()));
+    findings.warn(file.at, key,
+                  fmt::format("a key of {} bytes can be guessed from one recorded exchange with an active attacker: "
+                              "culvert genpsk makes one of 32",
+                              psk->size()));
   }
   peer.psk = std::make_shared<const Secret>(std::move(*psk));
 }
@@ -115,7 +126,8 @@ std::vector<ike::Proposal> check_proposals(const List<std::string>& list, const 
                                            Findings& findings) {
   std::vector<ike::Proposal> proposals;
   if (!list.value) return proposals;
-  if (list.value->size() > max_proposals) findings.error(list.at, key, fmt::format("more than {} proposals", max_proposals));
+  if (list.value->size() > max_proposals)
+    findings.error(list.at, key, fmt::format("more than {} proposals", max_proposals));
   std::set<std::string_view> seen;
   for (const auto& [text, at] : *list.value) {
     auto proposal = parse(text);
@@ -149,14 +161,15 @@ void fill_timers(const RawPeer& raw, ike::PeerConfig& peer) {
 /// Equal for identities that match, and nearly never for others.
 std::string match_key(const ike::Identity& id) {
   std::string key(1, static_cast<char>(id.type));
-  for (const std::uint8_t byte : id.data) key += static_cast<char>(byte >= 'A' && byte <= 'Z' ? byte - 'A' + 'a' : byte);
+  for (const std::uint8_t byte : id.data)
+    key += static_cast<char>(byte >= 'A' && byte <= 'Z' ? byte - 'A' + 'a' : byte);
   return key;
 }
 
 }  // namespace
 
-ike::PeerConfig check_peer(const RawPeer& raw, PeerId id, const GatewayConfig& gateway, const std::filesystem::path& folder,
-                           Findings& findings) {
+ike::PeerConfig check_peer(const RawPeer& raw, PeerId id, const GatewayConfig& gateway,
+                           const std::filesystem::path& folder, Findings& findings) {
   ike::PeerConfig peer;
   peer.id = id;
   peer.name = raw.name;
@@ -182,7 +195,8 @@ void check_identities(const std::vector<RawPeer>& raw, const std::vector<ike::Pe
     const ike::PeerConfig& other = peers[first->second];
     if (!peer.remote_id.matches(other.remote_id) || !peer.local_id.matches(other.local_id)) continue;
     findings.error(raw[i].id.at, raw[i].key("id"),
-                   fmt::format("peer {} (line {}) has the same id and the same local_id: a peer that calls could be either. Put all tunnels "
+                   fmt::format("peer {} (line {}) has the same id and the same local_id: a peer that calls could be "
+                               "either. Put all tunnels "
                                "to that gateway under one peer, or give one of the two another id",
                                other.name, raw[first->second].at.line));
   }

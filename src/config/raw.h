@@ -13,8 +13,8 @@
 
 namespace culvert::config {
 
-// The file as typed values with their positions: what read.cpp makes of the syntax tree and validate.cpp turns into a Config. Each
-// field is of the right type and in its range; how fields fit together is not checked yet.
+// The file as typed values with their positions: what read.cpp makes of the syntax tree and validate.cpp turns into a
+// Config. Each field is of the right type and in its range; how fields fit together is not checked yet.
 
 /// "peer.tokyo.start"; a name that TOML would quote is quoted.
 [[nodiscard]] std::string dotted(std::string_view parent, std::string_view key);
@@ -97,9 +97,8 @@ struct RawTunnel {
 
 struct RawFile {
   std::optional<RawGateway> gateway;
-  std::vector<RawPeer> peers;      ///< in the order of the file
+  std::vector<RawPeer> peers;  ///< in the order of the file
   std::vector<RawTunnel> tunnels;
 };
-
 
 }  // namespace culvert::config

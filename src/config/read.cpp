@@ -11,7 +11,8 @@ namespace {
 constexpr std::size_t max_listed_keys = 40;
 
 std::string unknown_key(std::string_view key, const std::vector<std::string_view>& known, std::string_view table) {
-  if (const std::string_view hint = hint_for_unknown(key); !hint.empty()) return fmt::format("unknown key {}: {}", in_quotes(key), hint);
+  if (const std::string_view hint = hint_for_unknown(key); !hint.empty())
+    return fmt::format("unknown key {}: {}", in_quotes(key), hint);
   const std::string_view near = nearest(key, known);
   if (!near.empty()) return fmt::format("unknown key {}; did you mean '{}'?", in_quotes(key), near);
   std::vector<std::string_view> listed = known;
@@ -36,9 +37,11 @@ void check_name(const std::string& path, const Entry& entry, Findings& findings)
   constexpr std::size_t max_len = 64;
   constexpr std::string_view allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
   const std::string& name = entry.key;
-  if (!name.empty() && name.size() <= max_len && name.find_first_not_of(allowed) == std::string::npos && name[0] != '-') return;
-  findings.error(entry.at, path, fmt::format("the name {} must be 1 … {} letters, digits, '_', '-' or '.', and not begin with '-'",
-                                             in_quotes(name), max_len));
+  if (!name.empty() && name.size() <= max_len && name.find_first_not_of(allowed) == std::string::npos && name[0] != '-')
+    return;
+  findings.error(entry.at, path,
+                 fmt::format("the name {} must be 1 … {} letters, digits, '_', '-' or '.', and not begin with '-'",
+                             in_quotes(name), max_len));
 }
 
 /// [peer.NAME] and [tunnel.NAME]: a table of tables.
@@ -50,7 +53,8 @@ void read_named(const Entry& entry, std::span<const KeySpec<T>> keys, std::vecto
     const std::string path = dotted(entry.key, named.key);
     const auto* content = std::get_if<Table>(&named.node.value);
     if (!content) {
-      findings.error(named.at, path, fmt::format("expected a table: [{0}.NAME] stands before its keys, as in [{0}.tokyo]", entry.key));
+      findings.error(named.at, path,
+                     fmt::format("expected a table: [{0}.NAME] stands before its keys, as in [{0}.tokyo]", entry.key));
       continue;
     }
     check_name(path, named, findings);
@@ -77,7 +81,8 @@ std::string dotted(std::string_view parent, std::string_view key) {
 }
 
 template <class T>
-void read_table(const Table& table, Position at, const std::string& path, std::span<const KeySpec<T>> keys, T& out, Findings& findings) {
+void read_table(const Table& table, Position at, const std::string& path, std::span<const KeySpec<T>> keys, T& out,
+                Findings& findings) {
   std::vector<std::string_view> given;  // also what a mistyped key was meant to be: one mistake, one message
   for (const Entry& entry : table) {
     const std::string key = dotted(path, entry.key);
@@ -96,7 +101,8 @@ void read_table(const Table& table, Position at, const std::string& path, std::s
   }
 }
 
-template void read_table(const Table&, Position, const std::string&, std::span<const KeySpec<RawAuth>>, RawAuth&, Findings&);
+template void read_table(const Table&, Position, const std::string&, std::span<const KeySpec<RawAuth>>, RawAuth&,
+                         Findings&);
 
 RawFile read_file(const Table& root, Findings& findings) {
   RawFile file;
@@ -112,7 +118,8 @@ RawFile read_file(const Table& root, Findings& findings) {
       findings.error(entry.at, key, unknown_key(entry.key, {"gateway", "peer", "tunnel"}, "the file"));
     }
   }
-  if (!file.gateway) findings.error({1, 1}, "gateway", "is required, and missing: a table [gateway] with at least id = \"…\"");
+  if (!file.gateway)
+    findings.error({1, 1}, "gateway", "is required, and missing: a table [gateway] with at least id = \"…\"");
   return file;
 }
 

@@ -6,36 +6,40 @@
 
 namespace culvert::config {
 
-// How keys fit together. Each part reports all that it finds and returns what can be made of the rest: when there was any error the
-// result is thrown away.
+// How keys fit together. Each part reports all that it finds and returns what can be made of the rest: when there was
+// any error the result is thrown away.
 
 /// Ports, sockets, our identity.
-[[nodiscard]] GatewayConfig check_gateway(const RawGateway& raw, const std::filesystem::path& folder, Findings& findings);
+[[nodiscard]] GatewayConfig check_gateway(const RawGateway& raw, const std::filesystem::path& folder,
+                                          Findings& findings);
 
 /// One peer by itself: identities, addresses, secret, proposals, lifetimes. `children` is filled by make_children.
-[[nodiscard]] ike::PeerConfig check_peer(const RawPeer& raw, PeerId id, const GatewayConfig& gateway, const std::filesystem::path& folder,
-                                         Findings& findings);
+[[nodiscard]] ike::PeerConfig check_peer(const RawPeer& raw, PeerId id, const GatewayConfig& gateway,
+                                         const std::filesystem::path& folder, Findings& findings);
 /// Peers among each other: two that a responder could never tell apart.
 void check_identities(const std::vector<RawPeer>& raw, const std::vector<ike::PeerConfig>& peers, Findings& findings);
 
-/// One tunnel by itself. `peer` lies beyond all peers when its name is unknown (and reported). `plane.child` is filled by make_children.
+/// One tunnel by itself. `peer` lies beyond all peers when its name is unknown (and reported). `plane.child` is filled
+/// by make_children.
 [[nodiscard]] TunnelSettings check_tunnel(const RawTunnel& raw, TunnelId id, PeerId peer, Findings& findings);
 /// Tunnels among each other: devices and their addresses.
 void check_devices(const std::vector<RawTunnel>& raw, Findings& findings);
 
 /// Inner nets and routes: within a tunnel, between tunnels, and against the addresses of the peers.
-void check_nets(const std::vector<RawTunnel>& raw, const std::vector<TunnelSettings>& tunnels, const std::vector<ike::PeerConfig>& peers,
-                Findings& findings);
+void check_nets(const std::vector<RawTunnel>& raw, const std::vector<TunnelSettings>& tunnels,
+                const std::vector<ike::PeerConfig>& peers, Findings& findings);
 
-/// Which tunnels share a child SA: GRE of one peer between the same endpoints; plain tunnels have their own. Fills `children` of the
-/// peers and `plane.child` of the tunnels; reports GRE tunnels of one child that could not be told apart.
-void make_children(const std::vector<RawTunnel>& raw, std::vector<TunnelSettings>& tunnels, std::vector<ike::PeerConfig>& peers,
-                   Findings& findings);
+/// Which tunnels share a child SA: GRE of one peer between the same endpoints; plain tunnels have their own. Fills
+/// `children` of the peers and `plane.child` of the tunnels; reports GRE tunnels of one child that could not be told
+/// apart.
+void make_children(const std::vector<RawTunnel>& raw, std::vector<TunnelSettings>& tunnels,
+                   std::vector<ike::PeerConfig>& peers, Findings& findings);
 
 /// The routes that a tunnel will have: `routes`, or for carry = "ip" without them `remote`.
 [[nodiscard]] const std::vector<Located<IpPrefix>>& effective_routes(const RawTunnel& raw);
 
-/// Most prefixes in `local` or `remote`: 64 selectors ride in a TS payload, and one is kept for the packet that triggered.
+/// Most prefixes in `local` or `remote`: 64 selectors ride in a TS payload, and one is kept for the packet that
+/// triggered.
 inline constexpr std::size_t max_selectors_of_tunnel = 63;
 
 }  // namespace culvert::config

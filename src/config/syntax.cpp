@@ -13,11 +13,14 @@
 namespace culvert::config {
 namespace {
 
-/// toml++ bounds nested arrays and inline tables, but each dot of a key is a nested table too, and it destroys them recursively.
-/// A key cannot span lines, so with nesting at most 16 deep this bounds the recursion to about 4000 frames.
+/// toml++ bounds nested arrays and inline tables, but each dot of a key is a nested table too, and it destroys them
+/// recursively. A key cannot span lines, so with nesting at most 16 deep this bounds the recursion to about 4000
+/// frames.
 constexpr std::size_t max_dots_in_line = 256;
 
-Position to_position(const toml::source_position& at) { return {at.line, at.column}; }
+Position to_position(const toml::source_position& at) {
+  return {at.line, at.column};
+}
 
 Node to_node(const toml::node& from);
 
@@ -61,9 +64,9 @@ std::expected<void, Diagnostic> check_bounds(std::string_view text, const std::f
       ++line;
       num_dots = 0;
     } else if (c == '.' && ++num_dots > max_dots_in_line) {
-      return std::unexpected(Diagnostic{name.string(), line, 1, "",
-                                        fmt::format("more than {} dots in one line: spread the list over several lines",
-                                                    max_dots_in_line)});
+      return std::unexpected(Diagnostic{
+          name.string(), line, 1, "",
+          fmt::format("more than {} dots in one line: spread the list over several lines", max_dots_in_line)});
     }
   }
   return {};

@@ -38,8 +38,8 @@ struct Entry {
 
 inline constexpr std::size_t max_text_len = 1u << 20;  ///< bytes of a configuration file
 
-/// TOML text to a tree with positions: the only place that knows toml++. Size and nesting are bounded before the parser sees the text.
-/// The error is the first mistake of syntax; a parser cannot tell what follows it.
+/// TOML text to a tree with positions: the only place that knows toml++. Size and nesting are bounded before the parser
+/// sees the text. The error is the first mistake of syntax; a parser cannot tell what follows it.
 [[nodiscard]] std::expected<Table, Diagnostic> parse_syntax(std::string_view text, const std::filesystem::path& name);
 
 }  // namespace culvert::config

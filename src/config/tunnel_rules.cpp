@@ -9,15 +9,17 @@
 namespace culvert::config {
 namespace {
 
-constexpr std::size_t max_device_len = 15;           // IFNAMSIZ - 1
-constexpr std::int64_t min_ipv6_mtu = 1280;          // RFC 8200 §5
+constexpr std::size_t max_device_len = 15;   // IFNAMSIZ - 1
+constexpr std::int64_t min_ipv6_mtu = 1280;  // RFC 8200 §5
 
 /// As the kernel sees it (dev_valid_name), less what it expands (%), splits (:) or keeps for itself in /proc/sys/net.
 std::string why_device_is_bad(const std::string& name) {
   constexpr std::array<std::string_view, 5> reserved = {"lo", "all", "default", ".", ".."};
-  if (name.size() > max_device_len) return fmt::format("has {} characters, at most {} are possible", name.size(), max_device_len);
+  if (name.size() > max_device_len)
+    return fmt::format("has {} characters, at most {} are possible", name.size(), max_device_len);
   for (const char c : name) {
-    if (static_cast<unsigned char>(c) <= ' ' || static_cast<unsigned char>(c) >= 0x7f) return "holds a space, a control or a non-ASCII character";
+    if (static_cast<unsigned char>(c) <= ' ' || static_cast<unsigned char>(c) >= 0x7f)
+      return "holds a space, a control or a non-ASCII character";
     if (c == '/' || c == ':' || c == '%' || c == '"' || c == '\\') return fmt::format("holds a '{}'", c);
   }
   if (std::ranges::find(reserved, name) != reserved.end()) return "is reserved by the kernel";
@@ -27,13 +29,16 @@ std::string why_device_is_bad(const std::string& name) {
 void check_device(const RawTunnel& raw, Findings& findings) {
   if (!raw.device.value) return;
   const std::string why = why_device_is_bad(*raw.device.value);
-  if (!why.empty()) findings.error(raw.device.at, raw.key("device"), fmt::format("{} {}", in_quotes(*raw.device.value), why));
+  if (!why.empty())
+    findings.error(raw.device.at, raw.key("device"), fmt::format("{} {}", in_quotes(*raw.device.value), why));
 }
 
 template <class T>
-void refuse(const RawTunnel& raw, const Field<T>& field, std::string_view name, std::string_view carry, Findings& findings) {
+void refuse(const RawTunnel& raw, const Field<T>& field, std::string_view name, std::string_view carry,
+            Findings& findings) {
   if (!field.present) return;
-  findings.error(field.at, raw.key(name), fmt::format("belongs to carry = \"{}\" only: remove it, or change carry", carry));
+  findings.error(field.at, raw.key(name),
+                 fmt::format("belongs to carry = \"{}\" only: remove it, or change carry", carry));
 }
 
 void check_gre_endpoints(const RawTunnel& raw, Findings& findings) {
@@ -46,7 +51,8 @@ void check_gre_endpoints(const RawTunnel& raw, Findings& findings) {
   if (raw.source.value && raw.destination.value) {
     const IpAddress &source = *raw.source.value, &destination = *raw.destination.value;
     if (source.family() != destination.family()) {
-      findings.error(raw.destination.at, raw.key("destination"), "source and destination are not of one family (IPv4, IPv6)");
+      findings.error(raw.destination.at, raw.key("destination"),
+                     "source and destination are not of one family (IPv4, IPv6)");
     } else if (source == destination) {
       findings.error(raw.destination.at, raw.key("destination"), "source and destination are the same address");
     }
@@ -75,18 +81,21 @@ bool has_family(const std::vector<Located<IpPrefix>>& list, IpFamily family) {
 
 void check_selectors(const RawTunnel& raw, Findings& findings) {
   for (const auto& [list, name] : {std::pair{&raw.local, "local"}, std::pair{&raw.remote, "remote"}}) {
-    if (!list->present) findings.error(raw.at, raw.key(name), "is required with carry = \"ip\", and missing: the nets of that side");
+    if (!list->present)
+      findings.error(raw.at, raw.key(name), "is required with carry = \"ip\", and missing: the nets of that side");
     if (list->value && list->value->size() > max_selectors_of_tunnel) {
-      findings.error(list->at, raw.key(name), fmt::format("more than {} prefixes: IKE carries no more selectors", max_selectors_of_tunnel));
+      findings.error(list->at, raw.key(name),
+                     fmt::format("more than {} prefixes: IKE carries no more selectors", max_selectors_of_tunnel));
     }
   }
   if (!raw.local.value || !raw.remote.value || raw.local.value->empty() || raw.remote.value->empty()) return;
   for (const IpFamily family : {IpFamily::v4, IpFamily::v6}) {
     const bool in_local = has_family(*raw.local.value, family), in_remote = has_family(*raw.remote.value, family);
     if (in_local == in_remote) continue;
-    findings.error(in_local ? raw.local.at : raw.remote.at, raw.key(in_local ? "local" : "remote"),
-                   fmt::format("has {0} prefixes while {1} has none: no {0} packet could pass. Add some to {1}, or remove these",
-                               family == IpFamily::v4 ? "IPv4" : "IPv6", in_local ? "remote" : "local"));
+    findings.error(
+        in_local ? raw.local.at : raw.remote.at, raw.key(in_local ? "local" : "remote"),
+        fmt::format("has {0} prefixes while {1} has none: no {0} packet could pass. Add some to {1}, or remove these",
+                    family == IpFamily::v4 ? "IPv4" : "IPv6", in_local ? "remote" : "local"));
   }
 }
 
@@ -97,7 +106,8 @@ void check_plain(const RawTunnel& raw, Findings& findings) {
   refuse(raw, raw.source, "source", "gre", findings);
   refuse(raw, raw.destination, "destination", "gre", findings);
   if (raw.mode.value == TunnelMode::transport) {
-    findings.error(raw.mode.at, raw.key("mode"), "carry = \"ip\" between nets needs tunnel mode: use \"tunnel\", or remove the key");
+    findings.error(raw.mode.at, raw.key("mode"),
+                   "carry = \"ip\" between nets needs tunnel mode: use \"tunnel\", or remove the key");
   }
   check_selectors(raw, findings);
 }
@@ -106,12 +116,15 @@ void check_device_addresses(const RawTunnel& raw, Findings& findings) {
   if (!raw.address.value) return;
   for (const auto& [prefix, at] : *raw.address.value) {
     const IpAddress& address = prefix.address;
-    const bool is_point = prefix.length + 2 > address.bits();  // /31, /127 (RFC 3021, RFC 6164) and single addresses have no net address
+    const bool is_point =
+        prefix.length + 2 > address.bits();  // /31, /127 (RFC 3021, RFC 6164) and single addresses have no net address
     if (address.is_unspecified() || address.is_multicast() || prefix.length == 0) {
       findings.error(at, raw.key("address"), fmt::format("{} is no address of a device", prefix.to_string()));
     } else if (!is_point && !prefix.has_host_bits()) {
-      findings.error(at, raw.key("address"), fmt::format("{} is a net: expected the address that the device has in it, with the length of "
-                                                         "the net, such as \"169.254.10.1/30\"", prefix.to_string()));
+      findings.error(at, raw.key("address"),
+                     fmt::format("{} is a net: expected the address that the device has in it, with the length of "
+                                 "the net, such as \"169.254.10.1/30\"",
+                                 prefix.to_string()));
     }
   }
 }
@@ -120,7 +133,8 @@ void check_mtu(const RawTunnel& raw, Findings& findings) {
   if (!raw.mtu.value || *raw.mtu.value >= min_ipv6_mtu) return;
   const auto has_v6 = [](const List<IpPrefix>& list) { return list.value && has_family(*list.value, IpFamily::v6); };
   if (has_v6(raw.address) || has_v6(raw.routes) || has_v6(raw.remote)) {
-    findings.error(raw.mtu.at, raw.key("mtu"), fmt::format("IPv6 inside needs at least {} (RFC 8200 §5)", min_ipv6_mtu));
+    findings.error(raw.mtu.at, raw.key("mtu"),
+                   fmt::format("IPv6 inside needs at least {} (RFC 8200 §5)", min_ipv6_mtu));
   }
 }
 
@@ -187,8 +201,9 @@ void check_devices(const std::vector<RawTunnel>& raw, Findings& findings) {
       const auto [first, is_new] = addresses.try_emplace(prefix, &tunnel);
       // A single address may stand on several devices: that is how unnumbered links are made.
       if (is_new || (prefix.length == prefix.address.bits() && first->second != &tunnel)) continue;
-      findings.error(at, tunnel.key("address"), fmt::format("{} is on tunnel {} (line {}) already", prefix.to_string(),
-                                                            first->second->name, first->second->at.line));
+      findings.error(at, tunnel.key("address"),
+                     fmt::format("{} is on tunnel {} (line {}) already", prefix.to_string(), first->second->name,
+                                 first->second->at.line));
     }
   }
 }

@@ -19,14 +19,27 @@ struct UnitOf {
   Unit factor;
 };
 constexpr std::array<UnitOf<std::uint64_t>, 5> duration_units = {{
-    {"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000},
+    {"ms", 1},
+    {"s", 1000},
+    {"m", 60'000},
+    {"h", 3'600'000},
+    {"d", 86'400'000},
 }};
 constexpr std::array<UnitOf<std::uint64_t>, 10> size_units = {{
-    {"", 1}, {"B", 1}, {"kB", 1000}, {"MB", 1000'000}, {"GB", 1000'000'000}, {"TB", 1000'000'000'000},
-    {"KiB", 1ull << 10}, {"MiB", 1ull << 20}, {"GiB", 1ull << 30}, {"TiB", 1ull << 40},
+    {"", 1},
+    {"B", 1},
+    {"kB", 1000},
+    {"MB", 1000'000},
+    {"GB", 1000'000'000},
+    {"TB", 1000'000'000'000},
+    {"KiB", 1ull << 10},
+    {"MiB", 1ull << 20},
+    {"GiB", 1ull << 30},
+    {"TiB", 1ull << 40},
 }};
 
-std::optional<std::uint64_t> parse_with_unit(std::string_view text, std::span<const UnitOf<std::uint64_t>> units, std::uint64_t max) {
+std::optional<std::uint64_t> parse_with_unit(std::string_view text, std::span<const UnitOf<std::uint64_t>> units,
+                                             std::uint64_t max) {
   std::uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc{}) return std::nullopt;
@@ -40,8 +53,8 @@ std::optional<std::uint64_t> parse_with_unit(std::string_view text, std::span<co
 }
 
 std::string_view type_name(const Node& node) {
-  constexpr std::array<std::string_view, 7> names = {"a date or time", "a string", "an integer", "a number with a fraction",
-                                                     "a boolean",      "an array", "a table"};
+  constexpr std::array<std::string_view, 7> names = {
+      "a date or time", "a string", "an integer", "a number with a fraction", "a boolean", "an array", "a table"};
   return names[node.value.index()];
 }
 
@@ -107,7 +120,8 @@ Field<std::int64_t> ValueReader::integer(std::int64_t min, std::int64_t max) con
   return field;
 }
 
-Field<std::int64_t> ValueReader::integer_or(std::string_view word, std::int64_t word_value, std::int64_t min, std::int64_t max) const {
+Field<std::int64_t> ValueReader::integer_or(std::string_view word, std::int64_t word_value, std::int64_t min,
+                                            std::int64_t max) const {
   const auto* text = std::get_if<std::string>(&entry_.node.value);
   if (!text) return integer(min, max);
   auto field = started<std::int64_t>();
@@ -150,8 +164,8 @@ Field<double> ValueReader::fraction(double min, double max) const {
 
 Field<Duration> ValueReader::duration(Duration min, Duration max, bool zero_allowed) const {
   auto field = started<Duration>();
-  const std::string expected = fmt::format("a duration {} … {}{}, such as \"30s\" (units ms, s, m, h, d)", to_text(min), to_text(max),
-                                           zero_allowed ? " or \"0s\" for never" : "");
+  const std::string expected = fmt::format("a duration {} … {}{}, such as \"30s\" (units ms, s, m, h, d)", to_text(min),
+                                           to_text(max), zero_allowed ? " or \"0s\" for never" : "");
   if (const auto* number = std::get_if<std::int64_t>(&entry_.node.value)) {
     wrong(fmt::format("expected {}; did you mean \"{}s\"?", expected, *number));
     return field;
@@ -209,8 +223,10 @@ std::optional<std::size_t> ValueReader::word_index(const std::vector<std::string
   return std::nullopt;
 }
 
-std::optional<std::vector<Located<std::string>>> ValueReader::strings(std::string_view expected, bool empty_allowed) const {
-  if (const auto* text = std::get_if<std::string>(&entry_.node.value)) return std::vector{Located<std::string>{*text, at()}};
+std::optional<std::vector<Located<std::string>>> ValueReader::strings(std::string_view expected,
+                                                                      bool empty_allowed) const {
+  if (const auto* text = std::get_if<std::string>(&entry_.node.value))
+    return std::vector{Located<std::string>{*text, at()}};
   const auto* array = std::get_if<Array>(&entry_.node.value);
   if (!array) {
     wrong_type(expected);
@@ -289,7 +305,9 @@ List<IpPrefix> ValueReader::prefixes(HostBits host_bits, bool empty_allowed) con
   for (const auto& [text, where] : *found) {
     const auto prefix = IpPrefix::parse(text);
     if (!prefix) {
-      findings_.error(where, key_, fmt::format("expected a prefix such as \"10.1.0.0/16\" or \"fd00::/64\", got {}", in_quotes(text)));
+      findings_.error(
+          where, key_,
+          fmt::format("expected a prefix such as \"10.1.0.0/16\" or \"fd00::/64\", got {}", in_quotes(text)));
     } else if (host_bits == HostBits::refused && prefix->has_host_bits()) {
       findings_.error(where, key_, join_prefix_hint(*prefix));
     } else {

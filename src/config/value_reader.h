@@ -12,14 +12,17 @@ struct Choice {
   E value;
 };
 
-/// Reads the value of one key into a Field, and says what was expected where it does not fit. Lives on the stack of read_table.
+/// Reads the value of one key into a Field, and says what was expected where it does not fit. Lives on the stack of
+/// read_table.
 class ValueReader {
  public:
-  ValueReader(const Entry& entry, std::string key, Findings& findings) : entry_(entry), key_(std::move(key)), findings_(findings) {}
+  ValueReader(const Entry& entry, std::string key, Findings& findings)
+      : entry_(entry), key_(std::move(key)), findings_(findings) {}
 
   [[nodiscard]] Field<std::string> text() const;  ///< not empty, at most 1024 bytes
   [[nodiscard]] Field<std::int64_t> integer(std::int64_t min, std::int64_t max) const;
-  [[nodiscard]] Field<std::int64_t> integer_or(std::string_view word, std::int64_t word_value, std::int64_t min, std::int64_t max) const;
+  [[nodiscard]] Field<std::int64_t> integer_or(std::string_view word, std::int64_t word_value, std::int64_t min,
+                                               std::int64_t max) const;
   [[nodiscard]] Field<bool> boolean() const;
   [[nodiscard]] Field<double> fraction(double min, double max) const;
   [[nodiscard]] Field<Duration> duration(Duration min, Duration max, bool zero_allowed = false) const;
@@ -55,7 +58,8 @@ class ValueReader {
   }
   [[nodiscard]] std::optional<std::size_t> word_index(const std::vector<std::string_view>& words) const;
   /// The strings of an array (or one string that stands for an array of one), or nullopt after a message.
-  [[nodiscard]] std::optional<std::vector<Located<std::string>>> strings(std::string_view expected, bool empty_allowed) const;
+  [[nodiscard]] std::optional<std::vector<Located<std::string>>> strings(std::string_view expected,
+                                                                         bool empty_allowed) const;
 
   const Entry& entry_;
   std::string key_;

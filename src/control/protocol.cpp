@@ -14,7 +14,8 @@ namespace {
 
 namespace json = boost::json;
 
-// ---- writing ------------------------------------------------------------------------------------------------------------------
+// ---- writing
+// ------------------------------------------------------------------------------------------------------------------
 
 class ObjectWriter {
  public:
@@ -52,7 +53,8 @@ class ObjectWriter {
   void put(std::string_view name, json::value value) { object.emplace(json::string_view(name), std::move(value)); }
 };
 
-// ---- reading, tolerant --------------------------------------------------------------------------------------------------------
+// ---- reading, tolerant
+// --------------------------------------------------------------------------------------------------------
 
 class ObjectReader {
  public:
@@ -80,7 +82,9 @@ class ObjectReader {
       if (read(&element, item)) items.push_back(std::move(item));
     }
   }
-  [[nodiscard]] const json::value* find(std::string_view name) const { return object_.if_contains(json::string_view(name)); }
+  [[nodiscard]] const json::value* find(std::string_view name) const {
+    return object_.if_contains(json::string_view(name));
+  }
 
  private:
   static bool read(const json::value* from, std::string& text) {
@@ -107,7 +111,8 @@ class ObjectReader {
   const json::object& object_;
 };
 
-/// Depth 8 is enough for every message of the protocol; Boost.JSON parses without recursion, its limit bounds the value's depth.
+/// Depth 8 is enough for every message of the protocol; Boost.JSON parses without recursion, its limit bounds the
+/// value's depth.
 Result<json::object> parse_object(std::string_view line) {
   json::parse_options options;
   options.max_depth = 8;
@@ -118,7 +123,8 @@ Result<json::object> parse_object(std::string_view line) {
   return std::move(value.get_object());
 }
 
-// ---- requests -----------------------------------------------------------------------------------------------------------------
+// ---- requests
+// -----------------------------------------------------------------------------------------------------------------
 
 struct CommandShape {
   std::string_view name;
@@ -147,7 +153,8 @@ Result<void> check_shape(Request& request) {
     return fail(Errc::malformed, "\"command\" must be \"status\", \"drops\", \"up\", \"down\" or \"rekey\"");
   }
   if (shape->takes_peer != !request.peer.empty()) {
-    return fail(Errc::malformed, fmt::format("\"{}\" {} \"peer\"", shape->name, shape->takes_peer ? "needs a" : "takes no"));
+    return fail(Errc::malformed,
+                fmt::format("\"{}\" {} \"peer\"", shape->name, shape->takes_peer ? "needs a" : "takes no"));
   }
   if (request.peer.size() > max_name_len) return fail(Errc::malformed, "\"peer\" is longer than a name can be");
   if (!shape->takes_what) {
@@ -214,7 +221,8 @@ Result<Request> parse_request(std::string_view line) {
 }
 
 Result<Response> parse_response(std::string_view line) {
-  if (line.size() > max_response_len) return fail(Errc::malformed, fmt::format("longer than {} bytes", max_response_len));
+  if (line.size() > max_response_len)
+    return fail(Errc::malformed, fmt::format("longer than {} bytes", max_response_len));
   auto object = parse_object(line);
   if (!object) return std::unexpected(object.error());
   const ObjectReader reader(*object);

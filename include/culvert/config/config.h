@@ -17,10 +17,10 @@ namespace culvert::config {
 /// One mistake, printed as "FILE:LINE:COLUMN: KEY: message".
 struct Diagnostic {
   std::string file;
-  std::uint32_t line = 0;    ///< from 1; 0 when the file itself is the trouble
+  std::uint32_t line = 0;  ///< from 1; 0 when the file itself is the trouble
   std::uint32_t column = 0;
-  std::string key;           ///< dotted, e.g. "peer.tokyo.start"
-  std::string message;       ///< what was expected, and the way out
+  std::string key;      ///< dotted, e.g. "peer.tokyo.start"
+  std::string message;  ///< what was expected, and the way out
   [[nodiscard]] std::string to_string() const;
 };
 
@@ -29,11 +29,11 @@ struct GatewayConfig {
   std::vector<IpAddress> listen;
   std::uint16_t ike_port = 500;
   std::uint16_t nat_port = 4500;
-  unsigned workers = 1;                                        ///< "auto" is resolved to the number of cores
+  unsigned workers = 1;  ///< "auto" is resolved to the number of cores
   log::Level log_level = log::Level::info;
   std::filesystem::path control_socket = "/run/culvert/control.sock";
-  std::string control_group = "culvert";                       ///< may open the socket beside root, when the group exists
-  std::filesystem::path state_dir = "/run/culvert";            ///< what to clean up after a crash stands here
+  std::string control_group = "culvert";             ///< may open the socket beside root, when the group exists
+  std::filesystem::path state_dir = "/run/culvert";  ///< what to clean up after a crash stands here
 };
 
 /// A [tunnel.NAME] as the machine sees it; `plane.mtu` is 0 unless the file sets it.
@@ -46,15 +46,16 @@ struct TunnelSettings {
 
 struct Config {
   GatewayConfig gateway;
-  std::vector<ike::PeerConfig> peers;    ///< PeerId is the index
-  std::vector<TunnelSettings> tunnels;   ///< TunnelId is the index
-  std::vector<Diagnostic> warnings;      ///< what can run but is hardly meant, in the order of the file
+  std::vector<ike::PeerConfig> peers;   ///< PeerId is the index
+  std::vector<TunnelSettings> tunnels;  ///< TunnelId is the index
+  std::vector<Diagnostic> warnings;     ///< what can run but is hardly meant, in the order of the file
 };
 
-/// Reads, validates and resolves FILE (relative secret files are relative to it). Either a whole valid configuration or every mistake
-/// at once, in the order of the file. Reads files, does nothing else. Any thread.
+/// Reads, validates and resolves FILE (relative secret files are relative to it). Either a whole valid configuration or
+/// every mistake at once, in the order of the file. Reads files, does nothing else. Any thread.
 [[nodiscard]] std::expected<Config, std::vector<Diagnostic>> load(const std::filesystem::path& file);
 /// The same from text, for tests and fuzzing; `name` stands for the file, secrets are looked up beside it.
-[[nodiscard]] std::expected<Config, std::vector<Diagnostic>> parse(std::string_view text, const std::filesystem::path& name);
+[[nodiscard]] std::expected<Config, std::vector<Diagnostic>> parse(std::string_view text,
+                                                                   const std::filesystem::path& name);
 
 }  // namespace culvert::config

@@ -10,8 +10,8 @@
 
 namespace culvert::control {
 
-// The control socket speaks one JSON object a line: a request, then one response. The JSON schema of the reports is stable: fields are
-// added, never renamed or removed, as long as `schema` stays; docs/control.md documents it.
+// The control socket speaks one JSON object a line: a request, then one response. The JSON schema of the reports is
+// stable: fields are added, never renamed or removed, as long as `schema` stays; docs/control.md documents it.
 inline constexpr int schema_version = 1;
 inline constexpr std::size_t max_request_len = 4096;        ///< bytes of a request line
 inline constexpr std::size_t max_response_len = 64u << 20;  ///< bytes of a response line that a client accepts
@@ -24,8 +24,8 @@ struct Request {
 };
 
 struct ChildReport {
-  std::string name, state;                 ///< "up", "down"
-  std::string inbound_spi, outbound_spi;   ///< "0x…"
+  std::string name, state;                ///< "up", "down"
+  std::string inbound_spi, outbound_spi;  ///< "0x…"
   std::string suite, mode, encapsulation;
   bool esn = false;
   std::vector<std::string> local, remote;  ///< selectors in words: "10.1.0.0/16", "192.0.2.1/32[gre]"
@@ -35,21 +35,21 @@ struct ChildReport {
   std::string reason;
 };
 struct TunnelReport {
-  std::string name, device, carry;         ///< carry: "gre", "ip"
-  std::string state;                       ///< "up", "down"
-  std::string child;                       ///< name of the child SA that carries it; its `reason` says why the tunnel is down
+  std::string name, device, carry;  ///< carry: "gre", "ip"
+  std::string state;                ///< "up", "down"
+  std::string child;                ///< name of the child SA that carries it; its `reason` says why the tunnel is down
   std::uint32_t mtu = 0;
   std::optional<std::uint32_t> key;
   std::vector<std::string> addresses, routes;
   std::uint64_t inbound_packets = 0, inbound_bytes = 0, outbound_packets = 0, outbound_bytes = 0;
 };
 struct PeerReport {
-  std::string name, state;                 ///< "up", "connecting", "resolving", "waiting", "down", "admin-down"
-  std::string remote_id, local, remote;    ///< endpoints "192.0.2.1:4500"
-  std::string role;                        ///< "initiator", "responder"
+  std::string name, state;               ///< "up", "connecting", "resolving", "waiting", "down", "admin-down"
+  std::string remote_id, local, remote;  ///< endpoints "192.0.2.1:4500"
+  std::string role;                      ///< "initiator", "responder"
   std::string suite, spi_i, spi_r;
   bool nat_local = false, nat_remote = false;
-  std::uint64_t established_s = 0;         ///< age: seconds since it came up, 0 when down
+  std::uint64_t established_s = 0;  ///< age: seconds since it came up, 0 when down
   std::optional<std::uint64_t> rekey_in_s, retry_in_s;
   std::string reason;
   std::vector<ChildReport> children;
@@ -58,7 +58,7 @@ struct PeerReport {
 struct StatusReport {
   std::string version, id;
   std::uint64_t uptime_s = 0;
-  std::string aead;                        ///< implementation in use
+  std::string aead;  ///< implementation in use
   unsigned workers = 0;
   std::vector<PeerReport> peers;
 };
@@ -68,11 +68,11 @@ struct DropReport {
 };
 struct Response {
   bool ok = false;
-  std::string error;                       ///< when not ok, for people
-  std::string code;                        ///< when not ok: "not_found", "invalid", "malformed", "busy"
+  std::string error;  ///< when not ok, for people
+  std::string code;   ///< when not ok: "not_found", "invalid", "malformed", "busy"
   std::optional<StatusReport> status;
   std::optional<std::vector<DropReport>> drops;
-  std::string message;                     ///< when ok, one line for people, or empty
+  std::string message;  ///< when ok, one line for people, or empty
 };
 
 // All of these are pure; any thread.
@@ -84,11 +84,11 @@ struct Response {
 [[nodiscard]] std::string to_json(const StatusReport& status);
 [[nodiscard]] std::string to_json(const std::vector<DropReport>& drops);
 
-/// Strict: a known command with exactly the members it needs, and at most max_request_len bytes. Errc::malformed says what is wrong;
-/// answer it with code "malformed". `what` of a rekey is "both" when it is left out.
+/// Strict: a known command with exactly the members it needs, and at most max_request_len bytes. Errc::malformed says
+/// what is wrong; answer it with code "malformed". `what` of a rekey is "both" when it is left out.
 [[nodiscard]] Result<Request> parse_request(std::string_view line);
-/// Tolerant: members that are missing or not understood are left at their defaults, unknown ones are skipped, so that an old client reads
-/// a new daemon. Errc::malformed when it is no JSON object, or speaks another `schema`.
+/// Tolerant: members that are missing or not understood are left at their defaults, unknown ones are skipped, so that
+/// an old client reads a new daemon. Errc::malformed when it is no JSON object, or speaks another `schema`.
 [[nodiscard]] Result<Response> parse_response(std::string_view line);
 
 }  // namespace culvert::control

@@ -111,7 +111,8 @@ TEST_CASE("an answer of several megabytes arrives whole") {
 
 TEST_CASE("no daemon is told apart from one that does not answer") {
   const Server server(nullptr);
-  CHECK(why_not(server.path().parent_path() / "none").find("culvertd is not running, or uses another socket") != std::string::npos);
+  CHECK(why_not(server.path().parent_path() / "none").find("culvertd is not running, or uses another socket") !=
+        std::string::npos);
   CHECK(why_not(server.path(), 50ms).find("does not answer") != std::string::npos);
   CHECK(why_not(std::string(200, 'x')).find("the path of a socket") != std::string::npos);
   CHECK(why_not("").find("the path of a socket") != std::string::npos);

@@ -32,7 +32,8 @@ TEST_CASE("a key is 0s and base64 of 32 bytes on one line, and never the same") 
     CHECK(text.size() == 2 + 44 + 1);  // RFC 4648 §4: 32 bytes are 44 characters
     CHECK(text.starts_with("0s"));
     CHECK(text.ends_with("=\n"));
-    CHECK(text.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\n") == std::string::npos);
+    CHECK(text.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\n") ==
+          std::string::npos);
     seen.insert(text);
   }
   CHECK(seen.size() == 100);
@@ -46,11 +47,13 @@ TEST_CASE("a key file has mode 0600 whatever the umask, and is what the configur
   const auto written = write_psk_file(folder / "site.psk", line->view());
   ::umask(before);
   REQUIRE(written.has_value());
-  struct stat facts {};
+  struct stat facts{};
   REQUIRE(::stat((folder / "site.psk").c_str(), &facts) == 0);
   CHECK((facts.st_mode & 07777) == 0600);
-  const auto config = config::parse("[gateway]\nid = \"a.net\"\n[peer.b]\naddress = \"any\"\nid = \"b.net\"\nauth = { psk_file = \"site.psk\" }\n"
-                                    "[tunnel.t]\npeer = \"b\"\ncarry = \"gre\"\ndevice = \"t\"\n", folder / "gw.toml");
+  const auto config = config::parse(
+      "[gateway]\nid = \"a.net\"\n[peer.b]\naddress = \"any\"\nid = \"b.net\"\nauth = { psk_file = \"site.psk\" }\n"
+      "[tunnel.t]\npeer = \"b\"\ncarry = \"gre\"\ndevice = \"t\"\n",
+      folder / "gw.toml");
   REQUIRE(config.has_value());
   CHECK(config->peers[0].psk->size() == 32);
   std::filesystem::remove_all(folder);

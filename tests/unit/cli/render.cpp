@@ -73,7 +73,9 @@ StatusReport two_peers() {
   return {"0.1.0", "paris.example.net", 273600, "vaes512", 4, {tokyo, osaka}};
 }
 
-bool holds(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+bool holds(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
 
 }  // namespace
 
@@ -132,7 +134,8 @@ TEST_CASE("colour marks the state and nothing else changes") {
   CHECK(holds(text, "peer \x1b[1mtokyo\x1b[0m  \x1b[32mup\x1b[0m\n"));
   CHECK(holds(text, "tunnel \x1b[1mosaka-lan\x1b[0m  \x1b[31mdown\x1b[0m: the peer is not up\n"));
   for (const auto* code : {"\x1b[0m", "\x1b[1m", "\x1b[31m", "\x1b[32m", "\x1b[33m"}) {
-    for (auto at = text.find(code); at != std::string::npos; at = text.find(code)) text.erase(at, std::string_view(code).size());
+    for (auto at = text.find(code); at != std::string::npos; at = text.find(code))
+      text.erase(at, std::string_view(code).size());
   }
   CHECK(text == render_status(two_peers(), Display{}));
 }
@@ -146,7 +149,8 @@ TEST_CASE("every state of a peer that is not up says why") {
     peer.state = state;
     return render_status(status, Display{});
   };
-  CHECK(holds(line("admin-down"), "peer osaka  admin-down: taken down by `culvert down`; `culvert up osaka` brings it back\n"));
+  CHECK(holds(line("admin-down"),
+              "peer osaka  admin-down: taken down by `culvert down`; `culvert up osaka` brings it back\n"));
   CHECK(holds(line("waiting"), "peer osaka  waiting: waits for the peer to call, or for traffic\n"));
   CHECK(holds(line("connecting"), "peer osaka  connecting: no answer yet\n"));
   CHECK(holds(line("resolving"), "peer osaka  resolving: asks the DNS for its address\n"));
@@ -181,7 +185,9 @@ TEST_CASE("any tunnel that is down is seen by status --check") {
 }
 
 TEST_CASE("drops shows what happened, in columns") {
-  const std::vector<DropReport> drops = {{"no_sa", "the tunnel has no SA", 0}, {"replay", "sequence number seen before", 1234567}, {"icv_failed", "the ICV does not hold", 2}};
+  const std::vector<DropReport> drops = {{"no_sa", "the tunnel has no SA", 0},
+                                         {"replay", "sequence number seen before", 1234567},
+                                         {"icv_failed", "the ICV does not hold", 2}};
   CHECK(render_drops(drops, false, Display{}) ==
         "replay      1 234 567  sequence number seen before\n"
         "icv_failed          2  the ICV does not hold\n");

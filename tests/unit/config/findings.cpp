@@ -42,7 +42,8 @@ TEST_CASE("durations and sizes are read with their units") {
   CHECK(parse_size("10GiB") == 10'737'418'240);
   CHECK(parse_size("2TiB") == 2'199'023'255'552);
   CHECK(parse_size("9223372036854775807") == 9'223'372'036'854'775'807);
-  for (const auto* text : {"", "GiB", "1gib", "1KB", "-1", "9223372036854775808", "8388608TiB", "99999999999999999999"}) {
+  for (const auto* text :
+       {"", "GiB", "1gib", "1KB", "-1", "9223372036854775808", "8388608TiB", "99999999999999999999"}) {
     CAPTURE(text);
     CHECK_FALSE(parse_size(text).has_value());
   }

@@ -44,37 +44,37 @@ class Folder {
 
 /// A sound configuration; tests replace pieces of it. The lines are counted in the tables of the tests.
 inline constexpr std::string_view sound_gre =
-    "[gateway]\n"                              // 1
-    "id = \"paris.example.net\"\n"             // 2
-    "# gateway\n"                              // 3
-    "[peer.tokyo]\n"                           // 4
-    "address = [\"198.51.100.1\"]\n"           // 5
-    "id = \"tokyo.example.net\"\n"             // 6
-    "auth = { psk_file = \"good.psk\" }\n"     // 7
-    "# peer\n"                                 // 8
-    "[tunnel.t]\n"                             // 9
-    "peer = \"tokyo\"\n"                       // 10
-    "carry = \"gre\"\n"                        // 11
-    "device = \"cv-tokyo\"\n"                  // 12
-    "# tunnel\n"                               // 13
-    "# end\n";                                 // 14
+    "[gateway]\n"                           // 1
+    "id = \"paris.example.net\"\n"          // 2
+    "# gateway\n"                           // 3
+    "[peer.tokyo]\n"                        // 4
+    "address = [\"198.51.100.1\"]\n"        // 5
+    "id = \"tokyo.example.net\"\n"          // 6
+    "auth = { psk_file = \"good.psk\" }\n"  // 7
+    "# peer\n"                              // 8
+    "[tunnel.t]\n"                          // 9
+    "peer = \"tokyo\"\n"                    // 10
+    "carry = \"gre\"\n"                     // 11
+    "device = \"cv-tokyo\"\n"               // 12
+    "# tunnel\n"                            // 13
+    "# end\n";                              // 14
 inline constexpr std::string_view sound_ip =
-    "[gateway]\n"                              // 1
-    "id = \"paris.example.net\"\n"             // 2
-    "# gateway\n"                              // 3
-    "[peer.tokyo]\n"                           // 4
-    "address = [\"198.51.100.1\"]\n"           // 5
-    "id = \"tokyo.example.net\"\n"             // 6
-    "auth = { psk_file = \"good.psk\" }\n"     // 7
-    "# peer\n"                                 // 8
-    "[tunnel.t]\n"                             // 9
-    "peer = \"tokyo\"\n"                       // 10
-    "carry = \"ip\"\n"                         // 11
-    "device = \"cv-tokyo\"\n"                  // 12
-    "local = [\"10.1.0.0/16\"]\n"              // 13
-    "remote = [\"10.2.0.0/16\"]\n"             // 14
-    "# tunnel\n"                               // 15
-    "# end\n";                                 // 16
+    "[gateway]\n"                           // 1
+    "id = \"paris.example.net\"\n"          // 2
+    "# gateway\n"                           // 3
+    "[peer.tokyo]\n"                        // 4
+    "address = [\"198.51.100.1\"]\n"        // 5
+    "id = \"tokyo.example.net\"\n"          // 6
+    "auth = { psk_file = \"good.psk\" }\n"  // 7
+    "# peer\n"                              // 8
+    "[tunnel.t]\n"                          // 9
+    "peer = \"tokyo\"\n"                    // 10
+    "carry = \"ip\"\n"                      // 11
+    "device = \"cv-tokyo\"\n"               // 12
+    "local = [\"10.1.0.0/16\"]\n"           // 13
+    "remote = [\"10.2.0.0/16\"]\n"          // 14
+    "# tunnel\n"                            // 15
+    "# end\n";                              // 16
 
 inline std::string replaced(std::string_view text, std::string_view what, std::string_view with) {
   std::string result(text);

@@ -8,8 +8,12 @@ using namespace std::chrono_literals;
 
 namespace {
 
-IpAddress address(std::string_view text) { return IpAddress::parse(text).value(); }
-IpPrefix prefix(std::string_view text) { return IpPrefix::parse(text).value(); }
+IpAddress address(std::string_view text) {
+  return IpAddress::parse(text).value();
+}
+IpPrefix prefix(std::string_view text) {
+  return IpPrefix::parse(text).value();
+}
 
 }  // namespace
 
@@ -157,20 +161,25 @@ TEST_CASE("a plain tunnel has its nets as selectors and the remote ones as route
   CHECK(child.name == "t");
   CHECK(child.mode == ike::ModePreference::tunnel);
   CHECK(child.local == std::vector{ike::SelectorSpec{prefix("10.1.0.0/16"), 0}});
-  CHECK(child.remote == std::vector{ike::SelectorSpec{prefix("10.2.0.0/16"), 0}, ike::SelectorSpec{prefix("10.3.0.0/24"), 0}});
+  CHECK(child.remote ==
+        std::vector{ike::SelectorSpec{prefix("10.2.0.0/16"), 0}, ike::SelectorSpec{prefix("10.3.0.0/24"), 0}});
   CHECK(config.tunnels.at(0).routes == std::vector{prefix("10.2.0.0/16"), prefix("10.3.0.0/24")});
 }
 
 TEST_CASE("GRE tunnels of one peer between the same addresses share a child, others have their own") {
   const Folder folder;
   const auto tunnel = [](std::string name, std::string peer, std::string more) {
-    return "[tunnel." + name + "]\npeer = \"" + peer + "\"\ncarry = \"gre\"\ndevice = \"cv-" + name + "\"\n" + more + "\n";
+    return "[tunnel." + name + "]\npeer = \"" + peer + "\"\ncarry = \"gre\"\ndevice = \"cv-" + name + "\"\n" + more +
+           "\n";
   };
-  const Config config = sound(folder, replaced(sound_gre, "# end",
-      "[peer.osaka]\naddress = \"any\"\nid = \"osaka.example.net\"\nauth = { psk_file = \"good.psk\" }\n" +
-      tunnel("a", "tokyo", "key = 1") + tunnel("b", "osaka", "key = 1") +
-      tunnel("c", "tokyo", "key = 1\nsource = \"10.9.0.1\"\ndestination = \"10.9.0.2\"") + tunnel("d", "tokyo", "key = 2\nreplay_window = 64") +
-      tunnel("e", "tokyo", "key = 3") + tunnel("f", "tokyo", "key = 4")));
+  const Config config = sound(
+      folder,
+      replaced(sound_gre, "# end",
+               "[peer.osaka]\naddress = \"any\"\nid = \"osaka.example.net\"\nauth = { psk_file = \"good.psk\" }\n" +
+                   tunnel("a", "tokyo", "key = 1") + tunnel("b", "osaka", "key = 1") +
+                   tunnel("c", "tokyo", "key = 1\nsource = \"10.9.0.1\"\ndestination = \"10.9.0.2\"") +
+                   tunnel("d", "tokyo", "key = 2\nreplay_window = 64") + tunnel("e", "tokyo", "key = 3") +
+                   tunnel("f", "tokyo", "key = 4")));
   REQUIRE(config.peers.size() == 2);
   const auto& tokyo = config.peers[0].children;
   const auto& osaka = config.peers[1].children;
@@ -193,7 +202,9 @@ TEST_CASE("GRE tunnels of one peer between the same addresses share a child, oth
 
 TEST_CASE("the mode of GRE between the gateways follows the key") {
   const Folder folder;
-  const auto mode = [&](std::string_view text) { return sound(folder, replaced(sound_gre, "# tunnel", text)).peers[0].children[0].mode; };
+  const auto mode = [&](std::string_view text) {
+    return sound(folder, replaced(sound_gre, "# tunnel", text)).peers[0].children[0].mode;
+  };
   CHECK(mode("mode = \"auto\"") == ike::ModePreference::prefer_transport);
   CHECK(mode("mode = \"transport\"") == ike::ModePreference::transport);
   CHECK(mode("mode = \"tunnel\"") == ike::ModePreference::tunnel);
@@ -201,9 +212,11 @@ TEST_CASE("the mode of GRE between the gateways follows the key") {
 
 TEST_CASE("ids are the indices in the order of the file") {
   const Folder folder;
-  const Config config = sound(folder, replaced(sound_gre, "# end",
-      "[tunnel.b]\npeer = \"aachen\"\ncarry = \"gre\"\ndevice = \"x\"\n"
-      "[peer.aachen]\naddress = \"any\"\nid = \"aachen.example.net\"\nauth = { psk_file = \"good.psk\" }\n"));
+  const Config config = sound(
+      folder,
+      replaced(sound_gre, "# end",
+               "[tunnel.b]\npeer = \"aachen\"\ncarry = \"gre\"\ndevice = \"x\"\n"
+               "[peer.aachen]\naddress = \"any\"\nid = \"aachen.example.net\"\nauth = { psk_file = \"good.psk\" }\n"));
   CHECK(config.peers.at(0).name == "tokyo");
   CHECK(config.peers.at(1).name == "aachen");
   CHECK(config.peers[1].id == PeerId{1});
@@ -213,7 +226,8 @@ TEST_CASE("ids are the indices in the order of the file") {
 
 TEST_CASE("the examples of conf/ pass the check") {
   const Folder folder;
-  for (const auto* key : {"site.psk", "tokyo.psk", "osaka.psk", "van.psk"}) folder.write(key, "0s6jEhl0GzPfVvHX2e9ay0TsKuzZ8cDZX3D8QFkVqjJ3E=\n");
+  for (const auto* key : {"site.psk", "tokyo.psk", "osaka.psk", "van.psk"})
+    folder.write(key, "0s6jEhl0GzPfVvHX2e9ay0TsKuzZ8cDZX3D8QFkVqjJ3E=\n");
   std::size_t num_examples = 0;
   for (const auto& entry : std::filesystem::directory_iterator(std::string(CULVERT_SOURCE_DIR) + "/conf")) {
     if (entry.path().extension() != ".toml") continue;

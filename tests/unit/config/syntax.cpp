@@ -33,7 +33,8 @@ TEST_CASE("a mistake of syntax has its line and column") {
 }
 
 TEST_CASE("text that would nest without end is refused before it is parsed") {
-  CHECK(errors_of(repeated("a.", 500'000) + "b = 1\n")[0].message.find("more than 256 dots in one line") != std::string::npos);
+  CHECK(errors_of(repeated("a.", 500'000) + "b = 1\n")[0].message.find("more than 256 dots in one line") !=
+        std::string::npos);
   CHECK(errors_of("x = " + repeated("[", 500'000))[0].line == 1);
   CHECK(errors_of("x = " + repeated("{a=", 300'000))[0].line == 1);
   // As deep as the bounds allow: 16 values in each other, each with the longest key.
@@ -50,7 +51,8 @@ TEST_CASE("a file that cannot be read is named, without a line") {
   const Folder folder;
   const auto missing = load(folder.file("none.toml"));
   REQUIRE_FALSE(missing.has_value());
-  CHECK(missing.error()[0].to_string() == folder.file("none.toml").string() + ": cannot read: No such file or directory");
+  CHECK(missing.error()[0].to_string() ==
+        folder.file("none.toml").string() + ": cannot read: No such file or directory");
   const auto directory = load(folder.file("."));
   REQUIRE_FALSE(directory.has_value());
   CHECK(directory.error()[0].message == "cannot read: Is a directory");
@@ -58,30 +60,39 @@ TEST_CASE("a file that cannot be read is named, without a line") {
 
 TEST_CASE("all mistakes of a file come at once, in the order of the file") {
   const auto found = errors_of(
-      "[gateway]\n"                          // 1
-      "id = \"paris.example.net\"\n"         // 2
-      "listn = [\"0.0.0.0\"]\n"              // 3
-      "port = 70000\n"                       // 4
-      "[peer.tokyo]\n"                       // 5
-      "adress = [\"198.51.100.1\"]\n"        // 6
-      "id = \"paris.example.net\"\n"         // 7
-      "auth = { psk_file = \"none.psk\" }\n" // 8
-      "start = \"alway\"\n"                  // 9
-      "[tunnel.a]\n"                         // 10
-      "peer = \"tokio\"\n"                   // 11
-      "carry = \"gre\"\n"                    // 12
-      "device = \"cv 0\"\n"                  // 13
-      "local = [\"10.1.0.0/16\"]\n"          // 14
-      "[tunnel.b]\n"                         // 15
-      "peer = \"tokyo\"\n"                   // 16
-      "carry = \"ip\"\n"                     // 17
-      "device = \"cv 0\"\n"                  // 18
-      "remote = [\"10.1.2.3/16\"]\n");       // 19
+      "[gateway]\n"                           // 1
+      "id = \"paris.example.net\"\n"          // 2
+      "listn = [\"0.0.0.0\"]\n"               // 3
+      "port = 70000\n"                        // 4
+      "[peer.tokyo]\n"                        // 5
+      "adress = [\"198.51.100.1\"]\n"         // 6
+      "id = \"paris.example.net\"\n"          // 7
+      "auth = { psk_file = \"none.psk\" }\n"  // 8
+      "start = \"alway\"\n"                   // 9
+      "[tunnel.a]\n"                          // 10
+      "peer = \"tokio\"\n"                    // 11
+      "carry = \"gre\"\n"                     // 12
+      "device = \"cv 0\"\n"                   // 13
+      "local = [\"10.1.0.0/16\"]\n"           // 14
+      "[tunnel.b]\n"                          // 15
+      "peer = \"tokyo\"\n"                    // 16
+      "carry = \"ip\"\n"                      // 17
+      "device = \"cv 0\"\n"                   // 18
+      "remote = [\"10.1.2.3/16\"]\n");        // 19
   std::vector<std::string> seen;
   for (const auto& diagnostic : found) seen.push_back(std::to_string(diagnostic.line) + " " + diagnostic.key);
-  const std::vector<std::string> expected = {
-      "3 gateway.listn",     "4 gateway.port",   "6 peer.tokyo.adress", "7 peer.tokyo.id",   "8 peer.tokyo.auth.psk_file",
-      "9 peer.tokyo.start",  "11 tunnel.a.peer", "13 tunnel.a.device",  "14 tunnel.a.local", "15 tunnel.b.local",
-      "18 tunnel.b.device",  "18 tunnel.b.device", "19 tunnel.b.remote"};
+  const std::vector<std::string> expected = {"3 gateway.listn",
+                                             "4 gateway.port",
+                                             "6 peer.tokyo.adress",
+                                             "7 peer.tokyo.id",
+                                             "8 peer.tokyo.auth.psk_file",
+                                             "9 peer.tokyo.start",
+                                             "11 tunnel.a.peer",
+                                             "13 tunnel.a.device",
+                                             "14 tunnel.a.local",
+                                             "15 tunnel.b.local",
+                                             "18 tunnel.b.device",
+                                             "18 tunnel.b.device",
+                                             "19 tunnel.b.remote"};
   CHECK(seen == expected);
 }

@@ -170,7 +170,8 @@ TEST_CASE("a request that is not exactly one of the documented ones is refused")
   CHECK(why_not(R"({"command":"up"})").find("needs a \"peer\"") != std::string::npos);
   CHECK(why_not(R"({"command":"up","peer":"tokyo","what":"ike"})").find("takes no \"what\"") != std::string::npos);
   CHECK(why_not(R"({"command":"rekey","peer":"tokyo","what":"all"})").find("\"what\" must be") != std::string::npos);
-  CHECK(why_not(R"({"command":"up","peer":")" + std::string(65, 'x') + "\"}").find("longer than a name") != std::string::npos);
+  CHECK(why_not(R"({"command":"up","peer":")" + std::string(65, 'x') + "\"}").find("longer than a name") !=
+        std::string::npos);
   CHECK(why_not("{\"command\":\"\xff\"}").find("not JSON") != std::string::npos);
 }
 
