@@ -57,7 +57,7 @@ void Worker::demux(const Tables& tables, const SocketSet::Udp& from, std::size_t
   }
 }
 
-/// Finds the SA by its SPI alone (RFC 4301 §4.1, unicast): whether it came by UDP or raw does not matter, and the peer's address may change.
+/// Finds the SA by its SPI alone (RFC 4301 §4.1, unicast): it may come in UDP or raw, and from wherever the peer is by now.
 void Worker::queue_esp(const Tables& tables, std::size_t i, std::uint16_t local_port) {
   const ReceiveSlot& slot = slots_[i];
   const Spi spi{load_be<std::uint32_t>(slot.buffer.data())};

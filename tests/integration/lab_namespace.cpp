@@ -25,7 +25,7 @@ class ConfigSocket {
   ~ConfigSocket() { ::close(fd_); }
   void bring_up(const std::string& device) const {
     ifreq request{};
-    std::strncpy(request.ifr_name, device.c_str(), IFNAMSIZ - 1);
+    device.copy(request.ifr_name, IFNAMSIZ - 1);
     if (::ioctl(fd_, SIOCGIFFLAGS, &request) != 0) fail_with("flags of " + device);
     request.ifr_flags = static_cast<short>(request.ifr_flags | IFF_UP);
     if (::ioctl(fd_, SIOCSIFFLAGS, &request) != 0) fail_with("up " + device);
