@@ -13,7 +13,7 @@ from labkit.pair import pair, tables
 from labkit.process import wait_for
 from labkit.traffic import assert_reaches, finish_ping, start_ping, tcp_both_ways
 
-IKE = "aes256gcm16-prfsha384-x25519"
+IKE, ESP = "aes256gcm16-prfsha384-x25519", "aes256gcm16-x25519"
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,9 @@ def net(shared):
 def good(lab, net):
     """A with peers b (up, and pinged through the whole test) and c (waits); yields A's culvert."""
     b = lab.culvert(net.B.gw, tables(net.B, net.A, start="wait"))
-    towards_c = tables(net.A, net.C, start="wait", peer={"ike": [IKE]}, tunnel={"address": ["169.254.11.1/24"]})
+    # "auto": so that A listens for raw ESP too
+    towards_c = tables(net.A, net.C, start="wait", peer={"ike": [IKE], "esp": [ESP], "encapsulation": "auto"},
+                       tunnel={"address": ["169.254.11.1/24"]})
     a = lab.culvert(net.A.gw, {**tables(net.A, net.B), **{name: table for name, table in towards_c.items() if name != "gateway"}})
     a.wait_up("b")
     b.wait_up()
@@ -33,7 +35,7 @@ def good(lab, net):
     pings = start_ping(net.A.host, net.B.host4)
     yield a
     result = finish_ping(pings)
-    assert result.sent > 20 and result.received >= result.sent - 1, f"the other tunnel suffered: {result!r}"  # the last may be in flight
+    assert result.sent > 3 and result.received >= result.sent - 1, f"the other tunnel suffered: {result!r}"  # the last may be in flight
     assert a.child_spi("b") == child and a.is_up("b")
 
 
@@ -50,7 +52,7 @@ def is_down(culvert, name=None):
 
 def test_wrong_psk(lab, net, good):
     c = bad_peer(lab, net, good, secrets={"lab.psk": "not the right one"})
-    good.wait_log(r"peer c\b.*(pre-shared|psk|shared key)")
+    good.wait_log(r"c\.example.*pre-shared key.*psk_file")
     c.wait_log(r"peer a\b.*(AUTHENTICATION_FAILED|authentication)")
     assert is_down(c) and is_down(good, "c")
     assert c.peer()["reason"]
@@ -66,7 +68,8 @@ def test_wrong_identity(lab, net, good):
 
 def test_the_peer_is_not_who_we_expect(lab, net, good):
     c = bad_peer(lab, net, good, peer={"id": "somebody.else.example"})
-    c.wait_log(r"peer a\b.*a\.example")
+    good.wait_log(r"c\.example.*somebody\.else\.example")
+    c.wait_log(r"peer a\b.*AUTHENTICATION_FAILED")
     assert is_down(c)
     assert is_down(good, "c")
 
@@ -146,7 +149,7 @@ def test_unknown_spi(lab, net, good):
 
 
 def captured_esp(lab, net, source, count):
-    """ESP of `source`'s pings, as frames that arrive at B."""
+    """ESP of `source`'s pings, as frames that arrive at B (not IKE: that has the non-ESP marker)."""
     with Capture(net.internet, "wanB", lab.folder, expression=f"udp port 4500 and src host {net.A.wan4} and greater 100") as capture:
         assert_reaches(source, net.B.host4, count=count)
     return [frame for frame in read_pcap(capture.path) if frame[42:46] != b"\0\0\0\0"]
@@ -164,30 +167,36 @@ def test_replayed_packets_are_dropped_and_counted(lab, net):
 
 
 def test_packets_left_of_the_window_are_too_old(lab, net):
-    _, b = pair(lab, net, tunnel={"replay_window": 64})
+    _, b = pair(lab, net, peer={"esp": ["aes256gcm16-x25519-noesn"]}, tunnel={"replay_window": 64})
     frames = captured_esp(lab, net, net.A.host, 5)
     assert_reaches(net.A.host, net.B.host4, count=150, interval=0.002)
     send_frames(net.internet, "wanB", [without_udp_checksum(f) for f in frames])
     wait_for("old ones", lambda: b.drops()["replay_too_old"] >= len(frames))
 
 
+def with_sequence(frame, number):
+    return frame[:46] + number.to_bytes(4, "big") + frame[50:]
+
+
 def test_truncated_and_damaged_esp_is_dropped_and_counted(lab, net):
     _, b = pair(lab, net)
-    frames = captured_esp(lab, net, net.A.host, 5)
-    length = len(frames[0]) - 42
-    cut = [shortened(frames[0], n) for n in range(1, length - 1)]
+    frame = captured_esp(lab, net, net.A.host, 1)[0]
+    length = len(frame) - 42
+    cut = [shortened(with_sequence(frame, 1000 + n), n) for n in range(1, length - 1)]
     damaged = []
-    for at in (42 + 4, 42 + 8, 42 + 20, len(frames[0]) - 1):  # sequence number, IV, ciphertext, ICV
-        frame = bytearray(without_udp_checksum(frames[1]))
-        frame[at] ^= 0x40
-        damaged.append(bytes(frame))
+    for at in (42 + 8, 42 + 20, len(frame) - 1):  # IV, ciphertext, ICV
+        copy = bytearray(without_udp_checksum(with_sequence(frame, 2000 + at)))
+        copy[at] ^= 0x40
+        damaged.append(bytes(copy))
     with Capture(net.B.host, "lan", lab.folder, "inside") as inside:
         before = b.drops()
         send_frames(net.internet, "wanB", cut + damaged, pause=0.0005)
         wait_for("all of them counted", lambda: sum(b.drops().values()) - sum(before.values()) >= len(cut) + len(damaged))
     drops = b.drops()
     assert inside.count("icmp") == 0
-    assert drops["icv_failed"] + drops["replay"] - before["icv_failed"] - before["replay"] > length / 2
-    assert drops["outer_malformed"] > before["outer_malformed"]
+    # AES-GCM wants whole 4-byte words (RFC 4303 §2.4): the other cuts are malformed before anything is decrypted
+    assert drops["icv_failed"] >= len(damaged) + 15 and drops["outer_malformed"] >= length // 2
+    # nothing about the SA changed: numbers 1000… are not taken for seen
     assert_reaches(net.A.host, net.B.host4)
-    tcp_both_ways(net.A.host, net.B.host, net.B.host4, "1M")
+    tcp_both_ways(net.A.host, net.B.host, net.B.host4, "3M")
+    assert b.drops()["replay"] == before["replay"]

@@ -10,11 +10,22 @@ from labkit.traffic import assert_reaches, iperf3, ping
 IKE, ESP, PSK = "aes256gcm16-prfsha384-x25519", "aes256gcm16-x25519", "three makers"
 
 
+def lend_address(gateway, address):
+    """kernel-libipsec refuses a child unless the gateway itself has an address inside local_ts; but hostB's must be hostB's. So the gateway
+    has it too, and a rule in front of the local table sends its packets on to the LAN."""
+    gateway.ip("addr", "add", f"{address}/32", "dev", "lo")
+    gateway.ip("route", "add", address, "dev", "lan", "table", "50")
+    gateway.ip("rule", "add", "pref", "100", "lookup", "local")
+    gateway.ip("rule", "add", "pref", "50", "to", address, "lookup", "50")
+    gateway.ip("rule", "del", "pref", "0")
+
+
 @pytest.mark.parametrize("ours,theirs", [({}, ""), ({"checksum": True}, "options:csum=true"), ({"sequence": True}, "options:seq=true")],
                          ids=["plain", "checksum", "sequence"])
 def test_culvert_strongswan_openvswitch(lab, ours, theirs):
     net = lab.net()
     # GRE runs between gateway A's LAN address and hostB, where Open vSwitch is
+    lend_address(net.B.gw, net.B.host4)
     strongswan = lab.strongswan(net.B.gw, swanctl_conf(net.B.wan4, "%any", "b.example", "a.example", PSK, f"{net.B.host4}/32[gre]",
                                                        f"{net.A.gw4}/32[gre]", IKE, ESP))
     lab.ovs(net.B.host, "lan", net.B.host4, 24, net.B.gw4, net.A.gw4, 99, "10.9.0.2", "10.9.0.1", options=theirs)
