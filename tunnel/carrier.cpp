@@ -35,8 +35,8 @@ std::optional<InnerHead> parse_inner(ByteView packet) noexcept {
   return head;
 }
 
-// A selector of one single address is what both ends agreed on as a GRE endpoint. Behind a NAT it is right where the outer
-// address of the SA is not.
+// A selector of one single address is what both ends agreed on as a GRE endpoint. Behind a NAT it is right where the
+// outer address of the SA is not.
 IpAddress endpoint_of(const std::optional<IpAddress>& configured, std::span<const TrafficSelector> selectors,
                       const IpAddress& outer) noexcept {
   if (configured) return *configured;
@@ -66,9 +66,10 @@ std::optional<DropReason> push_gre_header(Packet& packet, Tunnel& tunnel, bool i
   return std::nullopt;
 }
 
-// DF is always set: the inner MTU makes room for this header, so nothing on our side cuts it, and a packet that is never cut
-// needs no identification (RFC 6864 §4.1).
-std::optional<DropReason> push_delivery_header(Packet& packet, const wire::Flow& flow, const InnerHead& inner) noexcept {
+// DF is always set: the inner MTU makes room for this header, so nothing on our side cuts it, and a packet that is
+// never cut needs no identification (RFC 6864 §4.1).
+std::optional<DropReason> push_delivery_header(Packet& packet, const wire::Flow& flow,
+                                               const InnerHead& inner) noexcept {
   const std::size_t payload_len = packet.len;
   std::uint8_t* at = packet.push_front(flow.source.is_v4() ? wire::ipv4_min_header_len : wire::ipv6_header_len);
   if (at == nullptr) return DropReason::no_buffer;
@@ -105,7 +106,8 @@ std::optional<DropReason> push_gre(Packet& packet, const InnerHead& inner) noexc
   const OuterPath path = sa.path.load();
   const wire::Flow delivery = delivery_flow(tunnel, sa, path);
   // It would come back to this device, one GRE header longer each time.
-  if (inner.destination == path.remote.address || inner.destination == delivery.destination) return DropReason::gre_recursion;
+  if (inner.destination == path.remote.address || inner.destination == delivery.destination)
+    return DropReason::gre_recursion;
   if (sa.mode == EspMode::tunnel &&
       (delivery.source.family() != delivery.destination.family() || !sa.selectors->allows_outbound(delivery))) {
     return DropReason::no_policy;  // RFC 4301 §5.1: the peer would have to drop it

@@ -28,15 +28,19 @@ struct OpenWork {
 std::optional<DropReason> check_lengths(const Packet& packet, const crypto::CipherSuiteInfo& suite) noexcept {
   const std::size_t around = wire::esp_header_len + suite.iv_len + suite.icv_len;
   // RFC 4303 §2.4: the ciphertext ends on a 4-byte boundary, or on the cipher's block.
-  if (packet.len < around + suite.block_len || (packet.len - around) % suite.block_len != 0) return DropReason::outer_malformed;
+  if (packet.len < around + suite.block_len || (packet.len - around) % suite.block_len != 0)
+    return DropReason::outer_malformed;
   return std::nullopt;
 }
 
 std::optional<DropReason> to_drop_reason(ReplayWindow::Verdict verdict) noexcept {
   switch (verdict) {
-    case ReplayWindow::Verdict::fresh: return std::nullopt;
-    case ReplayWindow::Verdict::replay: return DropReason::replay;
-    case ReplayWindow::Verdict::too_old: return DropReason::replay_too_old;
+    case ReplayWindow::Verdict::fresh:
+      return std::nullopt;
+    case ReplayWindow::Verdict::replay:
+      return DropReason::replay;
+    case ReplayWindow::Verdict::too_old:
+      return DropReason::replay_too_old;
   }
   return DropReason::replay;
 }
@@ -88,8 +92,8 @@ void precheck_group(PacketBatch& batch, InboundSa& sa, std::uint64_t mask, OpenW
   });
 }
 
-// Stage 2 of 3: their ICVs held. The window first (again: two of one number may be in one batch, or in two workers' hands), then the
-// ESP trailer, then the lifetime.
+// Stage 2 of 3: their ICVs held. The window first (again: two of one number may be in one batch, or in two workers'
+// hands), then the ESP trailer, then the lifetime.
 
 bool strip(Packet& packet, const crypto::CipherSuiteInfo& suite) noexcept {
   packet.pop_front(wire::esp_header_len + suite.iv_len);
@@ -127,7 +131,8 @@ void commit_group(PacketBatch& batch, InboundSa& sa, std::uint64_t mask, const O
 
 // Stage 3 of 3: is what came out what the SA may carry?
 
-// Transport mode here carries GRE alone; the addresses are the SA's own, so the protocol is what is left of the selectors.
+// Transport mode here carries GRE alone; the addresses are the SA's own, so the protocol is what is left of the
+// selectors.
 std::optional<DropReason> accept_transport(const Packet& packet, const InboundSa& sa) noexcept {
   if (packet.next_header != wire::proto_gre) return DropReason::next_header_invalid;
   if (!sa.selectors->allows_protocol(packet.next_header)) return DropReason::selector_mismatch;
@@ -135,7 +140,8 @@ std::optional<DropReason> accept_transport(const Packet& packet, const InboundSa
 }
 
 std::optional<DropReason> accept_tunnel(Packet& packet, const InboundSa& sa) noexcept {
-  if (packet.next_header != wire::proto_ipip && packet.next_header != wire::proto_ipv6) return DropReason::next_header_invalid;
+  if (packet.next_header != wire::proto_ipip && packet.next_header != wire::proto_ipv6)
+    return DropReason::next_header_invalid;
   const auto flow = wire::Flow::parse(packet.view());
   if (!flow) return DropReason::inner_malformed;
   if (flow->source.is_v4() != (packet.next_header == wire::proto_ipip)) return DropReason::inner_malformed;

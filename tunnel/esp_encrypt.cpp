@@ -20,7 +20,8 @@ struct SealWork {
 };
 
 // Header, IV and trailer around the payload; false: the buffer has no room. RFC 4303 §3.3.2.
-bool frame(Packet& packet, const OutboundSa& sa, std::uint64_t sequence, const std::uint8_t* iv, SealWork& work) noexcept {
+bool frame(Packet& packet, const OutboundSa& sa, std::uint64_t sequence, const std::uint8_t* iv,
+           SealWork& work) noexcept {
   const crypto::CipherSuiteInfo& suite = *sa.suite;
   const std::size_t pad_len = wire::esp_pad_len(packet.len, suite.block_len);
   const std::size_t sealed_len = packet.len + pad_len + wire::esp_trailer_len;

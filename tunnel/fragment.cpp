@@ -11,8 +11,8 @@ namespace {
 constexpr std::size_t unit = 8;  ///< offsets count in these
 constexpr std::uint8_t option_copied = 0x80, option_end = 0, option_nop = 1;
 
-/// Appends the options that every fragment carries (RFC 791 §3.1, the copied flag), padded to 4 bytes; how many bytes. Malformed options
-/// end the list.
+/// Appends the options that every fragment carries (RFC 791 §3.1, the copied flag), padded to 4 bytes; how many bytes.
+/// Malformed options end the list.
 std::size_t copy_options(ByteView options, std::uint8_t* to) noexcept {
   std::size_t copied = 0;
   for (std::size_t at = 0; at < options.size() && options[at] != option_end;) {
@@ -58,7 +58,8 @@ std::size_t Ipv4Fragmenter::next(MutableByteView out) noexcept {
   const std::size_t left = payload_.size() - sent_;
   const std::size_t room = mtu_ - header_len;
   const std::size_t len = left <= room ? left : room / unit * unit;
-  std::copy_n(payload_.begin() + static_cast<std::ptrdiff_t>(sent_), len, out.begin() + static_cast<std::ptrdiff_t>(header_len));
+  std::copy_n(payload_.begin() + static_cast<std::ptrdiff_t>(sent_), len,
+              out.begin() + static_cast<std::ptrdiff_t>(header_len));
 
   const auto original = load_be<std::uint16_t>(&header_[6]);
   const bool more = len < left || (original & wire::ipv4_mf) != 0;

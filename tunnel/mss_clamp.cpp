@@ -24,7 +24,8 @@ MutableByteView tcp_segment(MutableByteView packet) noexcept {
   return whole.subspan(upper->offset);
 }
 
-/// Stores a 16-bit value at any offset of the segment and keeps the checksum right: an odd offset touches two words of the sum.
+/// Stores a 16-bit value at any offset of the segment and keeps the checksum right: an odd offset touches two words of
+/// the sum.
 void replace_u16(MutableByteView segment, std::size_t offset, std::uint16_t value) noexcept {
   const std::size_t first_word = offset & ~std::size_t{1};
   const std::size_t num_words = offset % 2 == 0 ? 1 : 2;

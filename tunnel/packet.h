@@ -14,26 +14,27 @@ class OutboundSa;
 class ChildTunnels;
 struct Tunnel;
 
-/// What every stage may count on when a packet enters the chain: room before the inner packet for GRE, its delivery header, ESP and
-/// IV (40 + 16 + 8 + 16 bytes and some for the I/O side), and behind it for padding and ICV (15 + 2 + 32).
+/// What every stage may count on when a packet enters the chain: room before the inner packet for GRE, its delivery
+/// header, ESP and IV (40 + 16 + 8 + 16 bytes and some for the I/O side), and behind it for padding and ICV (15 + 2 +
+/// 32).
 inline constexpr std::size_t packet_headroom = 128;
 inline constexpr std::size_t packet_tailroom = 64;
 
-/// A view into a fixed buffer that the worker owns, with what the stages know about the packet. Copying copies the view.
-/// One worker at a time.
+/// A view into a fixed buffer that the worker owns, with what the stages know about the packet. Copying copies the
+/// view. One worker at a time.
 struct Packet {
-  std::uint8_t* data = nullptr;       ///< first byte of what is the packet at this stage
-  std::uint32_t len = 0;              ///< bytes at data
-  std::uint8_t outer_tos = 0;         ///< TOS / traffic class of the outer IP header: inbound as received, outbound as wanted
-  std::uint8_t next_header = 0;       ///< outbound: for the ESP trailer; inbound: out of it
-  DropReason reason{};                ///< meaningful once dropped
+  std::uint8_t* data = nullptr;  ///< first byte of what is the packet at this stage
+  std::uint32_t len = 0;         ///< bytes at data
+  std::uint8_t outer_tos = 0;  ///< TOS / traffic class of the outer IP header: inbound as received, outbound as wanted
+  std::uint8_t next_header = 0;  ///< outbound: for the ESP trailer; inbound: out of it
+  DropReason reason{};           ///< meaningful once dropped
   std::uint8_t* buffer_begin = nullptr;
   std::uint8_t* buffer_end = nullptr;
-  OutboundSa* outbound_sa = nullptr;  ///< set before push_batch and encrypt_batch
-  InboundSa* inbound_sa = nullptr;    ///< set before decrypt_batch
-  Tunnel* tunnel = nullptr;           ///< outbound: whose device it came from; inbound: set by pop_batch
+  OutboundSa* outbound_sa = nullptr;    ///< set before push_batch and encrypt_batch
+  InboundSa* inbound_sa = nullptr;      ///< set before decrypt_batch
+  Tunnel* tunnel = nullptr;             ///< outbound: whose device it came from; inbound: set by pop_batch
   const ChildTunnels* child = nullptr;  ///< inbound: where its SA delivers to; set before pop_batch
-  std::uint32_t tag = 0;              ///< the I/O side's own (a buffer index, say); no stage looks at it
+  std::uint32_t tag = 0;                ///< the I/O side's own (a buffer index, say); no stage looks at it
 
   /// The buffer as a whole, with a packet of `length` bytes that begins `headroom` bytes into it; it must fit.
   [[nodiscard]] static Packet in_buffer(MutableByteView buffer, std::size_t headroom, std::size_t length) noexcept {
@@ -74,8 +75,8 @@ struct Packet {
 };
 static_assert(sizeof(Packet) <= 80);
 
-/// Up to 64 packets that go through the stages together. A dropped packet stays in its place, counted, and every later stage skips
-/// it. Does not own buffers. One worker at a time.
+/// Up to 64 packets that go through the stages together. A dropped packet stays in its place, counted, and every later
+/// stage skips it. Does not own buffers. One worker at a time.
 class PacketBatch {
  public:
   static constexpr std::size_t capacity = 64;
@@ -122,9 +123,10 @@ class PacketBatch {
       f(i, packets_[i]);
     }
   }
-  /// Calls f(value, mask) once for each distinct value of `packet.*member` among the packets that are alive: the mask has their bits.
+  /// Calls f(value, mask) once for each distinct value of `packet.*member` among the packets that are alive: the mask
+  /// has their bits.
   template <class T, class F>
-  void for_each_group(T Packet::* member, F&& f) noexcept {
+  void for_each_group(T Packet::*member, F&& f) noexcept {
     for (std::uint64_t left = alive_; left != 0;) {
       const T& value = packets_[static_cast<std::size_t>(std::countr_zero(left))].*member;
       std::uint64_t mask = 0;

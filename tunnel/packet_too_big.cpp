@@ -10,8 +10,8 @@
 namespace culvert::tunnel {
 namespace {
 
-constexpr std::size_t max_v4_len = 576;               // RFC 1812 §4.3.2.3
-constexpr std::uint8_t internetwork_control = 0xC0;   // RFC 1812 §4.3.2.5: precedence 6
+constexpr std::size_t max_v4_len = 576;              // RFC 1812 §4.3.2.3
+constexpr std::uint8_t internetwork_control = 0xC0;  // RFC 1812 §4.3.2.5: precedence 6
 
 // RFC 1122 §3.2.2 and RFC 4443 §2.4 e: an error goes to a single host or to nobody.
 bool is_single_host(const IpAddress& address) noexcept {
@@ -88,7 +88,8 @@ std::size_t build_v6(ByteView packet, std::uint16_t mtu, const IpAddress& source
 
 }  // namespace
 
-std::size_t build_packet_too_big(ByteView packet, std::uint16_t mtu, const IpAddress& source, MutableByteView out) noexcept {
+std::size_t build_packet_too_big(ByteView packet, std::uint16_t mtu, const IpAddress& source,
+                                 MutableByteView out) noexcept {
   if (packet.empty()) return 0;
   const bool is_v4 = packet[0] >> 4 == 4;
   if (source.is_v4() != is_v4) return 0;

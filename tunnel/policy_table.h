@@ -9,8 +9,9 @@
 
 namespace culvert::tunnel {
 
-/// The outbound SAs of one device, the newest first, and which of them owns a packet: an immutable snapshot that keeps its SAs
-/// alive. Made on the control thread, read by any. A lookup costs the logarithm of the number of remote selectors.
+/// The outbound SAs of one device, the newest first, and which of them owns a packet: an immutable snapshot that keeps
+/// its SAs alive. Made on the control thread, read by any. A lookup costs the logarithm of the number of remote
+/// selectors.
 class PolicyTable {
  public:
   PolicyTable() = default;

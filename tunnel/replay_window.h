@@ -5,8 +5,8 @@
 
 namespace culvert::tunnel {
 
-/// The anti-replay window of RFC 4303 §3.4.3 over 64-bit sequence numbers, as a ring of bits (the idea of RFC 6479). Not
-/// thread-safe: InboundSa guards it. Allocates only when it is made.
+/// The anti-replay window of RFC 4303 §3.4.3 over 64-bit sequence numbers, as a ring of bits (the idea of RFC 6479).
+/// Not thread-safe: InboundSa guards it. Allocates only when it is made.
 class ReplayWindow {
  public:
   static constexpr std::uint32_t min_size = 64;
@@ -21,8 +21,8 @@ class ReplayWindow {
   /// `size` in packets; values outside 64…65536 are taken as the nearest of these.
   explicit ReplayWindow(std::uint32_t size);
 
-  /// The 64-bit number that a packet with these low 32 bits must have (RFC 4303 appendix A2.2). nullopt: it would lie before the
-  /// first packet, so it is left of the window.
+  /// The 64-bit number that a packet with these low 32 bits must have (RFC 4303 appendix A2.2). nullopt: it would lie
+  /// before the first packet, so it is left of the window.
   [[nodiscard]] std::optional<std::uint64_t> infer_esn(std::uint32_t low) const noexcept;
   /// Changes nothing. To be asked before the ICV is computed.
   [[nodiscard]] Verdict check(std::uint64_t sequence) const noexcept;

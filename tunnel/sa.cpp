@@ -10,7 +10,8 @@
 namespace culvert::tunnel {
 namespace {
 
-// RFC 4303 §2.2, §3.3.3. With ESN the end is moved down so far that no number of racing workers could wrap the 64-bit counter.
+// RFC 4303 §2.2, §3.3.3. With ESN the end is moved down so far that no number of racing workers could wrap the 64-bit
+// counter.
 constexpr std::uint64_t last_without_esn = UINT32_MAX;
 constexpr std::uint64_t last_with_esn = UINT64_MAX - UINT32_MAX;
 
@@ -104,7 +105,8 @@ OutboundSa::Block OutboundSa::reserve(std::uint32_t count) noexcept {
   return {first, static_cast<std::uint32_t>(left)};
 }
 
-// RFC 3602 §3: the IV must be unpredictable. The key is this SA's own and random, the nonce is a sequence number: never the same twice.
+// RFC 3602 §3: the IV must be unpredictable. The key is this SA's own and random, the nonce is a sequence number: never
+// the same twice.
 void OutboundSa::fill_ivs(std::uint64_t first, MutableByteView out) const noexcept {
   std::array<std::uint8_t, crypto_stream_chacha20_NONCEBYTES> nonce;
   static_assert(sizeof nonce == sizeof first);
@@ -121,9 +123,11 @@ Result<SaPair> make_sa_pair(ChildSaKeys keys) {
     return fail(Errc::invalid, "an ESP SPI below 256 (RFC 4303 section 2.1)");
   }
   const auto layout = keys.esn ? crypto::AadLayout::esn : crypto::AadLayout::prefix;
-  auto in_key = crypto::AeadKey::create(keys.suite, keys.inbound.encryption.view(), keys.inbound.integrity.view(), layout);
+  auto in_key =
+      crypto::AeadKey::create(keys.suite, keys.inbound.encryption.view(), keys.inbound.integrity.view(), layout);
   if (!in_key) return std::unexpected(in_key.error());
-  auto out_key = crypto::AeadKey::create(keys.suite, keys.outbound.encryption.view(), keys.outbound.integrity.view(), layout);
+  auto out_key =
+      crypto::AeadKey::create(keys.suite, keys.outbound.encryption.view(), keys.outbound.integrity.view(), layout);
   if (!out_key) return std::unexpected(out_key.error());
 
   SaCommon common{.spi = keys.inbound_spi,

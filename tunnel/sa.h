@@ -23,8 +23,8 @@ struct OuterPath {
   friend bool operator==(const OuterPath&, const OuterPath&) noexcept = default;
 };
 
-/// A path that the control thread moves while workers read it. Two places in turn, so that a reader never waits for a writer that
-/// was interrupted: it reads again only when the path moved twice meanwhile.
+/// A path that the control thread moves while workers read it. Two places in turn, so that a reader never waits for a
+/// writer that was interrupted: it reads again only when the path moved twice meanwhile.
 class AtomicPath {
  public:
   explicit AtomicPath(const OuterPath& path) noexcept { store(path); }
@@ -82,7 +82,8 @@ class TrafficMeter {
   };
 
   explicit TrafficMeter(const Limits& limits) noexcept : limits_(limits) {}
-  /// Adds `packets` and `bytes`, raises soft_limit or hard_limit in `events` where they are reached. Not to be asked when exhausted().
+  /// Adds `packets` and `bytes`, raises soft_limit or hard_limit in `events` where they are reached. Not to be asked
+  /// when exhausted().
   [[nodiscard]] Share add(std::uint64_t packets, std::uint64_t bytes, EventFlags& events) noexcept;
   /// A hard limit was reached: nothing passes any more.
   [[nodiscard]] bool exhausted() const noexcept { return exhausted_.load(std::memory_order_relaxed); }
@@ -119,12 +120,14 @@ class OutboundSa : public SaCommon {
     std::uint32_t count = 0;
   };
 
-  OutboundSa(const SaCommon& common, std::unique_ptr<crypto::AeadKey> key, const TrafficMeter::Limits& limits, const OuterPath& path,
-             std::uint64_t next_sequence = 1);
+  OutboundSa(const SaCommon& common, std::unique_ptr<crypto::AeadKey> key, const TrafficMeter::Limits& limits,
+             const OuterPath& path, std::uint64_t next_sequence = 1);
 
-  /// One atomic add. Numbers are never given out twice and never wrap (RFC 4303 §3.3.3); the last one is 2^32-1 without ESN.
+  /// One atomic add. Numbers are never given out twice and never wrap (RFC 4303 §3.3.3); the last one is 2^32-1 without
+  /// ESN.
   [[nodiscard]] Block reserve(std::uint32_t count) noexcept;
-  /// Unpredictable IVs for CBC (RFC 3602 §3): `out` is filled with a stream that no other `first` of this SA yields. No system call.
+  /// Unpredictable IVs for CBC (RFC 3602 §3): `out` is filled with a stream that no other `first` of this SA yields. No
+  /// system call.
   void fill_ivs(std::uint64_t first, MutableByteView out) const noexcept;
 
   [[nodiscard]] const crypto::AeadKey& key() const noexcept { return *key_; }
@@ -135,9 +138,9 @@ class OutboundSa : public SaCommon {
 
  private:
   std::unique_ptr<crypto::AeadKey> key_;
-  Secret iv_key_;                 ///< CBC only
-  std::uint64_t last_sequence_;   ///< highest usable
-  std::uint64_t soft_sequence_;   ///< at which a rekey is asked for
+  Secret iv_key_;                ///< CBC only
+  std::uint64_t last_sequence_;  ///< highest usable
+  std::uint64_t soft_sequence_;  ///< at which a rekey is asked for
   alignas(64) std::atomic<std::uint64_t> next_sequence_;
 };
 
@@ -164,7 +167,8 @@ struct SaPair {
   std::shared_ptr<InboundSa> inbound;
   std::shared_ptr<OutboundSa> outbound;
 };
-/// Makes both SAs; the keys are wiped. Errors: Errc::invalid (key lengths, an SPI below 256), Errc::internal (crypto). Control thread.
+/// Makes both SAs; the keys are wiped. Errors: Errc::invalid (key lengths, an SPI below 256), Errc::internal (crypto).
+/// Control thread.
 [[nodiscard]] Result<SaPair> make_sa_pair(ChildSaKeys keys);
 
 }  // namespace culvert::tunnel

@@ -21,7 +21,8 @@ InboundSa* SaTable::find(Spi spi) const noexcept {
   }
 }
 
-// We choose our inbound SPIs at random, so nobody can aim at one slot; the multiplication only spreads numbers chosen in tests.
+// We choose our inbound SPIs at random, so nobody can aim at one slot; the multiplication only spreads numbers chosen
+// in tests.
 std::size_t SaTable::first_slot(Spi spi) const noexcept {
   return (spi.value() * 0x9E3779B1U >> 7) & (slots_.size() - 1);
 }

@@ -19,7 +19,8 @@ bool any_contains(std::span<const TrafficSelector> selectors, const IpAddress& a
 
 }  // namespace
 
-bool contains(const TrafficSelector& selector, const IpAddress& address, const wire::Flow& flow, std::uint16_t port) noexcept {
+bool contains(const TrafficSelector& selector, const IpAddress& address, const wire::Flow& flow,
+              std::uint16_t port) noexcept {
   if (selector.protocol != 0 && (!flow.protocol_known || selector.protocol != flow.protocol)) return false;
   // Addresses compare by family first, so one of the other family is outside.
   if (address < selector.first || selector.last < address) return false;

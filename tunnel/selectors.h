@@ -7,8 +7,8 @@
 
 namespace culvert::tunnel {
 
-/// Traffic selectors of a pair of SAs, compared with packets (RFC 4301 §4.4.1, §5.2). Immutable after it is made, any thread.
-/// A packet fits when its one end is in one of the local and its other end in one of the remote selectors.
+/// Traffic selectors of a pair of SAs, compared with packets (RFC 4301 §4.4.1, §5.2). Immutable after it is made, any
+/// thread. A packet fits when its one end is in one of the local and its other end in one of the remote selectors.
 class SelectorSet {
  public:
   SelectorSet(std::vector<TrafficSelector> local, std::vector<TrafficSelector> remote)
@@ -29,8 +29,8 @@ class SelectorSet {
   std::vector<TrafficSelector> remote_;
 };
 
-/// Does one selector contain one end of a packet? Ports that cannot be known (fragments, protocols without ports) fit only selectors
-/// with all ports or OPAQUE (65535–0).
+/// Does one selector contain one end of a packet? Ports that cannot be known (fragments, protocols without ports) fit
+/// only selectors with all ports or OPAQUE (65535–0).
 [[nodiscard]] bool contains(const TrafficSelector& selector, const IpAddress& address, const wire::Flow& flow,
                             std::uint16_t port) noexcept;
 

@@ -4,8 +4,8 @@
 
 namespace culvert::tunnel {
 
-// RFC 2890 §2.2: a number is old when it lies in the last delivered one and the 2^31-1 before it. A gap is not waited for: the
-// section leaves buffering to us.
+// RFC 2890 §2.2: a number is old when it lies in the last delivered one and the 2^31-1 before it. A gap is not waited
+// for: the section leaves buffering to us.
 bool Tunnel::accept_gre_sequence(std::uint32_t sequence) noexcept {
   constexpr std::uint64_t seen = std::uint64_t{1} << 32;
   std::uint64_t last = gre_last_.load(std::memory_order_relaxed);

@@ -9,8 +9,9 @@
 
 namespace culvert::tunnel {
 
-/// Inner packets that wait for an SA: a FIFO bounded in packets and bytes, copied into a ring that is allocated once. Any thread; the
-/// lock is held for one copy. Not on the fast path: a tunnel with an SA never asks it for more than `empty()`.
+/// Inner packets that wait for an SA: a FIFO bounded in packets and bytes, copied into a ring that is allocated once.
+/// Any thread; the lock is held for one copy. Not on the fast path: a tunnel with an SA never asks it for more than
+/// `empty()`.
 class WaitQueue {
  public:
   /// `max_bytes` counts payload; a packet larger than it never fits.
@@ -18,8 +19,8 @@ class WaitQueue {
 
   /// false: full (DropReason::wait_queue_full). The newest is refused, those that wait keep their place.
   [[nodiscard]] bool push(ByteView packet, TimePoint now) noexcept;
-  /// Copies the oldest into `into` and returns its length; 0: nothing waits. A packet that is longer than `into` is discarded and
-  /// counted by `num_discarded`.
+  /// Copies the oldest into `into` and returns its length; 0: nothing waits. A packet that is longer than `into` is
+  /// discarded and counted by `num_discarded`.
   [[nodiscard]] std::size_t pop(MutableByteView into) noexcept;
   /// Discards what came before `deadline`; how many (DropReason::wait_expired).
   [[nodiscard]] std::size_t expire(TimePoint deadline) noexcept;

@@ -1,5 +1,5 @@
-// ESP as it comes off the wire, and, sealed with the right key, everything behind the ICV: padding, next header, selectors, ECN, and
-// the GRE in it. Byte 0 of the input chooses suite, mode and kind; byte 1 the outer TOS.
+// ESP as it comes off the wire, and, sealed with the right key, everything behind the ICV: padding, next header,
+// selectors, ECN, and the GRE in it. Byte 0 of the input chooses suite, mode and kind; byte 1 the outer TOS.
 #include <array>
 #include <cstdlib>
 #include <memory>
@@ -47,8 +47,9 @@ struct Machine {
   ChildTunnels ip_child{std::array{&ip}};
 
   Machine() {
-    for (const auto suite : {crypto::CipherSuite::aes_gcm_16_128, crypto::CipherSuite::chacha20_poly1305,
-                             crypto::CipherSuite::aes_cbc_256_sha2_512_256, crypto::CipherSuite::aes_cbc_128_sha2_256_128}) {
+    for (const auto suite :
+         {crypto::CipherSuite::aes_gcm_16_128, crypto::CipherSuite::chacha20_poly1305,
+          crypto::CipherSuite::aes_cbc_256_sha2_512_256, crypto::CipherSuite::aes_cbc_128_sha2_256_128}) {
       for (const EspMode mode : {EspMode::tunnel, EspMode::transport}) {
         for (const bool esn : {false, true}) pairs.push_back(*make_sa_pair(make_keys(suite, mode, esn)));
       }
@@ -94,7 +95,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (machine->pairs[0].inbound->window.top() > 1'000'000) machine = std::make_unique<Machine>();
   const SaPair& pair = machine->pairs[data[0] & 15];
   const ByteView input{data + 2, size - 2};
-  std::vector<std::uint8_t> esp = (data[0] & 16) != 0 ? seal(pair, input) : std::vector<std::uint8_t>(input.begin(), input.end());
+  std::vector<std::uint8_t> esp =
+      (data[0] & 16) != 0 ? seal(pair, input) : std::vector<std::uint8_t>(input.begin(), input.end());
 
   DropCounters drops;
   PacketBatch batch(drops);

@@ -1,5 +1,5 @@
-// GRE behind ESP, and everything that looks into inner packets: parsing, MSS clamping, packet too big, fragmentation, and the way
-// back out. Byte 0 chooses the next header and the kind, byte 1 the outer TOS, bytes 2–3 the MTU.
+// GRE behind ESP, and everything that looks into inner packets: parsing, MSS clamping, packet too big, fragmentation,
+// and the way back out. Byte 0 chooses the next header and the kind, byte 1 the outer TOS, bytes 2–3 the MTU.
 #include <algorithm>
 #include <array>
 #include <cstdlib>

@@ -33,7 +33,8 @@ struct EspHeader {
   }
 };
 
-/// Bytes of padding so that payload, padding and the two trailer bytes fill whole blocks of `block_len` (a power of two, at least 4).
+/// Bytes of padding so that payload, padding and the two trailer bytes fill whole blocks of `block_len` (a power of
+/// two, at least 4).
 [[nodiscard]] constexpr std::size_t esp_pad_len(std::size_t payload_len, std::size_t block_len) noexcept {
   return (0 - (payload_len + esp_trailer_len)) & (block_len - 1);
 }

@@ -14,13 +14,14 @@ namespace culvert::wire {
 struct Flow {
   IpAddress source;
   IpAddress destination;
-  std::uint8_t protocol = 0;           ///< of the upper layer
-  bool protocol_known = true;          ///< false: a non-initial IPv6 fragment whose upper layer cannot be told
-  bool ports_known = false;            ///< false: non-initial fragment, a protocol without ports, or too little of it in the packet
-  std::uint16_t source_port = 0;       ///< for ICMP: type << 8 | code, the same in both (RFC 7296 §3.13.1)
+  std::uint8_t protocol = 0;   ///< of the upper layer
+  bool protocol_known = true;  ///< false: a non-initial IPv6 fragment whose upper layer cannot be told
+  bool ports_known =
+      false;  ///< false: non-initial fragment, a protocol without ports, or too little of it in the packet
+  std::uint16_t source_port = 0;  ///< for ICMP: type << 8 | code, the same in both (RFC 7296 §3.13.1)
   std::uint16_t destination_port = 0;
   std::uint8_t tos = 0;
-  std::uint32_t total_len = 0;         ///< of the IP packet; what stands behind is not part of it
+  std::uint32_t total_len = 0;  ///< of the IP packet; what stands behind is not part of it
 
   /// nullopt: neither IPv4 nor IPv6, or lengths that do not fit.
   [[nodiscard]] static std::optional<Flow> parse(ByteView packet) noexcept;
@@ -31,12 +32,17 @@ namespace detail {
 /// Fills the ports in from the first bytes of the upper layer, where there are any.
 inline void read_ports(Flow& flow, ByteView upper) noexcept {
   switch (flow.protocol) {
-    case proto_tcp: case proto_udp: case proto_dccp: case proto_sctp: case proto_udplite:
+    case proto_tcp:
+    case proto_udp:
+    case proto_dccp:
+    case proto_sctp:
+    case proto_udplite:
       if (upper.size() < 4) return;
       flow.source_port = load_be<std::uint16_t>(upper.data());
       flow.destination_port = load_be<std::uint16_t>(upper.data() + 2);
       break;
-    case proto_icmp: case proto_icmpv6:
+    case proto_icmp:
+    case proto_icmpv6:
       if (upper.size() < 2) return;
       flow.source_port = flow.destination_port = load_be<std::uint16_t>(upper.data());
       break;
@@ -44,7 +50,8 @@ inline void read_ports(Flow& flow, ByteView upper) noexcept {
       if (upper.size() < 3) return;
       flow.source_port = flow.destination_port = static_cast<std::uint16_t>(upper[2] << 8);
       break;
-    default: return;
+    default:
+      return;
   }
   flow.ports_known = true;
 }

@@ -26,8 +26,9 @@ struct GreHeader {
     return std::size_t{4} + (has_checksum ? 4 : 0) + (key ? 4 : 0) + (sequence ? 4 : 0);
   }
 
-  /// nullopt: too short, or a bit set that RFC 2784 §2.2 and §2.3 let us discard: the routing bit of RFC 1701 and the other reserved bits
-  /// 1, 4 and 5 MUST be zero, bits 6–12 are ignored on receipt; a version other than 0. Whether the checksum holds, `gre_checksum_holds` says.
+  /// nullopt: too short, or a bit set that RFC 2784 §2.2 and §2.3 let us discard: the routing bit of RFC 1701 and the
+  /// other reserved bits 1, 4 and 5 MUST be zero, bits 6–12 are ignored on receipt; a version other than 0. Whether the
+  /// checksum holds, `gre_checksum_holds` says.
   [[nodiscard]] static std::optional<GreHeader> parse(ByteView bytes) noexcept {
     constexpr std::uint16_t must_be_zero = 0x4C00;
     Reader reader(bytes);
@@ -64,7 +65,11 @@ struct GreHeader {
 };
 
 /// RFC 2784 §2.3: over the GRE header and the payload. For a packet whose header parsed with has_checksum.
-[[nodiscard]] inline bool gre_checksum_holds(ByteView gre_packet) noexcept { return checksum(gre_packet) == 0; }
-inline void fill_gre_checksum(MutableByteView gre_packet) noexcept { store_be(&gre_packet[4], checksum(gre_packet)); }
+[[nodiscard]] inline bool gre_checksum_holds(ByteView gre_packet) noexcept {
+  return checksum(gre_packet) == 0;
+}
+inline void fill_gre_checksum(MutableByteView gre_packet) noexcept {
+  store_be(&gre_packet[4], checksum(gre_packet));
+}
 
 }  // namespace culvert::wire

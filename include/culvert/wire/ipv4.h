@@ -21,9 +21,9 @@ inline constexpr std::uint16_t ipv4_df = 0x4000, ipv4_mf = 0x2000, ipv4_offset_m
 
 /// A value: the fields, without options.
 struct Ipv4Header {
-  std::uint8_t header_len = 20;      ///< bytes, 20…60
+  std::uint8_t header_len = 20;  ///< bytes, 20…60
   std::uint8_t tos = 0;
-  std::uint16_t total_len = 0;       ///< bytes, header included
+  std::uint16_t total_len = 0;  ///< bytes, header included
   std::uint16_t id = 0;
   std::uint16_t fragment_field = 0;  ///< flags and offset as on the wire
   std::uint8_t ttl = 64;
@@ -33,18 +33,21 @@ struct Ipv4Header {
 
   [[nodiscard]] bool dont_fragment() const noexcept { return (fragment_field & ipv4_df) != 0; }
   [[nodiscard]] bool more_fragments() const noexcept { return (fragment_field & ipv4_mf) != 0; }
-  [[nodiscard]] std::uint32_t fragment_offset() const noexcept { return (fragment_field & ipv4_offset_mask) * 8U; }  ///< bytes
+  [[nodiscard]] std::uint32_t fragment_offset() const noexcept {
+    return (fragment_field & ipv4_offset_mask) * 8U;
+  }  ///< bytes
   [[nodiscard]] bool is_fragment() const noexcept { return (fragment_field & (ipv4_mf | ipv4_offset_mask)) != 0; }
 
-  /// nullopt: not IPv4, or a length that does not fit `bytes`. Bytes behind total_len are allowed. The header checksum is not looked at:
-  /// whoever delivers the packet does.
+  /// nullopt: not IPv4, or a length that does not fit `bytes`. Bytes behind total_len are allowed. The header checksum
+  /// is not looked at: whoever delivers the packet does.
   [[nodiscard]] static std::optional<Ipv4Header> parse(ByteView bytes) noexcept {
     if (bytes.size() < ipv4_min_header_len || bytes[0] >> 4 != 4) return std::nullopt;
     Ipv4Header header;
     header.header_len = static_cast<std::uint8_t>((bytes[0] & 0x0F) * 4);
     header.tos = bytes[1];
     header.total_len = load_be<std::uint16_t>(&bytes[2]);
-    if (header.header_len < ipv4_min_header_len || header.total_len < header.header_len || header.total_len > bytes.size()) {
+    if (header.header_len < ipv4_min_header_len || header.total_len < header.header_len ||
+        header.total_len > bytes.size()) {
       return std::nullopt;
     }
     header.id = load_be<std::uint16_t>(&bytes[4]);

@@ -29,8 +29,8 @@ struct Ipv6Header {
 
   [[nodiscard]] std::uint32_t total_len() const noexcept { return std::uint32_t{ipv6_header_len} + payload_len; }
 
-  /// nullopt: not IPv6, or longer than `bytes`. Bytes behind the payload are allowed. A jumbogram (RFC 2675) parses as one without
-  /// payload.
+  /// nullopt: not IPv6, or longer than `bytes`. Bytes behind the payload are allowed. A jumbogram (RFC 2675) parses as
+  /// one without payload.
   [[nodiscard]] static std::optional<Ipv6Header> parse(ByteView bytes) noexcept {
     if (bytes.size() < ipv6_header_len || bytes[0] >> 4 != 6) return std::nullopt;
     Ipv6Header header;
@@ -59,17 +59,18 @@ struct Ipv6Header {
 
 /// Where the chain of extension headers ends.
 struct Ipv6UpperLayer {
-  std::uint8_t protocol = 0;            ///< of what stands at `offset`
-  std::size_t offset = 0;               ///< from the fixed header's first byte
-  bool is_fragment = false;             ///< there is a Fragment header
-  std::uint16_t fragment_offset = 0;    ///< bytes
+  std::uint8_t protocol = 0;          ///< of what stands at `offset`
+  std::size_t offset = 0;             ///< from the fixed header's first byte
+  bool is_fragment = false;           ///< there is a Fragment header
+  std::uint16_t fragment_offset = 0;  ///< bytes
   bool more_fragments = false;
 };
 
-/// Walks from the fixed header over hop-by-hop, routing, destination options and Fragment headers (RFC 8200 §4). Behind a
-/// non-initial Fragment header nothing is walked: `protocol` is its next header. `packet` ends where the payload does. nullopt: a header
-/// reaches beyond the packet, or there are more than eight.
-[[nodiscard]] inline std::optional<Ipv6UpperLayer> ipv6_upper_layer(ByteView packet, std::uint8_t first_next_header) noexcept {
+/// Walks from the fixed header over hop-by-hop, routing, destination options and Fragment headers (RFC 8200 §4). Behind
+/// a non-initial Fragment header nothing is walked: `protocol` is its next header. `packet` ends where the payload
+/// does. nullopt: a header reaches beyond the packet, or there are more than eight.
+[[nodiscard]] inline std::optional<Ipv6UpperLayer> ipv6_upper_layer(ByteView packet,
+                                                                    std::uint8_t first_next_header) noexcept {
   Ipv6UpperLayer upper{.protocol = first_next_header, .offset = ipv6_header_len};
   for (int headers = 0; headers <= max_ipv6_extension_headers; ++headers) {
     const bool is_fragment_header = upper.protocol == proto_fragment;

@@ -35,8 +35,8 @@ struct TcpHeader {
   }
 };
 
-/// The offset, from the TCP header's first byte, of the value of the MSS option (RFC 9293 §3.2); nullopt: there is none, or the options
-/// are malformed. `segment` begins with a header that parsed.
+/// The offset, from the TCP header's first byte, of the value of the MSS option (RFC 9293 §3.2); nullopt: there is
+/// none, or the options are malformed. `segment` begins with a header that parsed.
 [[nodiscard]] inline std::optional<std::size_t> tcp_mss_offset(ByteView segment, std::size_t header_len) noexcept {
   for (std::size_t at = tcp_min_header_len; at < header_len;) {
     const std::uint8_t kind = segment[at];

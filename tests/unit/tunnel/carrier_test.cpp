@@ -11,25 +11,30 @@ using namespace culvert::tunnel::test;
 namespace {
 
 // scapy: GRE(…)/inner4, the arguments beside each
-const Bytes gre_plain = hex("000008004500002412340000401154870a0100050a020007045708ae0010353b63756c7665727421");  // proto=0x800
+const Bytes gre_plain =
+    hex("000008004500002412340000401154870a0100050a020007045708ae0010353b63756c7665727421");  // proto=0x800
 const Bytes gre_key0 =  // key_present=1,key=0,proto=0x800
     hex("20000800000000004500002412340000401154870a0100050a020007045708ae0010353b63756c7665727421");
 const Bytes gre_key_seq =  // key_present=1,key=42,seqnum_present=1,sequence_number=7,proto=0x800
     hex("300008000000002a000000074500002412340000401154870a0100050a020007045708ae0010353b63756c7665727421");
 const Bytes gre_checksum =  // chksum_present=1,proto=0x800
     hex("800008008c2f00004500002412340000401154870a0100050a020007045708ae0010353b63756c7665727421");
-const Bytes gre_all =  // chksum_present=1,key_present=1,key=0xdeadbeef,seqnum_present=1,sequence_number=3,proto=0x86dd; inner6
-    hex("b00086ddba510000deadbeef000000036000000000181140fd000001000000000000000000000005fd0000020000000000000000000000070457"
+const Bytes
+    gre_all =  // chksum_present=1,key_present=1,key=0xdeadbeef,seqnum_present=1,sequence_number=3,proto=0x86dd; inner6
+    hex("b00086ddba510000deadbeef000000036000000000181140fd000001000000000000000000000005fd0000020000000000000000000000"
+        "070457"
         "08ae0018f05563756c76657274206f76657220736978");
-// inner4 with tos=0xb8, and IP(src='198.51.100.1',dst='198.51.100.2',ttl=64,flags='DF',id=0,tos=0xb8)/GRE(key_present=1,key=42,
-// proto=0x800)/that
+// inner4 with tos=0xb8, and
+// IP(src='198.51.100.1',dst='198.51.100.2',ttl=64,flags='DF',id=0,tos=0xb8)/GRE(key_present=1,key=42, proto=0x800)/that
 const Bytes inner4_ef = hex("45b8002412340000401153cf0a0100050a020007045708ae0010353b63756c7665727421");
 const Bytes delivered4 =
-    hex("45b8004000004000402fe56cc6336401c6336402200008000000002a45b8002412340000401153cf0a0100050a020007045708ae0010353b6375"
+    hex("45b8004000004000402fe56cc6336401c6336402200008000000002a45b8002412340000401153cf0a0100050a020007045708ae001035"
+        "3b6375"
         "6c7665727421");
 // IPv6(src='2001:db8::1',dst='2001:db8::2',hlim=64)/GRE(proto=0x86dd)/inner6
 const Bytes delivered6 =
-    hex("6000000000442f4020010db800000000000000000000000120010db8000000000000000000000002000086dd6000000000181140fd0000010000"
+    hex("6000000000442f4020010db800000000000000000000000120010db8000000000000000000000002000086dd6000000000181140fd0000"
+        "010000"
         "00000000000000000005fd000002000000000000000000000007045708ae0018f05563756c76657274206f76657220736978");
 
 TunnelConfig gre_config(std::optional<std::uint32_t> key = std::nullopt) {
@@ -73,13 +78,16 @@ Popped pop_one(ByteView bytes, const ChildTunnels& child, std::uint8_t next_head
   return {wrong, to_bytes(packet.view()), packet.tunnel};
 }
 
-ChildTunnels child_of(std::initializer_list<Tunnel*> tunnels) { return ChildTunnels(std::vector<Tunnel*>(tunnels)); }
+ChildTunnels child_of(std::initializer_list<Tunnel*> tunnels) {
+  return ChildTunnels(std::vector<Tunnel*>(tunnels));
+}
 
 }  // namespace
 
 TEST_CASE("the GRE that we make in transport mode is scapy's, to the byte") {
   const auto sa = sa_in(EspMode::transport);
-  const auto check = [&](const TunnelConfig& config, const Bytes& inner, const Bytes& expected, std::uint32_t sequence = 0) {
+  const auto check = [&](const TunnelConfig& config, const Bytes& inner, const Bytes& expected,
+                         std::uint32_t sequence = 0) {
     Tunnel tunnel(config);
     for (std::uint32_t i = 0; i < sequence; ++i) CHECK(tunnel.next_gre_sequence() == i);  // RFC 2890 §2.2: from 0
     const Pushed pushed = push_one(inner, tunnel, sa.get());
@@ -226,7 +234,8 @@ TEST_CASE("the checksum is verified whenever it is there: any bit flipped behind
   }
 }
 
-// RFC 2784 §2.2: bits 1–5 MUST be zero (2 and 3 are RFC 2890's key and sequence), 6–12 are ignored; §2.3.1: version MUST be 0.
+// RFC 2784 §2.2: bits 1–5 MUST be zero (2 and 3 are RFC 2890's key and sequence), 6–12 are ignored; §2.3.1: version
+// MUST be 0.
 TEST_CASE("reserved bits and versions") {
   Tunnel tunnel(gre_config());
   const ChildTunnels child = child_of({&tunnel});

@@ -27,40 +27,56 @@ struct EspVector {
   Bytes esp;
 };
 
-// scapy 2.5, key16 = bytes(range(16)), key32 = bytes(range(32)), salt = cafebabe, mac = bytes(range(64, 96)), out4 = IP(src='192.0.2.1',
-// dst='192.0.2.2'): bytes(SecurityAssociation(ESP, …).encrypt(payload, seq_num=…, iv=…))[20:], the arguments stand with each.
-const Bytes gre_payload = hex("200008000000002a4500002412340000401154870a0100050a020007045708ae0010353b63756c7665727421");
+// scapy 2.5, key16 = bytes(range(16)), key32 = bytes(range(32)), salt = cafebabe, mac = bytes(range(64, 96)), out4 =
+// IP(src='192.0.2.1', dst='192.0.2.2'): bytes(SecurityAssociation(ESP, …).encrypt(payload, seq_num=…, iv=…))[20:], the
+// arguments stand with each.
+const Bytes gre_payload =
+    hex("200008000000002a4500002412340000401154870a0100050a020007045708ae0010353b63756c7665727421");
 const std::vector<EspVector> vectors{
     // spi=0x1001,crypt_algo='AES-GCM',crypt_key=key16+salt,tunnel_header=out4; inner4, seq_num=1, iv=1 (8 bytes)
     {"AES-GCM-16-128, tunnel", CipherSuite::aes_gcm_16_128, EspMode::tunnel, false, 0x1001, 1, inner4, 4,
-     hex("00001001000000010000000000000001f70519bd584b51f4db0a959a4c7ea932d96a8147bda0402bfea52acf1498454de1f5c3dd4ef83863e74d9e8"
+     hex("00001001000000010000000000000001f70519bd584b51f4db0a959a4c7ea932d96a8147bda0402bfea52acf1498454de1f5c3dd4ef83"
+         "863e74d9e8"
          "4ce2ece76a34c874addc16a37")},
     // spi=0x1002,crypt_algo='AES-GCM',crypt_key=key32+salt,tunnel_header=out4; inner6, seq_num=2, iv=2
     {"AES-GCM-16-256, tunnel, IPv6 inside", CipherSuite::aes_gcm_16_256, EspMode::tunnel, false, 0x1002, 2, inner6, 41,
-     hex("000010020000000200000000000000026311062e4d2fb8d1d511ee5bc35a1cf27b67ea610dc380acd6adc62d8fd3a9c86f31656c7d82ba965cffa94"
+     hex("000010020000000200000000000000026311062e4d2fb8d1d511ee5bc35a1cf27b67ea610dc380acd6adc62d8fd3a9c86f31656c7d82b"
+         "a965cffa94"
          "7915abfab0c7884012bbcd78fb3e96c761db69a8cf92cc355e12f0caa2ae1eabcc9a45e1388fd40d4")},
     // spi=0x1003,crypt_algo='CHACHA20-POLY1305',crypt_key=key32+salt,tunnel_header=out4; inner4, seq_num=3, iv=3
     {"ChaCha20-Poly1305, tunnel", CipherSuite::chacha20_poly1305, EspMode::tunnel, false, 0x1003, 3, inner4, 4,
-     hex("000010030000000300000000000000031a26a2506f634e18834024b995d097bf3aee4b62061b1ee99070ae9f9e9d275eeb63649440b77dd43c3d0cd"
+     hex("000010030000000300000000000000031a26a2506f634e18834024b995d097bf3aee4b62061b1ee99070ae9f9e9d275eeb63649440b77"
+         "dd43c3d0cd"
          "0f8f1fe0963c7503bda39e884")},
-    // spi=0x1004,crypt_algo='AES-CBC',crypt_key=key16,auth_algo='SHA2-256-128',auth_key=mac,tunnel_header=out4; inner4, seq_num=4,
+    // spi=0x1004,crypt_algo='AES-CBC',crypt_key=key16,auth_algo='SHA2-256-128',auth_key=mac,tunnel_header=out4; inner4,
+    // seq_num=4,
     // iv=bytes(range(16, 32))
-    {"AES-CBC-128 + HMAC-SHA2-256-128, tunnel", CipherSuite::aes_cbc_128_sha2_256_128, EspMode::tunnel, false, 0x1004, 4, inner4,
-     4, hex("0000100400000004101112131415161718191a1b1c1d1e1fe8d06afbdd060737d33251510559ea619188f4d5776518f321a35985480ac32f221d1"
-            "4b4a0a94e6bf207d661775cc5748651018e9968e7d5365d99879b5e1c32")},
-    // spi=0x1005,crypt_algo='AES-GCM',crypt_key=key32+salt; IP()/GRE(key_present=1,key=42,proto=0x800)/inner4, seq_num=5, iv=5
-    {"AES-GCM-16-256, transport, GRE", CipherSuite::aes_gcm_16_256, EspMode::transport, false, 0x1005, 5, gre_payload, 47,
-     hex("0000100500000005000000000000000506a9ee0cea14a3eaf6f2cbb222e03daf180b22b79ded3dd18c562cf7c644b2a38cb9b2cb30846088efd7063"
+    {"AES-CBC-128 + HMAC-SHA2-256-128, tunnel", CipherSuite::aes_cbc_128_sha2_256_128, EspMode::tunnel, false, 0x1004,
+     4, inner4, 4,
+     hex("0000100400000004101112131415161718191a1b1c1d1e1fe8d06afbdd060737d33251510559ea619188f4d5776518f321a35985480ac"
+         "32f221d1"
+         "4b4a0a94e6bf207d661775cc5748651018e9968e7d5365d99879b5e1c32")},
+    // spi=0x1005,crypt_algo='AES-GCM',crypt_key=key32+salt; IP()/GRE(key_present=1,key=42,proto=0x800)/inner4,
+    // seq_num=5, iv=5
+    {"AES-GCM-16-256, transport, GRE", CipherSuite::aes_gcm_16_256, EspMode::transport, false, 0x1005, 5, gre_payload,
+     47,
+     hex("0000100500000005000000000000000506a9ee0cea14a3eaf6f2cbb222e03daf180b22b79ded3dd18c562cf7c644b2a38cb9b2cb30846"
+         "088efd7063"
          "52e06cd96cfa3f50a7791b359d2ecc0f09d18340c")},
     // spi=0x1006, as 0x1002, esn_en=True, esn=7; inner4, seq_num=6, iv=(7 << 32) + 6
-    {"AES-GCM-16-256, tunnel, ESN", CipherSuite::aes_gcm_16_256, EspMode::tunnel, true, 0x1006, (7ULL << 32) + 6, inner4, 4,
-     hex("00001006000000060000000700000006cc8bc37aa99ed59927e77a88b494878bf58139d4c516c4a3ff58d0205e9eafeaa6b2d876c5d76b93d7ccbdc"
+    {"AES-GCM-16-256, tunnel, ESN", CipherSuite::aes_gcm_16_256, EspMode::tunnel, true, 0x1006, (7ULL << 32) + 6,
+     inner4, 4,
+     hex("00001006000000060000000700000006cc8bc37aa99ed59927e77a88b494878bf58139d4c516c4a3ff58d0205e9eafeaa6b2d876c5d76"
+         "b93d7ccbdc"
          "00d39b84d69250200d7232a0a")},
-    // spi=0x1007,crypt_algo='AES-CBC',crypt_key=key32 without ESN, inner4, seq_num=9 gives p; scapy 2.5 leaves the high half out of an
-    // HMAC over ESP, so the ICV is Python's hmac.new(mac, p[:-16] + (1).to_bytes(4,'big'), sha256).digest()[:16] (RFC 4303 §2.2.1)
-    {"AES-CBC-256 + HMAC-SHA2-256-128, tunnel, ESN", CipherSuite::aes_cbc_256_sha2_256_128, EspMode::tunnel, true, 0x1007,
-     (1ULL << 32) + 9, inner4, 4,
-     hex("0000100700000009101112131415161718191a1b1c1d1e1f7ada94b4ea4dcc903dbe656faf0b9dae14f384374992c03d2a54ebd3a8326ceafdfa5aa"
+    // spi=0x1007,crypt_algo='AES-CBC',crypt_key=key32 without ESN, inner4, seq_num=9 gives p; scapy 2.5 leaves the high
+    // half out of an
+    // HMAC over ESP, so the ICV is Python's hmac.new(mac, p[:-16] + (1).to_bytes(4,'big'), sha256).digest()[:16] (RFC
+    // 4303 §2.2.1)
+    {"AES-CBC-256 + HMAC-SHA2-256-128, tunnel, ESN", CipherSuite::aes_cbc_256_sha2_256_128, EspMode::tunnel, true,
+     0x1007, (1ULL << 32) + 9, inner4, 4,
+     hex("0000100700000009101112131415161718191a1b1c1d1e1f7ada94b4ea4dcc903dbe656faf0b9dae14f384374992c03d2a54ebd3a8326"
+         "ceafdfa5aa"
          "7d2899d0f1510a32566b80ed2c4a1aac484c6074e50e383aa2b3f4b8f")},
 };
 
@@ -134,7 +150,8 @@ TEST_CASE("what we seal with an AEAD is what scapy seals, to the byte") {
   }
 }
 
-TEST_CASE("every suite carries every payload length from nothing to three blocks, in both modes and with both counters") {
+TEST_CASE(
+    "every suite carries every payload length from nothing to three blocks, in both modes and with both counters") {
   for (int s = 0; s <= static_cast<int>(CipherSuite::aes_cbc_256_sha2_512_256); ++s) {
     for (const bool esn : {false, true}) {
       ChildSaKeys keys = make_keys(static_cast<CipherSuite>(s), 0x2000);
@@ -259,7 +276,8 @@ TEST_CASE("left of the window is too old, and the number 0 is nobody's") {
   const Bytes plaintext = with_trailer(inner4, 4);
   CHECK_FALSE(open_one(*pair.inbound, seal_raw(*pair.inbound, pair.inbound->key(), 100, plaintext)).has_value());
   CHECK_FALSE(open_one(*pair.inbound, seal_raw(*pair.inbound, pair.inbound->key(), 37, plaintext)).has_value());
-  CHECK(open_one(*pair.inbound, seal_raw(*pair.inbound, pair.inbound->key(), 36, plaintext)) == DropReason::replay_too_old);
+  CHECK(open_one(*pair.inbound, seal_raw(*pair.inbound, pair.inbound->key(), 36, plaintext)) ==
+        DropReason::replay_too_old);
   CHECK(open_one(*pair.inbound, seal_raw(*pair.inbound, pair.inbound->key(), 0, plaintext)) == DropReason::replay);
 }
 
@@ -294,7 +312,8 @@ TEST_CASE("padding that is not 1, 2, 3 … or longer than the payload is refused
   Bytes zero_padding = to_bytes(inner4);
   append(zero_padding, hex("00000204"));
   CHECK(open_plaintext(zero_padding) == DropReason::padding_invalid);
-  CHECK(open_plaintext(hex("01020304")) == DropReason::padding_invalid);  // pad length 3, but only 2 bytes stand before it
+  CHECK(open_plaintext(hex("01020304")) ==
+        DropReason::padding_invalid);  // pad length 3, but only 2 bytes stand before it
   CHECK(open_plaintext(hex("0102ff04")) == DropReason::padding_invalid);
   Bytes longest = to_bytes(inner4);
   append(longest, iota(254, 1));  // RFC 4303 §2.4 allows 255; 254 end on a block here
@@ -316,8 +335,10 @@ TEST_CASE("TFC padding behind the inner packet is cut off, dummies are dropped, 
   CHECK(open_one(sa, seal_raw(sa, sa.key(), 5, with_trailer(inner4, 41))) == DropReason::inner_malformed);
   CHECK(open_one(sa, seal_raw(sa, sa.key(), 6, with_trailer(inner6, 4))) == DropReason::inner_malformed);
   CHECK(open_one(sa, seal_raw(sa, sa.key(), 7, with_trailer({}, 4))) == DropReason::inner_malformed);
-  CHECK(open_one(sa, seal_raw(sa, sa.key(), 8, with_trailer(ByteView(inner4).first(35), 4))) == DropReason::inner_malformed);
-  CHECK(open_one(sa, seal_raw(sa, sa.key(), 9, with_trailer(ByteView(inner6).first(63), 41))) == DropReason::inner_malformed);
+  CHECK(open_one(sa, seal_raw(sa, sa.key(), 8, with_trailer(ByteView(inner4).first(35), 4))) ==
+        DropReason::inner_malformed);
+  CHECK(open_one(sa, seal_raw(sa, sa.key(), 9, with_trailer(ByteView(inner6).first(63), 41))) ==
+        DropReason::inner_malformed);
 }
 
 TEST_CASE("transport mode takes GRE alone, and only when the selectors do") {
@@ -353,7 +374,8 @@ TEST_CASE("the selectors hold after decryption, in the direction of the packet")
 TEST_CASE("ECN: congestion on the outer path reaches the inner packet, or drops what cannot carry it") {
   SaPair pair = pair_of(keys_of(vectors[0]));
   InboundSa& sa = *pair.inbound;
-  // scapy: IP(src='10.1.0.5',dst='10.2.0.7',ttl=64,id=0x1234,tos=…)/UDP(sport=1111,dport=2222)/b'culvert!' with tos 2 and 3
+  // scapy: IP(src='10.1.0.5',dst='10.2.0.7',ttl=64,id=0x1234,tos=…)/UDP(sport=1111,dport=2222)/b'culvert!' with tos 2
+  // and 3
   const Bytes ect0 = hex("4502002412340000401154850a0100050a020007045708ae0010353b63756c7665727421");
   const Bytes ce = hex("4503002412340000401154840a0100050a020007045708ae0010353b63756c7665727421");
   Bytes out;
@@ -437,7 +459,8 @@ TEST_CASE("a buffer without room drops the packet instead of writing beyond it")
 TEST_CASE("the table finds an SA by its SPI, and nothing by another") {
   CHECK(SaTable().find(Spi{0x1001}) == nullptr);
   std::vector<std::shared_ptr<InboundSa>> sas;
-  for (std::uint32_t i = 0; i < 1000; ++i) sas.push_back(pair_of(make_keys(CipherSuite::aes_gcm_16_128, 256 + i * 0x10000)).inbound);
+  for (std::uint32_t i = 0; i < 1000; ++i)
+    sas.push_back(pair_of(make_keys(CipherSuite::aes_gcm_16_128, 256 + i * 0x10000)).inbound);
   const SaTable table(sas);
   CHECK(table.size() == 1000);
   for (const auto& sa : sas) CHECK(table.find(sa->spi) == sa.get());

@@ -24,17 +24,21 @@ std::vector<Bytes> fragments_of(const Bytes& packet, std::uint16_t mtu) {
 }
 
 // scapy: IP(src='10.1.0.5',dst='10.2.0.7',id=77,ttl=9)/ICMP(type=8,id=1,seq=1)/bytes(range(100))
-const Bytes echo = hex(
-    "45000080004d000009019d220a0100050a02000708005c3000010001000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20212223"
-    "2425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f60616263");
+const Bytes echo =
+    hex("45000080004d000009019d220a0100050a02000708005c3000010001000102030405060708090a0b0c0d0e0f101112131415161718191a"
+        "1b1c1d1e1f20212223"
+        "2425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f404142434445464748494a4b4c4d4e4f505152535455565758595a"
+        "5b5c5d5e5f60616263");
 
 }  // namespace
 
 TEST_CASE("fragments are scapy's, to the byte") {
   // scapy: fragment(echo, fragsize=40)
   const std::vector<Bytes> expected{
-      hex("4500003c004d200009017d660a0100050a02000708005c3000010001000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"),
-      hex("4500003c004d200509017d610a0100050a020007202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f4041424344454647"),
+      hex("4500003c004d200009017d660a0100050a02000708005c3000010001000102030405060708090a0b0c0d0e0f10111213141516171819"
+          "1a1b1c1d1e1f"),
+      hex("4500003c004d200509017d610a0100050a020007202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f4041"
+          "424344454647"),
       hex("45000030004d000a09019d680a0100050a02000748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f60616263")};
   CHECK(fragments_of(echo, 60) == expected);
   CHECK(fragments_of(echo, 67) == expected);  // 47 bytes of room are 40: offsets count in eights
@@ -55,7 +59,10 @@ TEST_CASE("a fragment of a fragment keeps its place and its more-fragments flag"
 
 // RFC 791 §3.1: the copied flag of an option says whether all fragments have it.
 TEST_CASE("options: all in the first fragment, only copied ones in the others") {
-  Bytes packet = hex("47000000004d000009010000" "0a0100050a020007" "9404000001010700");  // router alert (copied), NOP, NOP, record route
+  Bytes packet =
+      hex("47000000004d000009010000"
+          "0a0100050a020007"
+          "9404000001010700");  // router alert (copied), NOP, NOP, record route
   packet[26] = 7;
   packet[27] = 2;  // record route, 2 bytes long, not copied
   append(packet, iota(64));

@@ -9,21 +9,29 @@ using namespace culvert::tunnel::test;
 
 namespace {
 
-// scapy: IP(src='10.1.0.5',dst='10.2.0.7')/TCP(sport=1,dport=2,flags='S',seq=1,options=[('MSS',1460 or 1360),('SAckOK',b''),('WScale',7)])
-const Bytes syn4 = hex("4500003400010000400666b50a0100050a0200070001000200000001000000008002200036070000020405b40402030307000000");
+// scapy: IP(src='10.1.0.5',dst='10.2.0.7')/TCP(sport=1,dport=2,flags='S',seq=1,options=[('MSS',1460 or
+// 1360),('SAckOK',b''),('WScale',7)])
+const Bytes syn4 =
+    hex("4500003400010000400666b50a0100050a0200070001000200000001000000008002200036070000020405b40402030307000000");
 const Bytes syn4_1360 =
     hex("4500003400010000400666b50a0100050a02000700010002000000010000000080022000366b0000020405500402030307000000");
 // scapy: the same with flags='SA', options=[('NOP',None),('MSS',9000 or 1360)]: the value stands at an odd offset
-const Bytes odd = hex("4500003000010000400666b90a0100050a020007000100020000000100000000701220002e9300000102042328000000");
-const Bytes odd_1360 = hex("4500003000010000400666b90a0100050a02000700010002000000010000000070122000" "06b100000102040550000000");
-// scapy: IPv6(src='fd00:1::5',dst='fd00:2::7')/IPv6ExtHdrHopByHop(options=[PadN(optdata=b'\0\0\0\0')])/IPv6ExtHdrDestOpt(
+const Bytes odd =
+    hex("4500003000010000400666b90a0100050a020007000100020000000100000000701220002e9300000102042328000000");
+const Bytes odd_1360 =
+    hex("4500003000010000400666b90a0100050a02000700010002000000010000000070122000"
+        "06b100000102040550000000");
+// scapy:
+// IPv6(src='fd00:1::5',dst='fd00:2::7')/IPv6ExtHdrHopByHop(options=[PadN(optdata=b'\0\0\0\0')])/IPv6ExtHdrDestOpt(
 // options=[PadN(optdata=b'\0\0\0\0')])/TCP(sport=1,dport=2,flags='S',seq=1,options=[('MSS',1440 or 1340)])
-const Bytes syn6 = hex(
-    "6000000000280040fd000001000000000000000000000005fd0000020000000000000000000000073c00010400000000060001040000000000010002"
-    "0000000100000000600220007e260000020405a0");
-const Bytes syn6_1340 = hex(
-    "6000000000280040fd000001000000000000000000000005fd0000020000000000000000000000073c00010400000000060001040000000000010002"
-    "0000000100000000600220007e8a00000204053c");
+const Bytes syn6 =
+    hex("6000000000280040fd000001000000000000000000000005fd0000020000000000000000000000073c0001040000000006000104000000"
+        "0000010002"
+        "0000000100000000600220007e260000020405a0");
+const Bytes syn6_1340 =
+    hex("6000000000280040fd000001000000000000000000000005fd0000020000000000000000000000073c0001040000000006000104000000"
+        "0000010002"
+        "0000000100000000600220007e8a00000204053c");
 
 bool unchanged(Bytes packet, std::uint16_t mtu) {
   const Bytes before = packet;
@@ -85,7 +93,8 @@ TEST_CASE("malformed options and every truncation end the walk") {
     for (std::size_t len = 0; len < whole.size(); ++len) {
       CHECK(unchanged(to_bytes(ByteView(whole).first(len)), 1400));
       Bytes shorter = to_bytes(ByteView(whole).first(len));  // and with the length to match
-      if (len >= 40) store_be(&shorter[whole == syn4 ? 2 : 4], static_cast<std::uint16_t>(whole == syn4 ? len : len - 40));
+      if (len >= 40)
+        store_be(&shorter[whole == syn4 ? 2 : 4], static_cast<std::uint16_t>(whole == syn4 ? len : len - 40));
       clamp_mss(shorter, 1400);
     }
   }

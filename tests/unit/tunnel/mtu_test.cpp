@@ -47,7 +47,8 @@ std::size_t outer_len(const MtuQuery& query, std::size_t len) {
 
 }  // namespace
 
-// By hand, from RFC 4303 §2.4: room = outer MTU - IP - UDP - 8 - IV - ICV, down to whole blocks, less 2 for the trailer.
+// By hand, from RFC 4303 §2.4: room = outer MTU - IP - UDP - 8 - IV - ICV, down to whole blocks, less 2 for the
+// trailer.
 TEST_CASE("the inner MTU in cases computed by hand") {
   MtuQuery q = query(CipherSuite::aes_gcm_16_256);
   CHECK(inner_mtu(q) == 1438);  // 1500-20-8-8-8-16 = 1440

@@ -38,16 +38,18 @@ TEST_CASE("ICMPv4 fragmentation needed is scapy's, to the byte") {
   Bytes out(max_packet_too_big_len);
   out.resize(build_packet_too_big(small, 29, source4, out));
   // scapy: IP(src='169.254.10.1',dst='10.1.0.5',tos=0xc0,id=0)/ICMP(type=3,code=4,nexthopmtu=29)/Raw(small)
-  CHECK(out == hex("45c0003a000000004001bbfea9fe0a010a010005030411090000001d4500001e00074000401126ba0a0100050a02000700010002000a835f6869"));
+  CHECK(out == hex("45c0003a000000004001bbfea9fe0a010a010005030411090000001d4500001e00074000401126ba0a0100050a020007000"
+                   "10002000a835f6869"));
 }
 
 TEST_CASE("ICMPv4 quotes up to 576 bytes in all") {
   Bytes out(max_packet_too_big_len);
   out.resize(build_packet_too_big(big4(), 1400, source4, out));
-  // scapy: IP(src='169.254.10.1',dst='10.1.0.5',tos=0xc0,id=0)/ICMP(type=3,code=4,nexthopmtu=1400)/Raw(bytes(big4)[:548])
+  // scapy:
+  // IP(src='169.254.10.1',dst='10.1.0.5',tos=0xc0,id=0)/ICMP(type=3,code=4,nexthopmtu=1400)/Raw(bytes(big4)[:548])
   CHECK(out.size() == 576);
-  CHECK(to_bytes(ByteView(out).first(60)) ==
-        hex("45c00240000000004001b9f8a9fe0a010a0100050304116c00000578450005dc00074000401120fc0a0100050a0200070001000205c885f278787878"));
+  CHECK(to_bytes(ByteView(out).first(60)) == hex("45c00240000000004001b9f8a9fe0a010a0100050304116c00000578450005dc00074"
+                                                 "000401120fc0a0100050a0200070001000205c885f278787878"));
   CHECK(std::all_of(out.begin() + 56, out.end(), [](std::uint8_t byte) { return byte == 'x'; }));
 }
 
@@ -89,7 +91,8 @@ TEST_CASE("no error is sent about what RFC 792, 1122 and 4443 except") {
   }
 }
 
-TEST_CASE("IPv6: errors, redirects, later fragments and sources that are no host get no answer, multicast destinations do") {
+TEST_CASE(
+    "IPv6: errors, redirects, later fragments and sources that are no host get no answer, multicast destinations do") {
   CHECK(answer_len(big6(), source6) != 0);
   for (const int type : {1, 2, 127, 137}) {
     Bytes packet = big6();

@@ -23,8 +23,12 @@ inline Bytes hex(std::string_view text) {
   return bytes;
 }
 
-inline Bytes to_bytes(ByteView view) { return {view.begin(), view.end()}; }
-inline IpAddress ip(std::string_view text) { return *IpAddress::parse(text); }
+inline Bytes to_bytes(ByteView view) {
+  return {view.begin(), view.end()};
+}
+inline IpAddress ip(std::string_view text) {
+  return *IpAddress::parse(text);
+}
 inline Bytes iota(std::size_t len, std::uint8_t first = 0) {
   Bytes bytes(len);
   std::iota(bytes.begin(), bytes.end(), first);
@@ -52,17 +56,20 @@ struct Batch {
 //   inner4 = IP(src='10.1.0.5',dst='10.2.0.7',ttl=64,id=0x1234)/UDP(sport=1111,dport=2222)/b'culvert!'
 //   inner6 = IPv6(src='fd00:1::5',dst='fd00:2::7',hlim=64)/UDP(sport=1111,dport=2222)/b'culvert over six'
 inline const Bytes inner4 = hex("4500002412340000401154870a0100050a020007045708ae0010353b63756c7665727421");
-inline const Bytes inner6 = hex(
-    "6000000000181140fd000001000000000000000000000005fd000002000000000000000000000007045708ae0018f05563756c76657274206f766572"
-    "20736978");
+inline const Bytes inner6 =
+    hex("6000000000181140fd000001000000000000000000000005fd000002000000000000000000000007045708ae0018f05563756c76657274"
+        "206f766572"
+        "20736978");
 
 inline TrafficSelector selector(std::string_view prefix, std::uint8_t protocol = 0) {
   return TrafficSelector::from_prefix(*IpPrefix::parse(prefix), protocol);
 }
-inline std::vector<TrafficSelector> any_selectors() { return {selector("0.0.0.0/0"), selector("::/0")}; }
+inline std::vector<TrafficSelector> any_selectors() {
+  return {selector("0.0.0.0/0"), selector("::/0")};
+}
 
-/// Keys as in the scapy scripts: key bytes 0, 1, 2 …, salt cafebabe, HMAC key 64, 65, …; both directions the same, so that what our
-/// outbound SA seals, our inbound SA opens.
+/// Keys as in the scapy scripts: key bytes 0, 1, 2 …, salt cafebabe, HMAC key 64, 65, …; both directions the same, so
+/// that what our outbound SA seals, our inbound SA opens.
 inline ChildSaKeys make_keys(crypto::CipherSuite suite, std::uint32_t spi) {
   const crypto::CipherSuiteInfo& info = crypto::info(suite);
   Bytes encryption = iota(info.key_len);
@@ -81,17 +88,26 @@ inline ChildSaKeys make_keys(crypto::CipherSuite suite, std::uint32_t spi) {
 /// An outbound SA that continues at `next_sequence`.
 inline std::shared_ptr<OutboundSa> outbound_at(ChildSaKeys keys, std::uint64_t next_sequence) {
   const auto layout = keys.esn ? crypto::AadLayout::esn : crypto::AadLayout::prefix;
-  SaCommon common{.spi = keys.outbound_spi, .inbound_spi = keys.inbound_spi, .peer = keys.peer, .child = keys.child,
-                  .suite = &crypto::info(keys.suite), .mode = keys.mode, .encapsulation = keys.encapsulation, .esn = keys.esn,
+  SaCommon common{.spi = keys.outbound_spi,
+                  .inbound_spi = keys.inbound_spi,
+                  .peer = keys.peer,
+                  .child = keys.child,
+                  .suite = &crypto::info(keys.suite),
+                  .mode = keys.mode,
+                  .encapsulation = keys.encapsulation,
+                  .esn = keys.esn,
                   .selectors = std::make_shared<SelectorSet>(keys.local, keys.remote),
                   .pair_events = std::make_shared<EventFlags>()};
-  auto key = crypto::AeadKey::create(keys.suite, keys.outbound.encryption.view(), keys.outbound.integrity.view(), layout);
+  auto key =
+      crypto::AeadKey::create(keys.suite, keys.outbound.encryption.view(), keys.outbound.integrity.view(), layout);
   return std::make_shared<OutboundSa>(
-      common, std::move(*key), TrafficMeter::Limits{keys.soft_bytes, keys.soft_packets, keys.hard_bytes, keys.hard_packets},
+      common, std::move(*key),
+      TrafficMeter::Limits{keys.soft_bytes, keys.soft_packets, keys.hard_bytes, keys.hard_packets},
       OuterPath{keys.local_endpoint, keys.remote_endpoint}, next_sequence);
 }
 
-/// An ESP packet around any plaintext (payload, padding, trailer as given): to make what no honest sender makes. AEAD only.
+/// An ESP packet around any plaintext (payload, padding, trailer as given): to make what no honest sender makes. AEAD
+/// only.
 inline Bytes seal_raw(const SaCommon& sa, const crypto::AeadKey& key, std::uint64_t sequence, ByteView plaintext) {
   Bytes packet(wire::esp_header_len + sa.suite->iv_len + plaintext.size() + sa.suite->icv_len);
   wire::EspHeader{sa.spi, static_cast<std::uint32_t>(sequence)}.write(packet.data());

@@ -64,8 +64,8 @@ TEST_CASE("an SA whose ports or protocol do not fit leaves the packet to an olde
 }
 
 TEST_CASE("overlapping and touching selectors of one SA, up to the last address of the family") {
-  const auto sa = sa_for({selector("10.0.0.0/9"), selector("10.0.0.0/8"), selector("11.0.0.0/8"), selector("255.255.255.255/32"),
-                          selector("ffff::/16")});
+  const auto sa = sa_for({selector("10.0.0.0/9"), selector("10.0.0.0/8"), selector("11.0.0.0/8"),
+                          selector("255.255.255.255/32"), selector("ffff::/16")});
   const PolicyTable table({sa});
   for (const char* inside : {"10.0.0.0", "10.128.0.0", "10.255.255.255", "11.0.0.0", "255.255.255.255", "ffff::1"}) {
     CHECK(table.find(flow_to(ip(inside))) == sa.get());

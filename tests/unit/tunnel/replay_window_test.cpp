@@ -31,7 +31,8 @@ struct Model {
     }
     return verdict;
   }
-  /// The one number with these low bits in the 2^32 numbers that begin at the window's lower edge (appendix A2, in one line).
+  /// The one number with these low bits in the 2^32 numbers that begin at the window's lower edge (appendix A2, in one
+  /// line).
   std::optional<std::uint64_t> infer(std::uint32_t low) const {
     const Wide bottom = Wide{top} - Wide{size} + 1;
     const Wide distance = ((Wide{low} - bottom) % (Wide{1} << 32) + (Wide{1} << 32)) % (Wide{1} << 32);
@@ -107,19 +108,19 @@ TEST_CASE("a jump over the whole ring forgets what was there") {
 // RFC 4303 appendix A2.2, its two cases by hand: W = 64.
 TEST_CASE("ESN: the high half follows from where the low half stands to the window") {
   ReplayWindow window(64);
-  (void)window.commit((3ULL << 32) + 1000);                       // case A: Tl = 1000 ≥ W - 1
-  CHECK(*window.infer_esn(937) == (3ULL << 32) + 937);            // Bl itself
-  CHECK(*window.infer_esn(936) == (4ULL << 32) + 936);            // below Bl: the next turn
+  (void)window.commit((3ULL << 32) + 1000);             // case A: Tl = 1000 ≥ W - 1
+  CHECK(*window.infer_esn(937) == (3ULL << 32) + 937);  // Bl itself
+  CHECK(*window.infer_esn(936) == (4ULL << 32) + 936);  // below Bl: the next turn
   CHECK(*window.infer_esn(UINT32_MAX) == (3ULL << 32) + UINT32_MAX);
   ReplayWindow low(64);
-  (void)low.commit((3ULL << 32) + 10);                            // case B: Tl = 10, Bl = 2^32 - 53
+  (void)low.commit((3ULL << 32) + 10);  // case B: Tl = 10, Bl = 2^32 - 53
   CHECK(*low.infer_esn(UINT32_MAX - 52) == (2ULL << 32) + UINT32_MAX - 52);
   CHECK(*low.infer_esn(UINT32_MAX - 53) == (3ULL << 32) + UINT32_MAX - 53);
   CHECK(*low.infer_esn(0) == 3ULL << 32);
-  ReplayWindow fresh(64);                                         // case B with Th = 0: before the first packet
+  ReplayWindow fresh(64);  // case B with Th = 0: before the first packet
   CHECK_FALSE(fresh.infer_esn(UINT32_MAX).has_value());
   CHECK(*fresh.infer_esn(1) == 1);
   ReplayWindow last(64);
   (void)last.commit(UINT64_MAX - 5);
-  CHECK_FALSE(last.infer_esn(5).has_value());                     // there is no turn after the last
+  CHECK_FALSE(last.infer_esn(5).has_value());  // there is no turn after the last
 }

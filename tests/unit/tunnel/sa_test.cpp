@@ -67,7 +67,7 @@ TEST_CASE("soft and hard limits by bytes: soft once, hard exactly, both directio
   CHECK(events.take() == 0);  // asked for already
   auto share = pair->outbound->meter.add(3, 1200, events);
   CHECK(share.admit(400));
-  CHECK(share.admit(600));        // 2000 bytes: the limit itself still passes
+  CHECK(share.admit(600));  // 2000 bytes: the limit itself still passes
   CHECK_FALSE(share.admit(200));
   CHECK(pair->outbound->meter.exhausted());
   CHECK_FALSE(pair->inbound->meter.exhausted());
@@ -76,7 +76,8 @@ TEST_CASE("soft and hard limits by bytes: soft once, hard exactly, both directio
 
 TEST_CASE("a path that moves is read whole: old or new, never half of each") {
   const auto path_number = [](std::uint16_t n) {
-    const auto address = n % 2 == 0 ? IpAddress::v4(n) : *IpAddress::from_bytes(Bytes(16, static_cast<std::uint8_t>(n)));
+    const auto address =
+        n % 2 == 0 ? IpAddress::v4(n) : *IpAddress::from_bytes(Bytes(16, static_cast<std::uint8_t>(n)));
     return OuterPath{{address, n}, {address, n}};
   };
   AtomicPath path(path_number(0));

@@ -22,7 +22,8 @@ TrafficSelector ports(std::string_view prefix, std::uint8_t protocol, std::uint1
   return selector;
 }
 
-// scapy: IP(src='10.1.0.5',dst='10.2.0.7',frag=…,flags=…)/UDP(sport=1111,dport=2222)/b'culvert!': the last 8 bytes as a fragment of their own
+// scapy: IP(src='10.1.0.5',dst='10.2.0.7',frag=…,flags=…)/UDP(sport=1111,dport=2222)/b'culvert!': the last 8 bytes as a
+// fragment of their own
 const Bytes first_fragment = hex("4500002412342000401134870a0100050a020007045708ae0010353b63756c7665727421");
 const Bytes later_fragment = hex("4500001c123400024011548d0a0100050a02000763756c7665727421");
 // scapy: IP(src='10.1.0.5',dst='10.2.0.7')/ICMP(type=8,id=1,seq=1)
@@ -79,9 +80,9 @@ TEST_CASE("ICMP type and code ride in the ports") {
 
 TEST_CASE("an IPv6 fragment whose upper layer is hidden fits only selectors of any protocol") {
   // scapy: IPv6(src='fd00:1::5',dst='fd00:2::7')/IPv6ExtHdrFragment(nh=60,offset=5,m=0,id=1)/(b'\x11' * 16)
-  Bytes hidden = hex(
-      "6000000000182c40fd000001000000000000000000000005fd0000020000000000000000000000073c00002800000001"
-      "11111111111111111111111111111111");
+  Bytes hidden =
+      hex("6000000000182c40fd000001000000000000000000000005fd0000020000000000000000000000073c00002800000001"
+          "11111111111111111111111111111111");
   CHECK(outbound(hidden, {selector("::/0")}, {selector("::/0")}));
   CHECK_FALSE(outbound(hidden, {selector("::/0")}, {selector("::/0", 17)}));
   hidden[40] = 17;  // nh=17: UDP, but the ports are in the first fragment

@@ -14,7 +14,8 @@ TEST_CASE("decapsulation of ECN is the whole table of RFC 6040") {
     Ecn inner;
     std::optional<Ecn> by_outer_not_ect, by_outer_ect0, by_outer_ect1, by_outer_ce;
   };
-  for (const Row& row : {Row{n, n, n, n, std::nullopt}, Row{e0, e0, e0, e1, ce}, Row{e1, e1, e1, e1, ce}, Row{ce, ce, ce, ce, ce}}) {
+  for (const Row& row :
+       {Row{n, n, n, n, std::nullopt}, Row{e0, e0, e0, e1, ce}, Row{e1, e1, e1, e1, ce}, Row{ce, ce, ce, ce, ce}}) {
     CHECK(decapsulate_ecn(row.inner, n) == row.by_outer_not_ect);
     CHECK(decapsulate_ecn(row.inner, e0) == row.by_outer_ect0);
     CHECK(decapsulate_ecn(row.inner, e1) == row.by_outer_ect1);

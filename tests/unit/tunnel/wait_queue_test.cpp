@@ -51,7 +51,8 @@ TEST_CASE("a full queue refuses the newest, by packets and by bytes") {
 
 TEST_CASE("what has waited too long goes, the rest stays") {
   WaitQueue queue(10);
-  for (int i = 0; i < 5; ++i) CHECK(queue.push(iota(20, static_cast<std::uint8_t>(i)), start + std::chrono::seconds(i)));
+  for (int i = 0; i < 5; ++i)
+    CHECK(queue.push(iota(20, static_cast<std::uint8_t>(i)), start + std::chrono::seconds(i)));
   CHECK(queue.expire(start + std::chrono::seconds(3)) == 3);
   CHECK(pop(queue) == iota(20, 3));
   CHECK(queue.flush() == 1);

@@ -30,7 +30,9 @@ TEST_CASE("the checksum counts an odd last byte as the high half of a word, and 
 }
 
 // RFC 1624 §4: the example on which RFC 1141 goes wrong.
-TEST_CASE("an incremental update gives RFC 1624's answer") { CHECK(wire::checksum_update(0xDD2F, 0x5555, 0x3285) == 0x0000); }
+TEST_CASE("an incremental update gives RFC 1624's answer") {
+  CHECK(wire::checksum_update(0xDD2F, 0x5555, 0x3285) == 0x0000);
+}
 
 TEST_CASE("IPv4: the fields of a packet by scapy, and the same bytes back") {
   const auto header = wire::Ipv4Header::parse(inner4);
@@ -96,7 +98,8 @@ TEST_CASE("IPv6: the walk over extension headers ends at the upper layer, or ref
   const auto chain = [](int num_headers) {
     Bytes packet = to_bytes(ByteView(inner6).first(40));
     packet[6] = 60;
-    for (int i = 0; i < num_headers; ++i) append(packet, hex(i + 1 < num_headers ? "3c00010400000000" : "1100010400000000"));
+    for (int i = 0; i < num_headers; ++i)
+      append(packet, hex(i + 1 < num_headers ? "3c00010400000000" : "1100010400000000"));
     append(packet, ByteView(inner6).subspan(40));
     store_be(&packet[4], static_cast<std::uint16_t>(packet.size() - 40));
     return packet;
