@@ -90,7 +90,6 @@ class Served {
   ~Served() {
     work_.reset();
     boost::asio::post(io_, [this] { server_.reset(); });
-    io_.run_one_for(0ms);
     thread_.join();
     log::set_sink({});
   }

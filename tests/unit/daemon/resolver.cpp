@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -128,6 +129,7 @@ TEST_CASE("asking again while a lookup is under way gives one answer, and lookup
     const int now = ++running;
     for (int seen = most; now > seen && !most.compare_exchange_weak(seen, now);) {
     }
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));  // long enough for the others to start, if they may
     --running;
     return std::vector{address("127.0.0.7")};
   });
