@@ -39,7 +39,7 @@ std::optional<std::uint8_t> hex_pair(std::string_view text) {
   return byte;
 }
 
-// RFC 4514 §3:
+// RFC 4514 §3, but the RDNs in the order of the Name:
 //   distinguishedName = [ relativeDistinguishedName *( COMMA relativeDistinguishedName ) ]
 //   relativeDistinguishedName = attributeTypeAndValue *( PLUS attributeTypeAndValue )
 //   attributeTypeAndValue = attributeType EQUALS attributeValue
@@ -201,12 +201,12 @@ Result<Bytes> encode_distinguished_name(std::string_view text) {
   if (!attributes) return std::unexpected(attributes.error());
   const NameHandle name(X509_NAME_new());
   if (!name) return openssl_failure(Errc::internal, "X509_NAME_new");
-  // The last RDN of the text is the first of the Name (RFC 4514 §2.1).
-  for (std::size_t i = attributes->size(); i-- > 0;) {
-    const bool joins_previous = (*attributes)[i].joins_next && i + 1 < attributes->size();
-    if (Result<void> added = add_attribute(name.get(), (*attributes)[i], joins_previous); !added) {
+  bool joins_previous = false;
+  for (const Attribute& attribute : *attributes) {
+    if (Result<void> added = add_attribute(name.get(), attribute, joins_previous); !added) {
       return std::unexpected(added.error());
     }
+    joins_previous = attribute.joins_next;
   }
   std::uint8_t* der = nullptr;
   const int len = i2d_X509_NAME(name.get(), &der);
@@ -217,10 +217,11 @@ Result<Bytes> encode_distinguished_name(std::string_view text) {
 }
 
 std::string distinguished_name_text(ByteView der) {
+  constexpr unsigned long style = XN_FLAG_RFC2253 & ~(XN_FLAG_DN_REV | ASN1_STRFLGS_ESC_MSB);
   const NameHandle name = decode(der);
   using BioHandle = std::unique_ptr<BIO, FreeWith<BIO_free_all>>;
   const BioHandle out(BIO_new(BIO_s_mem()));
-  if (!name || !out || X509_NAME_print_ex(out.get(), name.get(), 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB) < 0) {
+  if (!name || !out || X509_NAME_print_ex(out.get(), name.get(), 0, style) < 0) {
     ERR_clear_error();
     const ByteView shown = der.first(std::min(der.size(), max_shown_len));
     std::string hex(1 + 2 * shown.size() + 1, '#');

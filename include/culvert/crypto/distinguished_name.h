@@ -7,15 +7,16 @@
 
 namespace culvert::crypto {
 
-/// RFC 4514 text to a DER Name. As RFC 4514 §2.1 has it, the text starts with the *last* RDN: "CN=gw,O=Example" is the
-/// Name {O=Example, CN=gw}, what `openssl x509 -subject -nameopt RFC2253` prints. Attribute types are OpenSSL's short
-/// names (any case) or dotted OIDs; "\," "\2C" escapes, "#hex" values and multi-valued RDNs ("CN=a+UID=b") are
-/// understood, and blanks around names and values are ignored. Values become PrintableString or IA5String where their
-/// attribute demands it (C, serialNumber, DC, emailAddress), else UTF8String. Errc::malformed says where and why.
+/// Text to a DER Name, RDNs in the order written: "O=Example, CN=gw" is the Name {O=Example, CN=gw}, as strongSwan's
+/// configurations and `openssl req -subj` have it (RFC 4514 §2.1 would turn the order around). All else is RFC 4514:
+/// attribute types are OpenSSL's short names (any case) or dotted OIDs; "\," "\2C" escapes, "#hex" values and
+/// multi-valued RDNs ("CN=a+UID=b") are understood, and blanks around names and values are ignored. Values become
+/// PrintableString or IA5String where their attribute demands it (C, serialNumber, DC, emailAddress), else UTF8String.
+/// Errc::malformed says where and why.
 [[nodiscard]] Result<Bytes> encode_distinguished_name(std::string_view text);
 
-/// A DER Name as RFC 4514 text for people, UTF-8, control characters escaped; "#hex" (at most 64 bytes of it) when it
-/// is not a Name.
+/// A DER Name as text for people, in the order of the Name and with the escapes of RFC 4514, UTF-8, control characters
+/// escaped; "#hex" (at most 64 bytes of it) when it is not a Name. encode_distinguished_name gives the Name back.
 [[nodiscard]] std::string distinguished_name_text(ByteView der);
 
 /// Equal by the rules of RFC 5280 §7.1: string types, case and inner blanks do not matter. False when either is not a

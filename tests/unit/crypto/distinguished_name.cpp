@@ -27,12 +27,12 @@ void check_malformed(std::string_view text) {
 
 }  // namespace
 
-// DER by Python's cryptography: x509.Name.from_rfc4514_string(...).public_bytes() for the first, x509.Name([...]) for
-// the others.
-TEST_CASE("RFC 4514 text becomes a DER Name, last RDN first") {
-  CHECK(encoded("CN=gw,O=Example") == "301f3110300e060355040a0c074578616d706c65310b300906035504030c026777");
-  CHECK(encoded(" cn = gw , o = Example ") == "301f3110300e060355040a0c074578616d706c65310b300906035504030c026777");
-  CHECK(encoded("2.5.4.3=gw,2.5.4.10=Example") == "301f3110300e060355040a0c074578616d706c65310b300906035504030c026777");
+// DER by Python's cryptography: x509.Name([...]).public_bytes(); the first is also the subject that
+// `openssl req -x509 -subj /O=Example/CN=gw` writes.
+TEST_CASE("text becomes a DER Name, its RDNs in the order written") {
+  CHECK(encoded("O=Example,CN=gw") == "301f3110300e060355040a0c074578616d706c65310b300906035504030c026777");
+  CHECK(encoded(" o = Example , cn = gw ") == "301f3110300e060355040a0c074578616d706c65310b300906035504030c026777");
+  CHECK(encoded("2.5.4.10=Example,2.5.4.3=gw") == "301f3110300e060355040a0c074578616d706c65310b300906035504030c026777");
 }
 
 // DER by hand: SEQUENCE { SET { SEQUENCE { OID 1.3.6.1.4.1.32473.1 (RFC 5612's example number), UTF8String "x" } } }.
@@ -43,27 +43,27 @@ TEST_CASE("an attribute that OpenSSL has no name for is given by its number") {
 TEST_CASE(
     "attributes get the string type that theirs wants: country printable, domain component and e-mail IA5, others "
     "UTF-8") {
-  CHECK(encoded("CN=gw\\, west,O=Ex\xc3\xa4mple,C=DE") ==
+  CHECK(encoded("C=DE,O=Ex\xc3\xa4mple,CN=gw\\, west") ==
         "3033310b30090603550406130244453111300f060355040a0c084578c3a46d706c653111300f06035504030c0867772c2077657374");
-  CHECK(encoded("CN=gw\\2C west,O=Ex\\C3\\A4mple,C=DE") ==
+  CHECK(encoded("C=DE,O=Ex\\C3\\A4mple,CN=gw\\2C west") ==
         "3033310b30090603550406130244453111300f060355040a0c084578c3a46d706c653111300f06035504030c0867772c2077657374");
-  CHECK(encoded("emailAddress=a@example.net,DC=example,DC=net") ==
+  CHECK(encoded("DC=net,DC=example,emailAddress=a@example.net") ==
         "304c31133011060a0992268993f22c64011916036e657431173015060a0992268993f22c64011916076578616d706c65311c301a06092a"
         "864886f70d010901160d61406578616d706c652e6e6574");
-  CHECK(encoded("EMAILADDRESS=a@example.net,dc=example,dc=net") ==
+  CHECK(encoded("dc=net,dc=example,EMAILADDRESS=a@example.net") ==
         "304c31133011060a0992268993f22c64011916036e657431173015060a0992268993f22c64011916076578616d706c65311c301a06092a"
         "864886f70d010901160d61406578616d706c652e6e6574");
 }
 
 TEST_CASE("attributes joined by a plus share one RDN, in DER's order") {
-  CHECK(encoded("CN=a+UID=b,O=x") ==
+  CHECK(encoded("O=x,CN=a+UID=b") ==
         "3029310a3008060355040a0c0178311b300806035504030c0161300f060a0992268993f22c6401010c0162");
-  CHECK(encoded("UID=b+CN=a,O=x") ==
+  CHECK(encoded("O=x,UID=b+CN=a") ==
         "3029310a3008060355040a0c0178311b300806035504030c0161300f060a0992268993f22c6401010c0162");
 }
 
 TEST_CASE("a value may be given as the hex of its DER") {
-  CHECK(encoded("CN=#0c026777,O=Example") == "301f3110300e060355040a0c074578616d706c65310b300906035504030c026777");
+  CHECK(encoded("O=Example,CN=#0c026777") == "301f3110300e060355040a0c074578616d706c65310b300906035504030c026777");
   check_malformed("CN=#0c0267,O=Example");  // shorter than its length says
   check_malformed("CN=#0c026777ff");        // more behind it
   check_malformed("CN=#0203010203");        // an INTEGER
@@ -81,9 +81,9 @@ TEST_CASE("text that is no distinguished name is refused with its place") {
   check_malformed("CN=" + std::string(5000, 'a'));
 }
 
-TEST_CASE("a DER Name becomes the RFC 4514 text that it came from") {
+TEST_CASE("a DER Name becomes the text that it came from") {
   for (const std::string_view text :
-       {"CN=gw,O=Example", "CN=gw\\, west,O=Ex\xc3\xa4mple,C=DE", "emailAddress=a@example.net,DC=example,DC=net",
+       {"O=Example,CN=gw", "C=DE,O=Ex\xc3\xa4mple,CN=gw\\, west", "DC=net,DC=example,emailAddress=a@example.net",
         "CN=\\ leading and trailing\\ ,O=\\#1 \\\"best\\\" \\<a\\>\\;\\+\\\\"}) {
     const Result<Bytes> der = encode_distinguished_name(text);
     REQUIRE(der);
@@ -118,10 +118,10 @@ TEST_CASE("every truncation of a Name is harmless") {
 
 TEST_CASE("names compare without regard to case, blanks and string type, but not to order") {
   const auto name = [](std::string_view text) { return *encode_distinguished_name(text); };
-  CHECK(same_distinguished_name(name("CN=gw,O=Example"), name("CN=GW,O=example")));
+  CHECK(same_distinguished_name(name("O=Example,CN=gw"), name("O=example,CN=GW")));
   CHECK(same_distinguished_name(name("CN=gw,O=Ex  ample"), name("CN=gw,O=Ex ample")));
   CHECK(same_distinguished_name(name("CN=gw"), name("CN=#13026777")));  // PrintableString
-  CHECK(!same_distinguished_name(name("CN=gw,O=Example"), name("O=Example,CN=gw")));
-  CHECK(!same_distinguished_name(name("CN=gw,O=Example"), name("CN=gw")));
+  CHECK(!same_distinguished_name(name("O=Example,CN=gw"), name("CN=gw,O=Example")));
+  CHECK(!same_distinguished_name(name("O=Example,CN=gw"), name("CN=gw")));
   CHECK(!same_distinguished_name({}, {}));
 }

@@ -21,7 +21,8 @@ bool refused(std::string_view text) {
 }
 
 TEST_CASE("the type of an identity follows from its text") {
-  CHECK(id("gw.example.net") == Identity{IdType::fqdn, Bytes(as_bytes("gw.example.net").begin(), as_bytes("gw.example.net").end())});
+  CHECK(id("gw.example.net") ==
+        Identity{IdType::fqdn, Bytes(as_bytes("gw.example.net").begin(), as_bytes("gw.example.net").end())});
   CHECK(id("gw").type == IdType::fqdn);
   CHECK(id("a@b.c").type == IdType::rfc822_addr);
   CHECK(id("192.0.2.1").type == IdType::ipv4_addr);
@@ -43,14 +44,16 @@ TEST_CASE("an explicit type in front wins") {
 }
 
 TEST_CASE("a distinguished name is DER") {
-  // openssl req -new -x509 -subj /O=Example/CN=gw: SEQUENCE { SET { SEQUENCE { O, UTF8String } }, SET { SEQUENCE { CN, UTF8String } } }
-  CHECK(to_hex(id("CN=gw,O=Example").data) == "301f3110300e060355040a0c074578616d706c65310b300906035504030c026777");
-  CHECK(id("CN=gw,O=Example").to_string() == "CN=gw,O=Example");
+  // openssl req -new -x509 -subj /O=Example/CN=gw: SEQUENCE { SET { SEQUENCE { O, UTF8String } }, SET { SEQUENCE { CN,
+  // UTF8String } } }
+  CHECK(to_hex(id("O=Example,CN=gw").data) == "301f3110300e060355040a0c074578616d706c65310b300906035504030c026777");
+  CHECK(id("O=Example,CN=gw").to_string() == "O=Example,CN=gw");
 }
 
 TEST_CASE("what is no identity is refused, with what was expected") {
-  for (const char* text : {"", " ", "two words", "192.0.2.300", "1.2.3", "2001:db8::zz", "fqdn:", "fqdn:a@b", "email:a", "email:@b", "email:a@", "@",
-                           "dn:nonsense", "=x", "keyid:", "keyid:0x", "keyid:0x1", "keyid:0xzz", "a,b", "tab\there"}) {
+  for (const char* text : {"",         " ",        "two words", "192.0.2.300", "1.2.3", "2001:db8::zz", "fqdn:",
+                           "fqdn:a@b", "email:a",  "email:@b",  "email:a@",    "@",     "dn:nonsense",  "=x",
+                           "keyid:",   "keyid:0x", "keyid:0x1", "keyid:0xzz",  "a,b",   "tab\there"}) {
     INFO(text);
     CHECK(refused(text));
   }
@@ -60,7 +63,8 @@ TEST_CASE("what is no identity is refused, with what was expected") {
 }
 
 TEST_CASE("to_string gives a text that is read as the same identity") {
-  for (const char* text : {"gw.example.net", "a@b.c", "192.0.2.1", "2001:db8::1", "keyid:text", "keyid:0x0102", "CN=gw,O=Example"}) {
+  for (const char* text :
+       {"gw.example.net", "a@b.c", "192.0.2.1", "2001:db8::1", "keyid:text", "keyid:0x0102", "CN=gw,O=Example"}) {
     CHECK(id(text).to_string() == text);
     CHECK(id(id(text).to_string()) == id(text));
   }
