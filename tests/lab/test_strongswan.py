@@ -85,8 +85,8 @@ def test_life_of_an_sa(lab, net, role, pfs, cipher, exchange):
 
     culvert.ctl("down", "b")
     wait_for("strongSwan has seen the Delete", lambda: strongswan.num_ike_sas() == 0)
-    culvert.ctl("up", "b")
-    ends.bring_up()
+    culvert.ctl("up", "b")   # which initiates, whoever did so at first
+    culvert.wait_up()
     ends.check()
 
     old = culvert.ike_spis()
@@ -148,7 +148,7 @@ def test_wrong_psk(lab, net, role):
                                            tunnel={"local": [net.A.lan4], "remote": [net.B.lan4]}))
     if role == "responder":
         strongswan.ctl("--initiate", "--child", "net", check=False)
-        culvert.wait_log(r"peer b\b.*(pre-shared|psk|shared key)")
+        culvert.wait_log(r"b\.example.*pre-shared key.*psk_file")
         assert "AUTHENTICATION_FAILED" in strongswan.log() or "AUTH_FAILED" in strongswan.log()
     else:
         culvert.wait_log(r"peer b\b.*AUTHENTICATION_FAILED")
