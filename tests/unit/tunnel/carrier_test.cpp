@@ -163,6 +163,13 @@ TEST_CASE("a packet bound for the tunnel's own end is refused: it would come bac
   CHECK(push_one(inner4, tunnel, outer.get()).wrong == DropReason::gre_recursion);
   CHECK_FALSE(push_one(inner6, tunnel, outer.get()).wrong.has_value());
 
+  keys = make_keys(crypto::CipherSuite::aes_gcm_16_128, 0x1000);
+  keys.remote_endpoint.address = ip("10.2.0.7");
+  keys.remote = {selector("198.51.100.9/32", 47)};  // as the peer behind a NAT calls itself
+  keys.mode = EspMode::transport;
+  const auto natted = outbound_at(std::move(keys), 1);
+  CHECK(push_one(inner4, tunnel, natted.get()).wrong == DropReason::gre_recursion);
+
   TunnelConfig config = gre_config();
   config.gre_source = ip("fd00:1::5");
   config.gre_destination = ip("fd00:2::7");  // where inner6 goes

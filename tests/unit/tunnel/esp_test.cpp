@@ -1,6 +1,9 @@
 #include <doctest/doctest.h>
 
+#include <atomic>
+#include <barrier>
 #include <set>
+#include <thread>
 
 #include "esp_decrypt.h"
 #include "esp_encrypt.h"
@@ -220,6 +223,33 @@ TEST_CASE("a number twice inside one batch passes once") {
   CHECK(batch.packets.alive_mask() == 1);
   CHECK(batch.drops[DropReason::replay] == 2);
   CHECK(pair.inbound->meter.packets() == 1);
+}
+
+TEST_CASE("workers that are given the same packets let each pass once between them") {
+  SaPair pair = pair_of(keys_of(vectors[0]));
+  std::vector<Bytes> packets;
+  for (std::uint64_t sequence = 1; sequence <= 2000; ++sequence) {
+    packets.push_back(seal_raw(*pair.inbound, pair.inbound->key(), sequence, with_trailer(inner4, 4)));
+  }
+  std::atomic<std::size_t> num_passed{0};
+  std::barrier together(4);
+  {
+    std::vector<std::jthread> workers;
+    for (int w = 0; w < 4; ++w) {
+      workers.emplace_back([&] {
+        together.arrive_and_wait();
+        for (std::size_t first = 0; first < packets.size(); first += 50) {
+          Batch batch;
+          for (std::size_t i = 0; i < 50; ++i) batch.add(packets[first + i], nullptr, pair.inbound.get());
+          decrypt_batch(batch.packets);
+          num_passed += batch.packets.num_alive();
+          CHECK(batch.packets.num_alive() + batch.drops[DropReason::replay] == 50);
+        }
+      });
+    }
+  }
+  CHECK(num_passed == 2000);
+  CHECK(pair.inbound->meter.packets() == 2000);
 }
 
 TEST_CASE("nothing of an SA changes while the ICV does not hold: any bit flipped anywhere behind the sequence number") {

@@ -1,6 +1,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <barrier>
 #include <thread>
 
 #include "packets.h"
@@ -50,6 +52,33 @@ TEST_CASE("sequence numbers: the soft limit comes before the end, the end is exa
   CHECK(esn->reserve(64).count == 10);
   CHECK(esn->reserve(64).count == 0);
   CHECK((esn->events.take() & EventFlags::bit(ChildEvent::hard_limit)) != 0);
+}
+
+TEST_CASE("workers that race for the last sequence numbers get each once and none beyond") {
+  for (int round = 0; round < 300; ++round) {
+    constexpr std::uint64_t start = UINT32_MAX - 999;
+    const auto sa = outbound_at(make_keys(CipherSuite::aes_gcm_16_128, 0x1000), start);
+    std::atomic<std::uint64_t> granted{0}, highest{0};
+    std::barrier together(4);
+    {
+      std::vector<std::jthread> threads;
+      for (int t = 0; t < 4; ++t) {
+        threads.emplace_back([&] {
+          together.arrive_and_wait();
+          for (int i = 0; i < 100; ++i) {
+            const auto block = sa->reserve(7);
+            granted += block.count;
+            std::uint64_t last = block.first + block.count - 1;
+            for (auto seen = highest.load();
+                 block.count != 0 && last > seen && !highest.compare_exchange_weak(seen, last);) {
+            }
+          }
+        });
+      }
+    }
+    REQUIRE(granted == 1000);
+    REQUIRE(highest == UINT32_MAX);
+  }
 }
 
 TEST_CASE("soft and hard limits by bytes: soft once, hard exactly, both directions of a pair share their events") {
