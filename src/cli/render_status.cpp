@@ -85,13 +85,14 @@ std::string nat_text(const control::PeerReport& peer) {
 /// Why a peer is not up, in words; never empty for one that should be looked at.
 std::string why_peer(const control::PeerReport& peer) {
   if (peer.state == "up") return {};
+  if (peer.state == "admin-down")
+    return fmt::format("taken down by `culvert down`; `culvert up {}` brings it back", peer.name);
   std::string why = peer.reason;
-  if (why.empty() && peer.state == "admin-down")
-    why = fmt::format("taken down by `culvert down`; `culvert up {}` brings it back", peer.name);
   if (why.empty() && peer.state == "waiting") why = "waits for the peer to call, or for traffic";
   if (why.empty() && peer.state == "connecting") why = "no answer yet";
   if (why.empty() && peer.state == "resolving") why = "asks the DNS for its address";
-  if (peer.retry_in_s)
+  const bool says_when = why.find("next try in") != std::string::npos;  // culvertd's reasons mostly do
+  if (peer.retry_in_s && !says_when)
     why += fmt::format("{}next try in {}", why.empty() ? "" : "; ", human_duration(*peer.retry_in_s));
   return why;
 }
@@ -102,10 +103,12 @@ const control::ChildReport* child_of(const control::PeerReport& peer, const cont
   return found != peer.children.end() ? &*found : nullptr;
 }
 
+/// The child's own reason, unless it only repeats what stands above at the peer.
 std::string why_tunnel(const control::PeerReport& peer, const control::TunnelReport& tunnel) {
   if (tunnel.state == "up") return {};
   const control::ChildReport* child = child_of(peer, tunnel);
-  if (child && !child->reason.empty()) return child->reason;
+  const bool repeats = peer.state == "admin-down" || (child && child->reason == peer.reason);
+  if (child && !child->reason.empty() && !repeats) return child->reason;
   return peer.state == "up" ? "its child SA is not up" : "the peer is not up";
 }
 

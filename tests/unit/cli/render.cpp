@@ -151,6 +151,16 @@ TEST_CASE("every state of a peer that is not up says why") {
   };
   CHECK(holds(line("admin-down"),
               "peer osaka  admin-down: taken down by `culvert down`; `culvert up osaka` brings it back\n"));
+  peer.reason = "administratively down";
+  CHECK(holds(line("admin-down"), "brings it back\n"));
+  peer.reason = "no answer; next try in 3 s";
+  peer.retry_in_s = 3;
+  peer.children[0].reason = peer.reason;
+  CHECK(holds(line("down"), "peer osaka  down: no answer; next try in 3 s\n"));
+  CHECK(holds(line("down"), "tunnel osaka-lan  down: the peer is not up\n"));
+  peer.reason.clear();
+  peer.children[0].reason.clear();
+  peer.retry_in_s.reset();
   CHECK(holds(line("waiting"), "peer osaka  waiting: waits for the peer to call, or for traffic\n"));
   CHECK(holds(line("connecting"), "peer osaka  connecting: no answer yet\n"));
   CHECK(holds(line("resolving"), "peer osaka  resolving: asks the DNS for its address\n"));
