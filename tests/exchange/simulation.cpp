@@ -1,0 +1,322 @@
+#include "simulation.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace culvert::ike::test {
+namespace {
+
+Endpoint endpoint(const char* address, std::uint16_t port) { return {*IpAddress::parse(address), port}; }
+
+Proposal ike_proposal(const char* text) { return *parse_ike_proposal(text); }
+Proposal esp_proposal(const char* text) { return *parse_esp_proposal(text); }
+
+/// RFC 7296 §3.1, as far as anybody can see it.
+std::string header_text(ByteView bytes) {
+  if (bytes.size() < 28) return "short";
+  const char* exchange = bytes[18] == 34 ? "IKE_SA_INIT" : bytes[18] == 35 ? "IKE_AUTH" : bytes[18] == 36 ? "CREATE_CHILD_SA" : "INFORMATIONAL";
+  return fmt::format("{} {} {} of {:04x}_{:04x}, {} bytes", exchange, bytes[19] & 0x20 ? "response" : "request", load_be<std::uint32_t>(&bytes[20]),
+                     load_be<std::uint16_t>(&bytes[0]), load_be<std::uint16_t>(&bytes[8]), bytes.size());
+}
+
+}  // namespace
+
+PeerConfig make_config(Side side) {
+  PeerConfig config;
+  config.id = PeerId(0);
+  config.name = side == a ? "tokyo" : "paris";
+  config.local_id = *Identity::parse(side == a ? "paris.example.net" : "tokyo.example.net");
+  config.remote_id = *Identity::parse(side == a ? "tokyo.example.net" : "paris.example.net");
+  config.psk = std::make_shared<const Secret>(Secret::copy_of(as_bytes("correct horse battery staple")));
+  config.addresses = {side == a ? "192.0.2.2" : "192.0.2.1"};
+  config.encapsulation = EncapsulationPreference::automatic;
+  config.ike_proposals = {ike_proposal("aes128gcm16-prfsha256-x25519")};
+  config.esp_proposals = {esp_proposal("aes128gcm16-x25519-esn")};
+  ChildConfig child;
+  child.id = ChildId(7);
+  child.name = "gre";
+  child.mode = ModePreference::prefer_transport;
+  child.local = {SelectorSpec{std::nullopt, 47}};
+  child.remote = {SelectorSpec{std::nullopt, 47}};
+  config.children = {child};
+  return config;
+}
+
+Simulation::Simulation(std::uint64_t seed) : random_(seed * 2 + 1), now_(TimePoint{} + 1h) {
+  for (const Side side : {a, b}) {
+    Node& node = nodes_[side];
+    node.address = node.inner = endpoint(side == a ? "192.0.2.1" : "192.0.2.2", 500);
+    node.configs = {make_config(side)};
+    node.random = std::make_unique<SeededRandom>(seed * 1000003 + static_cast<std::uint64_t>(side));
+  }
+}
+
+void Simulation::start(Side side) {
+  Node& node = nodes_[side];
+  node.ike = std::make_unique<IkeEndpoint>(node.options, node.configs, *node.random);
+  ++node.incarnation;
+  tell(side, "starts");
+  perform(side, node.ike->start(now_));
+}
+
+void Simulation::kill(Side side) {
+  tell(side, "is killed");
+  Node& node = nodes_[side];
+  node.ike.reset();
+  node.plane.clear();
+  node.sending.clear();
+}
+
+void Simulation::put_behind_nat(const Endpoint& public_500, const Endpoint& public_4500) {
+  nat_ = true;
+  nat_500_ = public_500;
+  nat_4500_ = public_4500;
+  nodes_[a].address = public_500;
+}
+
+// ---- time ----------------------------------------------------------------------------------------------------------------------
+
+std::optional<TimePoint> Simulation::next_event() const {
+  std::optional<TimePoint> first;
+  const auto earliest = [&](std::optional<TimePoint> at) {
+    if (at && (!first || *at < *first)) first = at;
+  };
+  if (!events_.empty()) earliest(events_.top().at);
+  for (const Node& node : nodes_) {
+    if (node.ike) earliest(node.ike->deadline());
+  }
+  if (traffic_ > Duration::zero()) earliest(next_traffic_);
+  return first;
+}
+
+void Simulation::run_until(TimePoint end) {
+  for (;;) {
+    const auto at = next_event();
+    if (!at || *at > end || !fault_.empty()) break;
+    now_ = std::max(now_, *at);
+    step();
+  }
+  now_ = std::max(now_, end);
+}
+
+bool Simulation::run_until(const std::function<bool()>& done, Duration limit) {
+  const TimePoint end = now_ + limit;
+  while (!done()) {
+    const auto at = next_event();
+    if (!at || *at > end || !fault_.empty()) {
+      now_ = std::max(now_, end);
+      return done();
+    }
+    now_ = std::max(now_, *at);
+    step();
+  }
+  return true;
+}
+
+void Simulation::step() {
+  if (!events_.empty() && events_.top().at <= now_) {
+    const Event event = events_.top();
+    events_.pop();
+    return receive(event);
+  }
+  for (const Side side : {a, b}) {
+    Node& node = nodes_[side];
+    if (!node.ike) continue;
+    const auto at = node.ike->deadline();
+    if (!at || *at > now_) continue;
+    perform(side, node.ike->on_deadline(now_));
+    const auto again = node.ike->deadline();
+    expect(!again || *again > now_, "a deadline that has passed stays: the daemon would spin");
+  }
+  if (traffic_ > Duration::zero() && next_traffic_ <= now_) {
+    next_traffic_ = now_ + traffic_;
+    send_data(a);
+    send_data(b);
+  }
+}
+
+// ---- the wire ------------------------------------------------------------------------------------------------------------------
+
+void Simulation::send(Side from, const Path& path, Bytes bytes) {
+  const Datagram datagram{from, path, std::move(bytes), false};
+  if (trace) tell(from, "sends " + header_text(datagram.bytes));
+  if (record_wire) wire.push_back(datagram);
+  if (filter && !filter(datagram)) return;
+  if (random_.chance(conditions_.loss)) return;
+  const int copies = random_.chance(conditions_.duplicate) ? 2 : 1;
+  for (int i = 0; i < copies; ++i) enqueue({now_, 0, other(from), seen_by_receiver(from, path), datagram.bytes, std::nullopt});
+}
+
+void Simulation::enqueue(Event event) {
+  const auto range = static_cast<std::uint64_t>((conditions_.max_delay - conditions_.min_delay).count());
+  event.at += conditions_.min_delay + Duration(range == 0 ? 0 : static_cast<Duration::rep>(random_.next() % range));
+  event.order = order_++;
+  events_.push(std::move(event));
+}
+
+Path Simulation::seen_by_receiver(Side from, const Path& path) const {
+  Path seen{path.remote, path.local};
+  if (!nat_) return seen;
+  if (from == a) {
+    seen.remote = path.local.port == 500 ? nat_500_ : nat_4500_;
+  } else {
+    seen.local = {nodes_[a].inner.address, path.remote == nat_500_ ? std::uint16_t{500} : std::uint16_t{4500}};
+  }
+  return seen;
+}
+
+void Simulation::deliver(const Datagram& datagram) {
+  receive({now_, 0, other(datagram.from), seen_by_receiver(datagram.from, datagram.path), datagram.bytes, std::nullopt});
+}
+
+void Simulation::receive(const Event& event) {
+  Node& node = nodes_[event.to];
+  if (!node.ike) return;
+  if (event.esp) return receive_esp(event.to, *event.esp);
+  const bool stale_mapping = nat_ && event.to == b && event.path.local.address != nodes_[b].address.address;
+  if (stale_mapping) return;
+  if (trace) tell(event.to, "  gets " + header_text(event.bytes));
+  perform(event.to, node.ike->on_datagram(now_, event.path, event.bytes));
+}
+
+// ---- data ----------------------------------------------------------------------------------------------------------------------
+
+void Simulation::send_data(Side from) {
+  Node& node = nodes_[from];
+  if (!node.ike) return;
+  const auto sending = node.sending.find(node.configs.front().children.front().id);
+  if (sending == node.sending.end()) {
+    ++node.unsent;
+    return;
+  }
+  ++node.sent;
+  const Path path{node.address, nodes_[other(from)].address};
+  if (random_.chance(conditions_.loss)) return;
+  enqueue({now_, 0, other(from), path, {}, node.plane.at(sending->second).keys.outbound_spi});
+}
+
+void Simulation::receive_esp(Side to, Spi spi) {
+  Node& node = nodes_[to];
+  const auto found = node.plane.find(spi);
+  if (found == node.plane.end()) {
+    ++node.lost;
+    if (trace) tell(to, fmt::format("gets a packet for {:08x}, which it does not have", spi.value()));
+    return;
+  }
+  ++node.received;
+  PlaneSa& sa = found->second;
+  ++sa.received;
+  node.ike->on_inbound_traffic(now_, spi);
+  if (std::exchange(sa.heard, true)) return;
+  perform(to, node.ike->on_child_event(now_, spi, ChildEvent::first_inbound));
+}
+
+// ---- calls ---------------------------------------------------------------------------------------------------------------------
+
+void Simulation::tell(Side side, const std::string& what) {
+  if (!trace) return;
+  const double at = std::chrono::duration<double>(now_ - (TimePoint{} + 1h)).count();
+  story.push_back(fmt::format("{:9.3f} {}: {}", at, side == a ? 'a' : 'b', what));
+}
+
+void Simulation::perform(Side side, Actions actions) {
+  for (Action& action : actions) act(side, action);
+}
+
+void Simulation::act(Side side, Action& action) {
+  Node& node = nodes_[side];
+  if (auto* send_action = std::get_if<SendDatagram>(&action)) {
+    if (send_action->keepalive) {
+      ++node.keepalives;
+    } else {
+      send(side, send_action->path, std::move(send_action->bytes));
+    }
+  } else if (auto* install = std::get_if<InstallChild>(&action)) {
+    const Spi spi = install->keys.inbound_spi;
+    ++node.installs;
+    if (trace) tell(side, fmt::format("installs {:08x}, sends on it: {}", spi.value(), install->use_outbound));
+    expect(!node.plane.contains(spi), "an inbound SPI is installed twice");
+    if (install->use_outbound) node.sending[install->keys.child] = spi;
+    node.plane[spi].keys = std::move(install->keys);
+  } else if (auto* activate = std::get_if<ActivateOutbound>(&action)) {
+    if (trace) tell(side, fmt::format("activates {:08x}", activate->inbound_spi.value()));
+    expect(node.plane.contains(activate->inbound_spi), "an SA is activated that is not there");
+    node.sending[node.plane[activate->inbound_spi].keys.child] = activate->inbound_spi;
+  } else if (auto* remove = std::get_if<RemoveChild>(&action)) {
+    ++node.removes;
+    if (trace) tell(side, fmt::format("removes {:08x}", remove->inbound_spi.value()));
+    expect(node.plane.contains(remove->inbound_spi), "an SA is removed that is not there");
+    node.plane.erase(remove->inbound_spi);
+    std::erase_if(node.sending, [&](const auto& entry) { return entry.second == remove->inbound_spi; });
+  } else if (auto* move = std::get_if<MoveChild>(&action)) {
+    ++node.moves;
+    expect(node.plane.contains(move->inbound_spi), "an SA is moved that is not there");
+    node.plane[move->inbound_spi].keys.local_endpoint = move->local_endpoint;
+    node.plane[move->inbound_spi].keys.remote_endpoint = move->remote_endpoint;
+  } else if (auto* resolve = std::get_if<ResolveAddresses>(&action)) {
+    ++node.resolves;
+    std::vector<Path> paths = node.resolved ? *node.resolved : std::vector{Path{node.inner, nodes_[other(side)].address}};
+    perform(side, node.ike->on_addresses(now_, resolve->peer, std::move(paths), {}));
+  } else if (auto* report = std::get_if<Report>(&action)) {
+    if (trace) tell(side, "\"" + report->text + "\"");
+    node.reports.push_back(std::move(report->text));
+  } else if (auto* drop = std::get_if<CountDrop>(&action)) {
+    ++node.drops[drop->reason];
+    if (trace) tell(side, "drops: " + std::string(drop_reason_name(drop->reason)));
+  }
+}
+
+void Simulation::command(Side side, Result<Actions> result) {
+  if (!result) return expect(false, "a command was refused: " + result.error().detail);
+  perform(side, std::move(*result));
+}
+
+PeerStatus Simulation::status(Side side) const { return nodes_[side].ike->status(now_).front(); }
+
+bool Simulation::established(Side side) const {
+  return nodes_[side].ike && status(side).state == PeerStatus::State::established;
+}
+
+bool Simulation::up(Side side) const {
+  if (!established(side)) return false;
+  const PeerStatus peer = status(side);
+  return std::ranges::all_of(peer.children, [](const ChildStatus& child) { return child.up; });
+}
+
+bool Simulation::both_gone() const {
+  return !established(a) && !established(b) && nodes_[a].plane.empty() && nodes_[b].plane.empty();
+}
+
+void Simulation::expect(bool holds, const std::string& what) {
+  if (!holds && fault_.empty()) fault_ = what;
+}
+
+std::optional<std::string> Simulation::disagreement() const {
+  if (!fault_.empty()) return fault_;
+  if (!nodes_[a].ike || !nodes_[b].ike) return "one side is not running";
+  const PeerStatus here = status(a), there = status(b);
+  if (!established(a) || !established(b)) return "not both have an IKE SA: a: " + here.reason + "; b: " + there.reason;
+  if (here.spi_i != there.spi_i || here.spi_r != there.spi_r) return "they keep different IKE SAs";
+  if (here.initiator == there.initiator) return "both think they have the same role";
+  if (!here.children.front().up || !there.children.front().up) return "not both have a child: " + here.children.front().reason + "; " + there.children.front().reason;
+  for (const Side side : {a, b}) {
+    if (nodes_[side].plane.size() != 1) return std::string(side == a ? "a" : "b") + " has " + std::to_string(nodes_[side].plane.size()) + " SA pairs";
+    if (nodes_[side].sending.size() != 1) return "a side does not send";
+  }
+  const ChildSaKeys& mine = nodes_[a].plane.begin()->second.keys;
+  const ChildSaKeys& theirs = nodes_[b].plane.begin()->second.keys;
+  if (mine.inbound_spi != theirs.outbound_spi || mine.outbound_spi != theirs.inbound_spi) return "the SPIs do not match crosswise";
+  if (!mine.inbound.encryption.equals(theirs.outbound.encryption.view()) || !mine.outbound.encryption.equals(theirs.inbound.encryption.view())) {
+    return "the keys do not match crosswise";
+  }
+  if (mine.esn != theirs.esn || mine.mode != theirs.mode || mine.encapsulation != theirs.encapsulation) return "the SAs differ in kind";
+  if (mine.local != theirs.remote && !nat_) return "the selectors differ";
+  return std::nullopt;
+}
+
+bool Simulation::reported(Side side, std::string_view text) const {
+  return std::ranges::any_of(nodes_[side].reports, [&](const std::string& line) { return line.contains(text); });
+}
+
+}  // namespace culvert::ike::test

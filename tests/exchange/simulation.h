@@ -1,0 +1,177 @@
+#pragma once
+// Two IKE endpoints in memory: a virtual clock, a network that loses, duplicates, reorders and delays by a seed, and a data plane
+// that knows of keys and SPIs only. Nothing here sleeps, and one seed gives one run.
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <queue>
+#include <string>
+#include <vector>
+
+#include "culvert/ike/endpoint.h"
+#include "culvert/ike/config.h"
+
+namespace culvert::ike::test {
+
+using namespace std::chrono_literals;
+
+/// splitmix64: reproducible, and unrelated to anything that the product uses.
+class SeededRandom : public crypto::RandomSource {
+ public:
+  explicit SeededRandom(std::uint64_t seed) : state_(seed) {}
+  void fill(MutableByteView out) override {
+    for (std::uint8_t& byte : out) byte = static_cast<std::uint8_t>(next());
+  }
+  std::uint64_t next() {
+    state_ += 0x9E3779B97F4A7C15ULL;
+    std::uint64_t z = state_;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
+    return z ^ (z >> 31);
+  }
+  [[nodiscard]] double unit() { return static_cast<double>(next() >> 11) / 9007199254740992.0; }
+  [[nodiscard]] bool chance(double probability) { return unit() < probability; }
+
+ private:
+  std::uint64_t state_;
+};
+
+struct Conditions {
+  double loss = 0, duplicate = 0;
+  Duration min_delay = 5ms, max_delay = 5ms;  ///< different: reordering
+};
+
+/// What a data plane keeps of an SA pair.
+struct PlaneSa {
+  ChildSaKeys keys;
+  bool heard = false;
+  std::uint64_t received = 0;
+};
+
+enum Side : int { a = 0, b = 1 };
+inline Side other(Side side) { return side == a ? b : a; }
+
+struct Node {
+  Endpoint address;                         ///< as the other side sees it, port 500
+  Endpoint inner;                           ///< as it sees itself; differs behind a NAT
+  std::vector<PeerConfig> configs;
+  EndpointOptions options;
+  std::unique_ptr<SeededRandom> random;
+  std::unique_ptr<IkeEndpoint> ike;         ///< empty while it is down
+  std::map<Spi, PlaneSa> plane;             ///< by inbound SPI
+  std::map<ChildId, Spi> sending;           ///< inbound SPI of the pair that each child sends on
+  std::vector<std::string> reports;
+  std::map<DropReason, int> drops;
+  std::uint64_t sent = 0, received = 0, lost = 0, unsent = 0;
+  int installs = 0, removes = 0, keepalives = 0, moves = 0, resolves = 0;
+  std::optional<std::vector<Path>> resolved;  ///< what ResolveAddresses gets; default: the other side
+  int incarnation = 0;
+};
+
+struct Datagram {
+  Side from = a;
+  Path path;  ///< as the sender has it
+  Bytes bytes;
+  bool keepalive = false;
+};
+
+class Simulation {
+ public:
+  explicit Simulation(std::uint64_t seed = 1);
+
+  // ---- set up, before start ----
+  Node& node(Side side) { return nodes_[side]; }
+  PeerConfig& config(Side side) { return nodes_[side].configs.front(); }
+  Conditions& conditions() { return conditions_; }
+  /// Creates the endpoint of this side and starts it.
+  void start(Side side);
+  void start() {
+    start(a);
+    start(b);
+  }
+  /// `kill -9`: no word to the peer, SAs and keys are gone.
+  void kill(Side side);
+
+  // ---- time ----
+  [[nodiscard]] TimePoint now() const { return now_; }
+  void run_for(Duration span) { run_until(now_ + span); }
+  void run_until(TimePoint end);
+  /// Until `done` or `limit` has passed; whether it is done.
+  bool run_until(const std::function<bool()>& done, Duration limit);
+
+  // ---- the wire ----
+  /// Sees each datagram as it leaves; false swallows it.
+  std::function<bool(const Datagram&)> filter;
+  /// Delivers at once, whatever the network does to others.
+  void deliver(const Datagram& datagram);
+  /// Every IKE datagram that left, in order.
+  std::vector<Datagram> wire;
+  bool record_wire = false;
+  /// What happened when, for a seed that fails: reports, SAs, headers of datagrams. Filled when `trace`.
+  std::vector<std::string> story;
+  bool trace = false;
+  void tell(Side side, const std::string& what);
+  /// Side a behind a NAT: what the other side sees of it from this port on (changes are a rebinding).
+  void put_behind_nat(const Endpoint& public_500, const Endpoint& public_4500);
+
+  // ---- data ----
+  /// One packet a `period` in both directions on whatever each side sends on; zero: none.
+  void set_traffic(Duration period) { traffic_ = period; next_traffic_ = now_; }
+  void send_data(Side from);
+
+  // ---- calls ----
+  void perform(Side side, Actions actions);
+  void command(Side side, Result<Actions> result);
+  [[nodiscard]] PeerStatus status(Side side) const;
+  [[nodiscard]] bool established(Side side) const;
+  [[nodiscard]] bool up(Side side) const;  ///< IKE SA and every child
+  [[nodiscard]] bool both_up() const { return up(a) && up(b); }
+  /// Both know of the same single IKE SA and the same single child, with each other's keys; else what is wrong.
+  [[nodiscard]] std::optional<std::string> disagreement() const;
+  /// Nothing at all is left.
+  [[nodiscard]] bool both_gone() const;
+  [[nodiscard]] bool reported(Side side, std::string_view text) const;
+  /// What the endpoints did to their data planes or clocks that makes no sense; empty: nothing. (No doctest here: seeds run in threads.)
+  [[nodiscard]] const std::string& fault() const { return fault_; }
+  [[nodiscard]] SeededRandom& random() { return random_; }
+
+ private:
+  struct Event {
+    TimePoint at;
+    std::uint64_t order = 0;
+    Side to = a;
+    Path path;     ///< as the receiver has it
+    Bytes bytes;
+    std::optional<Spi> esp;  ///< a data packet instead
+    bool operator<(const Event& that) const { return at != that.at ? at > that.at : order > that.order; }
+  };
+  void send(Side from, const Path& path, Bytes bytes);
+  void enqueue(Event event);
+  [[nodiscard]] Path seen_by_receiver(Side from, const Path& path) const;
+  [[nodiscard]] std::optional<TimePoint> next_event() const;
+  void step();
+  void receive(const Event& event);
+  void receive_esp(Side to, Spi spi);
+  void act(Side side, Action& action);
+  void expect(bool holds, const std::string& what);
+
+  Node nodes_[2];
+  std::string fault_;
+  Conditions conditions_;
+  SeededRandom random_;
+  TimePoint now_{};
+  std::priority_queue<Event> events_;
+  std::uint64_t order_ = 0;
+  Duration traffic_{};
+  TimePoint next_traffic_{};
+  bool nat_ = false;
+  Endpoint nat_500_, nat_4500_;
+};
+
+/// A peer as the configuration would give it: transport-mode GRE between the two gateways, x25519 and AES-GCM.
+[[nodiscard]] PeerConfig make_config(Side side);
+
+}  // namespace culvert::ike::test
