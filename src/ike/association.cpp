@@ -196,6 +196,7 @@ void Association::on_child_event(ChildSa& child, ChildEvent event) {
   switch (event) {
     case ChildEvent::first_inbound:
       heard();
+      child.unconfirmed_on.reset();
       if (live && !redundant_) activate(child);  // RFC 7296 §2.8: the peer uses it
       return;
     case ChildEvent::soft_limit:

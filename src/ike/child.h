@@ -37,6 +37,8 @@ struct ChildSa {
   bool sends = false;              ///< the data plane sends on it
   bool in_plane = true;            ///< not removed yet
   std::optional<Spi> successor;    ///< inbound SPI of what a rekey made of it
+  /// We answered for it, and have no sign yet that the answer arrived: the IKE SA whose next request will be one.
+  std::optional<IkeSpi> unconfirmed_on;
   TimePoint established{};
   std::optional<TimePoint> soft_at, hard_at, give_up_at;
 };

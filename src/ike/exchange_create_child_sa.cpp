@@ -7,6 +7,8 @@
 //
 // Both ends at once (§2.8.1): four nonces, two new SAs. The one made with the lowest nonce is deleted by who asked for it; who asked for the
 // other one deletes the old SA.
+#include <algorithm>
+
 #include "association.h"
 #include "peer.h"
 #include "session.h"
@@ -43,7 +45,7 @@ bool Session::begin_child(Task task) {
     payloads.emplace_back(std::move(rekeys));
   }
   for (Payload& payload : offer_payloads(offer)) payloads.push_back(std::move(payload));
-  send_request(ExchangeType::create_child_sa, payloads, CreatingChild{std::move(task), std::move(offer), std::nullopt});
+  send_request(ExchangeType::create_child_sa, payloads, CreatingChild{std::move(task), std::move(offer), std::nullopt, {}});
   return true;
 }
 
@@ -70,7 +72,9 @@ void Session::on_child_refused(CreatingChild exchange, const NotifyPayload& erro
       return association_->add_task(std::move(task), true);
     }
   }
-  if (error.type == NotifyType::child_sa_not_found && rekey) {
+  // A child that we answered for may be unknown to the peer only because the answer has not arrived.
+  const bool early = error.type == NotifyType::child_sa_not_found && old && old->unconfirmed_on;
+  if (error.type == NotifyType::child_sa_not_found && rekey && !early) {
     // §2.25: the peer has lost it: forget ours, and start from scratch.
     association_->drop_child(old->inbound);
     return peer_->on_child_down(child, "the peer no longer had the SA that we wanted to rekey", false);
@@ -78,7 +82,7 @@ void Session::on_child_refused(CreatingChild exchange, const NotifyPayload& erro
   const std::string why = PeerRefusal{error.type}.to_string();
   if (rekey || error.type == NotifyType::temporary_failure) {
     ++task.attempts;
-    if (error.type != NotifyType::temporary_failure) {
+    if (error.type != NotifyType::temporary_failure && !early) {
       task.attempts += 4;
       core_.report(log::Level::warn, fmt::format("{}: rekey of child {} refused: {}", label(), child.name, why));
     }
@@ -103,6 +107,10 @@ void Session::on_child_made(CreatingChild exchange, const Message& message) {
     exchange.task.attempts += 4;
     return association_->retry_task(std::move(exchange.task));
   }
+  if (was_deleted(exchange, agreement->outbound)) {
+    core_.release_esp_spi(offer.spi);
+    return peer_->on_child_down(*offer.config, "deleted by the peer", false);
+  }
   const Bytes& nr = message.find<NoncePayload>()->data;
   const Bytes lowest = lower(offer.nonce, nr);
   const ChildSa* rival = exchange.rival ? association_->by_inbound(exchange.rival->inbound) : nullptr;
@@ -111,6 +119,18 @@ void Session::on_child_made(CreatingChild exchange, const Message& message) {
   ChildSa& made = association_->install({std::move(*agreement), std::move(keys.responder_to_initiator),
                                          std::move(keys.initiator_to_responder), !loses && !association_->redundant()});
   settle_child(exchange, made, loses);
+}
+
+/// The peer's Delete for what it made for us was faster than its answer.
+bool Session::was_deleted(const CreatingChild& exchange, Spi peer_spi) {
+  return std::ranges::find(exchange.deleted, peer_spi) != exchange.deleted.end();
+}
+
+/// A new request shows that the peer has our last answer: its window is 1 (§2.3).
+void Session::confirm_children() {
+  for (auto& [spi, child] : association_->children()) {
+    if (child.unconfirmed_on == our_spi()) child.unconfirmed_on.reset();
+  }
 }
 
 /// The PFS secret of the answer to `offer`; empty without PFS.
@@ -163,6 +183,10 @@ std::expected<ChildSa*, Refusal> Session::rekeyed_child(const Message& message) 
   ChildSa* old = nullptr;
   if (rekeys->protocol == ProtocolId::esp && rekeys->spi.size() == 4) {
     old = association_->by_outbound(Spi(load_be<std::uint32_t>(rekeys->spi.data())));
+  }
+  if (!old && std::holds_alternative<CreatingChild>(exchange_)) {
+    // It may be the one that the answer to our own request makes, not arrived yet: certain only after that.
+    return std::unexpected(refusal(NotifyType::temporary_failure, {}));
   }
   if (!old) {
     Refusal refused = refusal(NotifyType::child_sa_not_found, {});
@@ -228,8 +252,9 @@ void Session::install_answered(ChildAgreement agreement, ChildSa* old, const Sec
   }
   const bool send = !twin && !association_->redundant();
   ChildKeys keys = derive_child_keys(suite_.prf, agreement.suite.cipher, sk_d_.view(), g_ir.view(), ni, nr);
-  const ChildSa& made = association_->install({std::move(agreement), std::move(keys.initiator_to_responder),
-                                               std::move(keys.responder_to_initiator), send});
+  ChildSa& made = association_->install({std::move(agreement), std::move(keys.initiator_to_responder),
+                                         std::move(keys.responder_to_initiator), send});
+  made.unconfirmed_on = our_spi();
   if (auto* ours = std::get_if<CreatingChild>(&exchange_)) {
     const bool collides = old ? ours->task.kind == Task::Kind::rekey_child && ours->task.spi == old->inbound
                               : ours->task.kind == Task::Kind::create_child && ours->task.config == &child;

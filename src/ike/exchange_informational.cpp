@@ -13,6 +13,8 @@
 namespace culvert::ike {
 namespace {
 
+constexpr std::size_t max_early_deletes = 16;
+
 Bytes spi_bytes(Spi spi) {
   Bytes bytes(4);
   store_be(bytes.data(), spi.value());
@@ -82,8 +84,13 @@ Session::Reply Session::answer_informational(const Message& message) {
 void Session::answer_delete(const DeletePayload& deletion, DeletePayload& paired) {
   for (const Bytes& bytes : deletion.spis) {
     if (bytes.size() != 4) continue;
-    ChildSa* child = association_->by_outbound(Spi(load_be<std::uint32_t>(bytes.data())));
-    if (!child) continue;  // §2.25.1: it does not exist: answered without it
+    const Spi spi(load_be<std::uint32_t>(bytes.data()));
+    ChildSa* child = association_->by_outbound(spi);
+    if (!child) {  // §2.25.1: it does not exist: answered without it
+      auto* creating = std::get_if<CreatingChild>(&exchange_);
+      if (creating && creating->deleted.size() < max_early_deletes) creating->deleted.push_back(spi);
+      continue;
+    }
     const auto* ours = std::get_if<DeletingChild>(&exchange_);
     if (ours && ours->task.spi == child->inbound) continue;  // §1.4.1, §2.25.1: both delete it at once
     paired.spis.push_back(spi_bytes(child->inbound));

@@ -384,6 +384,7 @@ void Peer::ensure_children() {
   Association* association = preferred();
   if (!association || admin_down_) return;
   for (ChildNeed& need : needs_) {
+    if (association->live_child(*need.config) || association->is_creating(*need.config)) need.retry_at.reset();
     if (!need.wanted || association->live_child(*need.config) || association->is_creating(*need.config)) continue;
     if (need.retry_at && *need.retry_at > core_.now()) continue;
     need.retry_at.reset();

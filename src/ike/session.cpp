@@ -38,7 +38,10 @@ void Session::on_request(const Path& path, ByteView datagram, const Message& mes
   auto payloads = in_->open(datagram, message);
   if (!payloads && !payloads.error().authentic) return core_.count(DropReason::ike_integrity);
   follow(path);
-  if (association_) association_->heard();
+  if (association_) {
+    association_->heard();
+    confirm_children();
+  }
   if (!payloads) {
     // §2.21.3: badly formatted behind a good ICV is fatal for the IKE SA on both sides.
     return send_reply(path, datagram, header, invalid_syntax(payloads.error().parse.where));

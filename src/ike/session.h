@@ -35,6 +35,7 @@ struct CreatingChild {
   Task task;
   ChildOffer offer;
   std::optional<RivalChild> rival;
+  std::vector<Spi> deleted;  ///< SPIs of the peer's Deletes that we could not place: the answer under way may have made them
 };
 struct RekeyingIke {
   Task task;
@@ -207,6 +208,8 @@ class Session {
   void on_child_response(CreatingChild exchange, const Message& message);
   void on_child_refused(CreatingChild exchange, const NotifyPayload& error);
   void on_child_made(CreatingChild exchange, const Message& message);
+  [[nodiscard]] static bool was_deleted(const CreatingChild& exchange, Spi peer_spi);
+  void confirm_children();
   void settle_child(const CreatingChild& exchange, ChildSa& made, bool loses);
 
   // exchange_rekey_ike.cpp
