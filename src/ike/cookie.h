@@ -10,12 +10,13 @@
 
 namespace culvert::ike {
 
-/// Stateless cookies of RFC 7296 §2.6: version of the secret | HMAC-SHA-256(secret, Ni | IPi | SPIi). The secret changes each
-/// `rotation`, and the one before it still counts, so that a cookie lives for between one and two of them.
+/// Stateless cookies of RFC 7296 §2.6: version of the secret | HMAC-SHA-256(secret, Ni | IPi | SPIi). The secret
+/// changes each `rotation`, and the one before it still counts, so that a cookie lives for between one and two of them.
 /// Owned by the endpoint, control thread; holds no state per peer.
 class CookieJar {
  public:
-  explicit CookieJar(crypto::RandomSource& random = crypto::system_random(), Duration rotation = std::chrono::seconds(60));
+  explicit CookieJar(crypto::RandomSource& random = crypto::system_random(),
+                     Duration rotation = std::chrono::seconds(60));
 
   /// 33 bytes, the data of a COOKIE notify.
   [[nodiscard]] Bytes make(TimePoint now, ByteView ni, const IpAddress& address, IkeSpi spi_i);

@@ -12,7 +12,9 @@ namespace {
 
 constexpr std::size_t max_id_len = 1024;  // what we send; a peer's is bounded by its datagram
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
 
 bool equal_ignoring_case(ByteView a, ByteView b) {
   return std::ranges::equal(as_text(a), as_text(b), {}, lower, lower);
@@ -20,19 +22,24 @@ bool equal_ignoring_case(ByteView a, ByteView b) {
 
 /// The text behind `prefix` ("fqdn:", any case), when `text` starts with it.
 std::optional<std::string_view> behind(std::string_view text, std::string_view prefix) {
-  if (text.size() < prefix.size() || !equal_ignoring_case(as_bytes(text.substr(0, prefix.size())), as_bytes(prefix))) return std::nullopt;
+  if (text.size() < prefix.size() || !equal_ignoring_case(as_bytes(text.substr(0, prefix.size())), as_bytes(prefix)))
+    return std::nullopt;
   return text.substr(prefix.size());
 }
 
-Identity make(IdType type, ByteView data) { return {type, Bytes(data.begin(), data.end())}; }
+Identity make(IdType type, ByteView data) {
+  return {type, Bytes(data.begin(), data.end())};
+}
 
 bool is_graphic(std::string_view text) {
   return std::ranges::all_of(text, [](char c) { return c > ' ' && c < 0x7f; });
 }
 
-/// RFC 7296 §3.5: "The string MUST NOT contain any terminators (e.g., NULL, CR, etc.)". Internationalised names are written in ASCII.
+/// RFC 7296 §3.5: "The string MUST NOT contain any terminators (e.g., NULL, CR, etc.)". Internationalised names are
+/// written in ASCII.
 Result<Identity> parse_fqdn(std::string_view text) {
-  if (text.empty() || text.size() > 253 || !is_graphic(text) || text.find_first_of("@=,:/\\\"") != std::string_view::npos) {
+  if (text.empty() || text.size() > 253 || !is_graphic(text) ||
+      text.find_first_of("@=,:/\\\"") != std::string_view::npos) {
     return fail(Errc::malformed, "expected a domain name such as gw.example.net");
   }
   if (text.find_first_not_of("0123456789.") == std::string_view::npos) {
@@ -51,7 +58,8 @@ Result<Identity> parse_email(std::string_view text) {
 
 Result<Identity> parse_dn(std::string_view text) {
   auto der = crypto::encode_distinguished_name(text);
-  if (!der) return fail(Errc::malformed, "expected a distinguished name such as CN=gw,O=Example: " + der.error().detail);
+  if (!der)
+    return fail(Errc::malformed, "expected a distinguished name such as CN=gw,O=Example: " + der.error().detail);
   if (der->size() > max_id_len) return fail(Errc::malformed, "a distinguished name of more than 1024 bytes");
   return Identity{IdType::der_asn1_dn, std::move(*der)};
 }
@@ -95,19 +103,22 @@ Result<Identity> Identity::parse(std::string_view text) {
   if (text.find('=') != std::string_view::npos) return parse_dn(text);
   if (text.find('@') != std::string_view::npos) return parse_email(text);
   if (auto fqdn = parse_fqdn(text)) return fqdn;
-  return fail(Errc::malformed, "expected a domain name, an e-mail address, an IP address, a distinguished name (CN=…) or keyid:…");
+  return fail(Errc::malformed,
+              "expected a domain name, an e-mail address, an IP address, a distinguished name (CN=…) or keyid:…");
 }
 
 std::string Identity::to_string() const {
   switch (type) {
     case IdType::fqdn:
-    case IdType::rfc822_addr: return std::string(as_text(data));
+    case IdType::rfc822_addr:
+      return std::string(as_text(data));
     case IdType::ipv4_addr:
     case IdType::ipv6_addr: {
       const auto address = IpAddress::from_bytes(data);
       return address ? address->to_string() : hex_text(data);
     }
-    case IdType::der_asn1_dn: return crypto::distinguished_name_text(data);
+    case IdType::der_asn1_dn:
+      return crypto::distinguished_name_text(data);
     case IdType::key_id: {
       const std::string_view as_is = as_text(data);
       const bool readable = !as_is.empty() && is_graphic(as_is) && !behind(as_is, "0x");
@@ -120,7 +131,8 @@ std::string Identity::to_string() const {
 bool Identity::matches(const Identity& other) const {
   if (type != other.type) return false;
   switch (type) {
-    case IdType::fqdn: return equal_ignoring_case(data, other.data);
+    case IdType::fqdn:
+      return equal_ignoring_case(data, other.data);
     case IdType::rfc822_addr: {
       // RFC 5321 §2.4: the local part is the domain's own business, the domain has no case.
       const std::size_t local_len = std::min(as_text(data).rfind('@'), data.size());
@@ -129,8 +141,10 @@ bool Identity::matches(const Identity& other) const {
       return std::ranges::equal(mine.first(local_len), theirs.first(local_len)) &&
              equal_ignoring_case(mine.subspan(local_len), theirs.subspan(local_len));
     }
-    case IdType::der_asn1_dn: return data == other.data || crypto::same_distinguished_name(data, other.data);
-    default: return data == other.data;
+    case IdType::der_asn1_dn:
+      return data == other.data || crypto::same_distinguished_name(data, other.data);
+    default:
+      return data == other.data;
   }
 }
 

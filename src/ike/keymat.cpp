@@ -30,7 +30,8 @@ std::array<std::uint8_t, 8> to_bytes(IkeSpi spi) {
 }  // namespace
 
 Secret skeyseed(crypto::Prf prf, ByteView ni, ByteView nr, ByteView g_ir) {
-  // The key is Ni | Nr whole: shortening it to half the key size each (§2.14) concerns PRFs with keys of a fixed size, which an HMAC is not.
+  // The key is Ni | Nr whole: shortening it to half the key size each (§2.14) concerns PRFs with keys of a fixed size,
+  // which an HMAC is not.
   Bytes key;
   key.reserve(ni.size() + nr.size());
   append(key, ni);
@@ -42,7 +43,8 @@ Secret skeyseed_rekey(crypto::Prf old_prf, ByteView old_sk_d, ByteView g_ir, Byt
   return crypto::prf(old_prf, old_sk_d, {g_ir, ni, nr});
 }
 
-IkeKeys derive_ike_keys(const IkeSuite& suite, ByteView skeyseed, ByteView ni, ByteView nr, IkeSpi spi_i, IkeSpi spi_r) {
+IkeKeys derive_ike_keys(const IkeSuite& suite, ByteView skeyseed, ByteView ni, ByteView nr, IkeSpi spi_i,
+                        IkeSpi spi_r) {
   const crypto::CipherSuiteInfo& cipher = crypto::info(suite.cipher);
   const std::size_t prf_len = crypto::prf_len(suite.prf);  // SK_d, SK_pi, SK_pr: the PRF's preferred key length (§2.14)
   const std::size_t integrity_len = cipher.integrity_len;
@@ -63,7 +65,8 @@ IkeKeys derive_ike_keys(const IkeSuite& suite, ByteView skeyseed, ByteView ni, B
   return keys;
 }
 
-ChildKeys derive_child_keys(crypto::Prf prf, crypto::CipherSuite suite, ByteView sk_d, ByteView g_ir, ByteView ni, ByteView nr) {
+ChildKeys derive_child_keys(crypto::Prf prf, crypto::CipherSuite suite, ByteView sk_d, ByteView g_ir, ByteView ni,
+                            ByteView nr) {
   const crypto::CipherSuiteInfo& cipher = crypto::info(suite);
   const std::size_t encryption_len = std::size_t{cipher.key_len} + cipher.salt_len;
   const Secret stream = crypto::prf_plus(prf, sk_d, {g_ir, ni, nr}, 2 * (encryption_len + cipher.integrity_len));
@@ -76,7 +79,8 @@ ChildKeys derive_child_keys(crypto::Prf prf, crypto::CipherSuite suite, ByteView
   return keys;
 }
 
-Bytes psk_auth(crypto::Prf prf, ByteView psk, ByteView first_message, ByteView peer_nonce, ByteView sk_p, ByteView id_body) {
+Bytes psk_auth(crypto::Prf prf, ByteView psk, ByteView first_message, ByteView peer_nonce, ByteView sk_p,
+               ByteView id_body) {
   const Secret maced_id = crypto::prf(prf, sk_p, {id_body});
   const Secret pad = crypto::prf(prf, psk, {as_bytes("Key Pad for IKEv2")});
   const Secret auth = crypto::prf(prf, pad.view(), {first_message, peer_nonce, maced_id.view()});

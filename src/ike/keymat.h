@@ -18,18 +18,21 @@ struct IkeKeys {
 /// Of an IKE rekey (§2.18): SKEYSEED = prf(SK_d (old), g^ir (new) | Ni | Nr), with the PRF of the old SA.
 [[nodiscard]] Secret skeyseed_rekey(crypto::Prf old_prf, ByteView old_sk_d, ByteView g_ir, ByteView ni, ByteView nr);
 /// SK_e has the salt behind the key for AEADs, and SK_a is empty for them (RFC 5282 §7.2).
-[[nodiscard]] IkeKeys derive_ike_keys(const IkeSuite& suite, ByteView skeyseed, ByteView ni, ByteView nr, IkeSpi spi_i, IkeSpi spi_r);
+[[nodiscard]] IkeKeys derive_ike_keys(const IkeSuite& suite, ByteView skeyseed, ByteView ni, ByteView nr, IkeSpi spi_i,
+                                      IkeSpi spi_r);
 
-/// KEYMAT = prf+(SK_d, [g^ir |] Ni | Nr), §2.17: initiator→responder first, encryption before integrity. Initiator is the sender of
-/// *this* exchange. `g_ir` is empty without PFS.
+/// KEYMAT = prf+(SK_d, [g^ir |] Ni | Nr), §2.17: initiator→responder first, encryption before integrity. Initiator is
+/// the sender of *this* exchange. `g_ir` is empty without PFS.
 struct ChildKeys {
   DirectionKeys initiator_to_responder, responder_to_initiator;
 };
-[[nodiscard]] ChildKeys derive_child_keys(crypto::Prf prf, crypto::CipherSuite suite, ByteView sk_d, ByteView g_ir, ByteView ni, ByteView nr);
+[[nodiscard]] ChildKeys derive_child_keys(crypto::Prf prf, crypto::CipherSuite suite, ByteView sk_d, ByteView g_ir,
+                                          ByteView ni, ByteView nr);
 
 /// AUTH with a shared key, §2.15: prf(prf(psk, "Key Pad for IKEv2"), first_message | peer_nonce | prf(SK_p, id_body)).
 /// `first_message` is the signer's own IKE_SA_INIT as last sent, without the non-ESP marker.
-[[nodiscard]] Bytes psk_auth(crypto::Prf prf, ByteView psk, ByteView first_message, ByteView peer_nonce, ByteView sk_p, ByteView id_body);
+[[nodiscard]] Bytes psk_auth(crypto::Prf prf, ByteView psk, ByteView first_message, ByteView peer_nonce, ByteView sk_p,
+                             ByteView id_body);
 
 /// NAT_DETECTION_*_IP: SHA-1(SPIi | SPIr | IP | port), §2.23.
 [[nodiscard]] Bytes nat_detection_hash(IkeSpi spi_i, IkeSpi spi_r, const Endpoint& endpoint);

@@ -1,5 +1,5 @@
-// The IKE header and the chain of payloads, RFC 7296 §3.1 and §3.2: parse and build. What stands inside a payload: payloads.cpp,
-// sa_payload.cpp, and for SK sk_payload.cpp.
+// The IKE header and the chain of payloads, RFC 7296 §3.1 and §3.2: parse and build. What stands inside a payload:
+// payloads.cpp, sa_payload.cpp, and for SK sk_payload.cpp.
 #include "message.h"
 
 #include "payloads.h"
@@ -68,14 +68,16 @@ struct Chain {
   std::optional<EncryptedPayload> encrypted;
 };
 
-/// Walks the payloads of bytes[offset…]. SK ends the message (§3.14: it "MUST be the last payload"), and is not legal inside another.
+/// Walks the payloads of bytes[offset…]. SK ends the message (§3.14: it "MUST be the last payload"), and is not legal
+/// inside another.
 //
 //                      1                   2                   3
 //  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
 // +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 // | Next Payload  |C|  RESERVED   |         Payload Length        |
 // +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
-std::expected<Chain, PayloadError> parse_chain(PayloadType first, ByteView bytes, std::size_t offset, bool may_be_encrypted) {
+std::expected<Chain, PayloadError> parse_chain(PayloadType first, ByteView bytes, std::size_t offset,
+                                               bool may_be_encrypted) {
   Chain chain;
   Reader reader(bytes.subspan(offset));
   PayloadType type = first;

@@ -21,23 +21,65 @@ namespace culvert::ike {
 enum class ExchangeType : std::uint8_t { ike_sa_init = 34, ike_auth = 35, create_child_sa = 36, informational = 37 };
 
 enum class PayloadType : std::uint8_t {
-  none = 0, sa = 33, ke = 34, id_i = 35, id_r = 36, cert = 37, certreq = 38, auth = 39, nonce = 40, notify = 41, delete_ = 42,
-  vendor_id = 43, ts_i = 44, ts_r = 45, sk = 46, cp = 47, eap = 48, skf = 53,
+  none = 0,
+  sa = 33,
+  ke = 34,
+  id_i = 35,
+  id_r = 36,
+  cert = 37,
+  certreq = 38,
+  auth = 39,
+  nonce = 40,
+  notify = 41,
+  delete_ = 42,
+  vendor_id = 43,
+  ts_i = 44,
+  ts_r = 45,
+  sk = 46,
+  cp = 47,
+  eap = 48,
+  skf = 53,
 };
 
 /// RFC 7296 §3.10.1. Error types are below 16384.
 enum class NotifyType : std::uint16_t {
-  unsupported_critical_payload = 1, invalid_ike_spi = 4, invalid_major_version = 5, invalid_syntax = 7, invalid_message_id = 9,
-  invalid_spi = 11, no_proposal_chosen = 14, invalid_ke_payload = 17, authentication_failed = 24, single_pair_required = 34,
-  no_additional_sas = 35, internal_address_failure = 36, failed_cp_required = 37, ts_unacceptable = 38, invalid_selectors = 39,
-  temporary_failure = 43, child_sa_not_found = 44,
-  initial_contact = 16384, set_window_size = 16385, additional_ts_possible = 16386, ipcomp_supported = 16387,
-  nat_detection_source_ip = 16388, nat_detection_destination_ip = 16389, cookie = 16390, use_transport_mode = 16391,
-  http_cert_lookup_supported = 16392, rekey_sa = 16393, esp_tfc_padding_not_supported = 16394, non_first_fragments_also = 16395,
-  mobike_supported = 16396, ikev2_fragmentation_supported = 16430, signature_hash_algorithms = 16431,
+  unsupported_critical_payload = 1,
+  invalid_ike_spi = 4,
+  invalid_major_version = 5,
+  invalid_syntax = 7,
+  invalid_message_id = 9,
+  invalid_spi = 11,
+  no_proposal_chosen = 14,
+  invalid_ke_payload = 17,
+  authentication_failed = 24,
+  single_pair_required = 34,
+  no_additional_sas = 35,
+  internal_address_failure = 36,
+  failed_cp_required = 37,
+  ts_unacceptable = 38,
+  invalid_selectors = 39,
+  temporary_failure = 43,
+  child_sa_not_found = 44,
+  initial_contact = 16384,
+  set_window_size = 16385,
+  additional_ts_possible = 16386,
+  ipcomp_supported = 16387,
+  nat_detection_source_ip = 16388,
+  nat_detection_destination_ip = 16389,
+  cookie = 16390,
+  use_transport_mode = 16391,
+  http_cert_lookup_supported = 16392,
+  rekey_sa = 16393,
+  esp_tfc_padding_not_supported = 16394,
+  non_first_fragments_also = 16395,
+  mobike_supported = 16396,
+  ikev2_fragmentation_supported = 16430,
+  signature_hash_algorithms = 16431,
 };
 [[nodiscard]] std::string_view notify_name(NotifyType type) noexcept;  ///< RFC spelling, or "unknown notify"
-[[nodiscard]] inline bool is_error(NotifyType type) noexcept { return static_cast<std::uint16_t>(type) < 16384; }
+[[nodiscard]] inline bool is_error(NotifyType type) noexcept {
+  return static_cast<std::uint16_t>(type) < 16384;
+}
 
 /// RFC 7296 §3.1.
 struct Header {
@@ -49,38 +91,89 @@ struct Header {
 };
 inline constexpr std::size_t header_len = 28;
 
-// ---- payloads as values ------------------------------------------------------------------------------------------------------
+// ---- payloads as values --------------------------------------------------------------------------------------------
 
-struct SaPayload { std::vector<Proposal> proposals; };
-struct KePayload { std::uint16_t method = 0; Bytes data; };
-struct IdPayload { bool initiator = true; std::uint8_t type = 0; std::array<std::uint8_t, 3> reserved{}; Bytes data;
-                   [[nodiscard]] Bytes body() const; };  ///< type | reserved | data: what AUTH covers (§2.15)
-struct AuthPayload { std::uint8_t method = 0; Bytes data; };  ///< 2 = shared key MIC
-struct NoncePayload { Bytes data; };                          ///< 16…256 bytes (§3.9)
-struct NotifyPayload { NotifyType type{}; ProtocolId protocol = ProtocolId::none; Bytes spi; Bytes data; };
-struct DeletePayload { ProtocolId protocol = ProtocolId::ike; std::vector<Bytes> spis; };
-struct VendorIdPayload { Bytes data; };
-struct TsPayload { bool initiator = true; std::vector<TrafficSelector> selectors; };
-struct CertPayload { std::uint8_t encoding = 0; Bytes data; };
-struct CertReqPayload { std::uint8_t encoding = 0; Bytes data; };
-struct EapPayload { Bytes data; };
-struct CpPayload { std::uint8_t type = 0; Bytes data; };
-/// Not understood. In a message that parsed, a critical one stands here for the session to answer UNSUPPORTED_CRITICAL_PAYLOAD (§2.5).
-struct UnknownPayload { std::uint8_t type = 0; bool critical = false; };
+struct SaPayload {
+  std::vector<Proposal> proposals;
+};
+struct KePayload {
+  std::uint16_t method = 0;
+  Bytes data;
+};
+struct IdPayload {
+  bool initiator = true;
+  std::uint8_t type = 0;
+  std::array<std::uint8_t, 3> reserved{};
+  Bytes data;
+  [[nodiscard]] Bytes body() const;  ///< type | reserved | data: what AUTH covers (§2.15)
+};
+struct AuthPayload {
+  std::uint8_t method = 0;  ///< 2 = shared key MIC
+  Bytes data;
+};
+struct NoncePayload {
+  Bytes data;  ///< 16…256 bytes (§3.9)
+};
+struct NotifyPayload {
+  NotifyType type{};
+  ProtocolId protocol = ProtocolId::none;
+  Bytes spi;
+  Bytes data;
+};
+struct DeletePayload {
+  ProtocolId protocol = ProtocolId::ike;
+  std::vector<Bytes> spis;
+};
+struct VendorIdPayload {
+  Bytes data;
+};
+struct TsPayload {
+  bool initiator = true;
+  std::vector<TrafficSelector> selectors;
+};
+struct CertPayload {
+  std::uint8_t encoding = 0;
+  Bytes data;
+};
+struct CertReqPayload {
+  std::uint8_t encoding = 0;
+  Bytes data;
+};
+struct EapPayload {
+  Bytes data;
+};
+struct CpPayload {
+  std::uint8_t type = 0;
+  Bytes data;
+};
+/// Not understood. In a message that parsed, a critical one stands here for the session to answer
+/// UNSUPPORTED_CRITICAL_PAYLOAD (§2.5).
+struct UnknownPayload {
+  std::uint8_t type = 0;
+  bool critical = false;
+};
 /// Still encrypted: where the SK (or SKF) payload stands in the datagram.
-struct EncryptedPayload { PayloadType inner_first = PayloadType::none; std::size_t header_offset = 0; std::size_t body_offset = 0;
-                          std::size_t body_len = 0; bool fragment = false; };
+struct EncryptedPayload {
+  PayloadType inner_first = PayloadType::none;
+  std::size_t header_offset = 0;
+  std::size_t body_offset = 0;
+  std::size_t body_len = 0;
+  bool fragment = false;
+};
 
-using Payload = std::variant<SaPayload, KePayload, IdPayload, AuthPayload, NoncePayload, NotifyPayload, DeletePayload, VendorIdPayload,
-                             TsPayload, CertPayload, CertReqPayload, EapPayload, CpPayload, UnknownPayload>;
+using Payload =
+    std::variant<SaPayload, KePayload, IdPayload, AuthPayload, NoncePayload, NotifyPayload, DeletePayload,
+                 VendorIdPayload, TsPayload, CertPayload, CertReqPayload, EapPayload, CpPayload, UnknownPayload>;
 
 struct Message {
   Header header;
   std::vector<Payload> payloads;              ///< in the order of the wire
   std::optional<EncryptedPayload> encrypted;  ///< set when the message has an SK payload, which is always the last one
 
-  template <class T> [[nodiscard]] const T* find() const noexcept {
-    for (const auto& payload : payloads) if (const T* found = std::get_if<T>(&payload)) return found;
+  template <class T>
+  [[nodiscard]] const T* find() const noexcept {
+    for (const auto& payload : payloads)
+      if (const T* found = std::get_if<T>(&payload)) return found;
     return nullptr;
   }
   [[nodiscard]] const NotifyPayload* find_notify(NotifyType type) const noexcept;
@@ -92,17 +185,18 @@ struct Message {
 /// Why a message could not be used, and what the RFC lets us tell the peer about it.
 struct ParseError {
   enum class Kind : std::uint8_t {
-    malformed_header,        ///< shorter than its header, or its length field is wrong: dropped
-    invalid_major_version,   ///< §2.5; `header` is set: INVALID_MAJOR_VERSION may be answered
-    invalid_syntax,          ///< a payload does not follow its grammar: INVALID_SYNTAX when authenticated (§2.21)
+    malformed_header,       ///< shorter than its header, or its length field is wrong: dropped
+    invalid_major_version,  ///< §2.5; `header` is set: INVALID_MAJOR_VERSION may be answered
+    invalid_syntax,         ///< a payload does not follow its grammar: INVALID_SYNTAX when authenticated (§2.21)
   } kind{};
   Header header{};
-  const char* where = "";    ///< which payload or field
+  const char* where = "";  ///< which payload or field
 };
 
 /// The header alone. Bytes are one datagram, without the non-ESP marker.
 [[nodiscard]] std::expected<Header, ParseError> parse_header(ByteView bytes);
-/// Header and unencrypted payloads; an SK payload is located, not opened, and ends the message. At most max_payloads payloads.
+/// Header and unencrypted payloads; an SK payload is located, not opened, and ends the message. At most max_payloads
+/// payloads.
 [[nodiscard]] std::expected<Message, ParseError> parse(ByteView bytes);
 /// A payload chain (the content of SK, already decrypted).
 [[nodiscard]] std::expected<std::vector<Payload>, ParseError> parse_payloads(PayloadType first, ByteView bytes);
@@ -115,23 +209,32 @@ inline constexpr std::size_t max_selectors = 64;    ///< of one TS payload
 /// A message without SK (IKE_SA_INIT and unprotected notifies). Empty when it would be longer than 65535 bytes.
 [[nodiscard]] Bytes build(const Header& header, const std::vector<Payload>& payloads);
 /// The payload chain alone: its bytes and the type of its first payload.
-struct PayloadChain { PayloadType first = PayloadType::none; Bytes bytes; };
+struct PayloadChain {
+  PayloadType first = PayloadType::none;
+  Bytes bytes;
+};
 [[nodiscard]] PayloadChain build_payloads(const std::vector<Payload>& payloads);
 
-// ---- SK payload (RFC 7296 §3.14, RFC 5282) -------------------------------------------------------------------------------------
+// ---- SK payload (RFC 7296 §3.14, RFC 5282) -------------------------------------------------------------------------
 
 /// One direction's protection of SK payloads. AEAD: the IV is a counter of this key. Owned by an IkeSa, control thread.
 class SkProtection {
  public:
   /// `encryption` is key | salt for AEADs, `integrity` empty for them.
   [[nodiscard]] static Result<SkProtection> create(crypto::CipherSuite suite, ByteView encryption, ByteView integrity);
-  /// The whole datagram: header, SK payload with `payloads` inside. Errc::invalid beyond 65535 bytes, Errc::exhausted without IVs.
+  /// The whole datagram: header, SK payload with `payloads` inside. Errc::invalid beyond 65535 bytes, Errc::exhausted
+  /// without IVs.
   [[nodiscard]] Result<Bytes> seal(const Header& header, const std::vector<Payload>& payloads);
-  /// The same around a plaintext that is already padded and ends with its pad length; CBC wants whole blocks (Errc::invalid).
+  /// The same around a plaintext that is already padded and ends with its pad length; CBC wants whole blocks
+  /// (Errc::invalid).
   [[nodiscard]] Result<Bytes> seal_plaintext(const Header& header, PayloadType first, ByteView plaintext);
-  /// Checks the ICV of `datagram` (as parsed into `message`), then parses what is inside: the payloads inside only (what stood beside SK
-  /// is unauthenticated and not returned). Errc::authentication when the ICV does not hold; ParseError invalid_syntax inside.
-  struct OpenError { bool authentic = false; ParseError parse{}; };  ///< authentic: the ICV held, the content is malformed
+  /// Checks the ICV of `datagram` (as parsed into `message`), then parses what is inside: the payloads inside only
+  /// (what stood beside SK is unauthenticated and not returned). Errc::authentication when the ICV does not hold;
+  /// ParseError invalid_syntax inside.
+  struct OpenError {
+    bool authentic = false;
+    ParseError parse{};
+  };  ///< authentic: the ICV held, the content is malformed
   [[nodiscard]] std::expected<std::vector<Payload>, OpenError> open(ByteView datagram, const Message& message) const;
 
   SkProtection(SkProtection&&) noexcept = default;

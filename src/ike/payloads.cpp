@@ -1,5 +1,5 @@
-// The contents of the payloads of RFC 7296 §3.4–§3.16, each: its diagram, its parser, its builder. Reserved fields are sent as zero and
-// ignored on receipt (§2.5); those of the ID payload are kept, because AUTH covers them (§2.15).
+// The contents of the payloads of RFC 7296 §3.4–§3.16, each: its diagram, its parser, its builder. Reserved fields are
+// sent as zero and ignored on receipt (§2.5); those of the ID payload are kept, because AUTH covers them (§2.15).
 #include "payloads.h"
 
 #include <algorithm>
@@ -14,9 +14,12 @@ constexpr std::size_t min_nonce_len = 16, max_nonce_len = 256;  // §3.9
 constexpr std::size_t max_cookie_len = 64;                      // §2.6
 constexpr std::size_t max_deleted_spis = 1024;                  // ours
 
-Bytes copy(ByteView bytes) { return {bytes.begin(), bytes.end()}; }
+Bytes copy(ByteView bytes) {
+  return {bytes.begin(), bytes.end()};
+}
 
-// §3.4: Key Exchange. §3.5: Identification. §3.8: Authentication. §3.6, §3.7: Certificate (Request), whose first byte is the encoding.
+// §3.4: Key Exchange. §3.5: Identification. §3.8: Authentication. §3.6, §3.7: Certificate (Request), whose first byte
+// is the encoding.
 // +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 // |   Diffie-Hellman Group Num    |           RESERVED            |  KE
 // +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
@@ -52,7 +55,9 @@ Parsed<Payload> parse_id(Reader reader, bool initiator) {
   return id;
 }
 
-void write(Writer& writer, const IdPayload& id) { writer.bytes(id.body()); }
+void write(Writer& writer, const IdPayload& id) {
+  writer.bytes(id.body());
+}
 
 Parsed<Payload> parse_auth(Reader reader) {
   const auto method = reader.u8();
@@ -105,13 +110,21 @@ Parsed<Payload> parse_nonce(ByteView body) {
   return NoncePayload{copy(body)};
 }
 
-void write(Writer& writer, const NoncePayload& nonce) { writer.bytes(nonce.data); }
-void write(Writer& writer, const VendorIdPayload& vendor) { writer.bytes(vendor.data); }
-void write(Writer& writer, const EapPayload& eap) { writer.bytes(eap.data); }
+void write(Writer& writer, const NoncePayload& nonce) {
+  writer.bytes(nonce.data);
+}
+void write(Writer& writer, const VendorIdPayload& vendor) {
+  writer.bytes(vendor.data);
+}
+void write(Writer& writer, const EapPayload& eap) {
+  writer.bytes(eap.data);
+}
 void write(Writer&, const UnknownPayload&) {}
 
 /// SPIs of AH and ESP have 4 bytes; the IKE SA is named by the header, never by an SPI (§3.10, §3.11).
-bool is_child_protocol(ProtocolId protocol) { return protocol == ProtocolId::ah || protocol == ProtocolId::esp; }
+bool is_child_protocol(ProtocolId protocol) {
+  return protocol == ProtocolId::ah || protocol == ProtocolId::esp;
+}
 
 // §3.10: Notify.
 // +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
@@ -131,7 +144,8 @@ Parsed<Payload> parse_notify(Reader reader) {
   if (!spi) return std::unexpected("SPI size of a notify");
   notify.type = static_cast<NotifyType>(*type);
   notify.protocol = static_cast<ProtocolId>(*protocol);
-  if (is_child_protocol(notify.protocol) && *spi_len != 0 && *spi_len != 4) return std::unexpected("SPI size of a notify");
+  if (is_child_protocol(notify.protocol) && *spi_len != 0 && *spi_len != 4)
+    return std::unexpected("SPI size of a notify");
   notify.spi = copy(*spi);
   notify.data = copy(reader.rest());
   if (notify.type == NotifyType::cookie && (notify.data.empty() || notify.data.size() > max_cookie_len)) {
@@ -212,7 +226,8 @@ Parsed<std::optional<TrafficSelector>> parse_selector(Reader& reader) {
   selector.last = *IpAddress::from_bytes(*inner.take(address_len));
   if (selector.last < selector.first) return std::unexpected("traffic selector with its addresses reversed");
   const bool opaque = selector.start_port == 65535 && selector.end_port == 0;
-  if (selector.start_port > selector.end_port && !opaque) return std::unexpected("traffic selector with its ports reversed");
+  if (selector.start_port > selector.end_port && !opaque)
+    return std::unexpected("traffic selector with its ports reversed");
   return selector;
 }
 
@@ -245,7 +260,9 @@ void write(Writer& writer, const TsPayload& ts) {
   }
 }
 
-void write(Writer& writer, const SaPayload& sa) { write_sa(writer, sa); }
+void write(Writer& writer, const SaPayload& sa) {
+  write_sa(writer, sa);
+}
 
 struct TypeOf {
   PayloadType operator()(const SaPayload&) const { return PayloadType::sa; }
@@ -274,29 +291,46 @@ std::expected<Payload, PayloadError> parse_payload(PayloadType type, bool critic
       if (!sa) return std::unexpected(sa.error());
       return std::move(*sa);
     }
-    case PayloadType::ke: return parse_ke(reader);
-    case PayloadType::id_i: return parse_id(reader, true);
-    case PayloadType::id_r: return parse_id(reader, false);
-    case PayloadType::cert: return parse_cert(reader);
-    case PayloadType::certreq: return parse_certreq(reader);
-    case PayloadType::auth: return parse_auth(reader);
-    case PayloadType::nonce: return parse_nonce(body);
-    case PayloadType::notify: return parse_notify(reader);
-    case PayloadType::delete_: return parse_delete(reader);
-    case PayloadType::vendor_id: return VendorIdPayload{copy(body)};
-    case PayloadType::ts_i: return parse_ts(reader, true);
-    case PayloadType::ts_r: return parse_ts(reader, false);
-    case PayloadType::cp: return parse_cp(reader);
-    case PayloadType::eap: return EapPayload{copy(body)};
+    case PayloadType::ke:
+      return parse_ke(reader);
+    case PayloadType::id_i:
+      return parse_id(reader, true);
+    case PayloadType::id_r:
+      return parse_id(reader, false);
+    case PayloadType::cert:
+      return parse_cert(reader);
+    case PayloadType::certreq:
+      return parse_certreq(reader);
+    case PayloadType::auth:
+      return parse_auth(reader);
+    case PayloadType::nonce:
+      return parse_nonce(body);
+    case PayloadType::notify:
+      return parse_notify(reader);
+    case PayloadType::delete_:
+      return parse_delete(reader);
+    case PayloadType::vendor_id:
+      return VendorIdPayload{copy(body)};
+    case PayloadType::ts_i:
+      return parse_ts(reader, true);
+    case PayloadType::ts_r:
+      return parse_ts(reader, false);
+    case PayloadType::cp:
+      return parse_cp(reader);
+    case PayloadType::eap:
+      return EapPayload{copy(body)};
     case PayloadType::none:
     case PayloadType::sk:
-    case PayloadType::skf: break;
+    case PayloadType::skf:
+      break;
   }
   // §2.5: the critical bit counts for types that we do not know, and is ignored for all others.
   return UnknownPayload{static_cast<std::uint8_t>(type), critical};
 }
 
-PayloadType payload_type(const Payload& payload) noexcept { return std::visit(TypeOf{}, payload); }
+PayloadType payload_type(const Payload& payload) noexcept {
+  return std::visit(TypeOf{}, payload);
+}
 
 void write_payload(Writer& writer, const Payload& payload) {
   std::visit([&writer](const auto& value) { write(writer, value); }, payload);

@@ -12,7 +12,8 @@ void write_header(Writer& writer, const Header& header, PayloadType first, std::
 /// What does not follow its grammar: a static text, for ParseError::where.
 using PayloadError = const char*;
 
-/// The content of one payload, behind its generic header. A type that we do not know gives UnknownPayload; SK and SKF are not handled here.
+/// The content of one payload, behind its generic header. A type that we do not know gives UnknownPayload; SK and SKF
+/// are not handled here.
 [[nodiscard]] std::expected<Payload, PayloadError> parse_payload(PayloadType type, bool critical, ByteView body);
 /// The type number that `payload` has on the wire.
 [[nodiscard]] PayloadType payload_type(const Payload& payload) noexcept;

@@ -17,7 +17,9 @@ struct Word {
   bool in_ike = true, in_esp = true;
 };
 
-constexpr std::uint16_t ke_id(crypto::KeMethod method) { return static_cast<std::uint16_t>(method); }
+constexpr std::uint16_t ke_id(crypto::KeMethod method) {
+  return static_cast<std::uint16_t>(method);
+}
 
 // The first word of a transform is the one that to_string prints.
 constexpr std::array words = std::to_array<Word>({
@@ -64,7 +66,9 @@ std::size_t distance(std::string_view a, std::string_view b) {
   return above.back();
 }
 
-bool belongs(const Word& word, ProtocolId protocol) { return protocol == ProtocolId::ike ? word.in_ike : word.in_esp; }
+bool belongs(const Word& word, ProtocolId protocol) {
+  return protocol == ProtocolId::ike ? word.in_ike : word.in_esp;
+}
 
 std::unexpected<Error> unknown_word(std::string_view text, ProtocolId protocol) {
   const std::string_view shown = text.substr(0, max_word_len);
@@ -75,16 +79,19 @@ std::unexpected<Error> unknown_word(std::string_view text, ProtocolId protocol) 
   std::ranges::stable_sort(nearest, {}, &std::pair<std::size_t, std::string_view>::first);
   std::string list;
   for (const auto& [ignored, word] : nearest) list += (list.empty() ? "" : ", ") + std::string(word);
-  return fail(Errc::malformed, fmt::format("\"{}\" is no algorithm; the nearest is {}; there are {}", shown, nearest.front().second, list));
+  return fail(Errc::malformed, fmt::format("\"{}\" is no algorithm; the nearest is {}; there are {}", shown,
+                                           nearest.front().second, list));
 }
 
 Result<Transform> parse_word(std::string_view text, ProtocolId protocol) {
   std::string lower(text);
-  std::ranges::transform(lower, lower.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  std::ranges::transform(lower, lower.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
   const auto found = std::ranges::find(words, std::string_view(lower), &Word::text);
   if (found == words.end()) return unknown_word(lower, protocol);
   if (!belongs(*found, protocol)) {
-    return fail(Errc::malformed, fmt::format("\"{}\" has no place in a proposal for {}", lower, protocol == ProtocolId::ike ? "IKE" : "ESP"));
+    return fail(Errc::malformed, fmt::format("\"{}\" has no place in a proposal for {}", lower,
+                                             protocol == ProtocolId::ike ? "IKE" : "ESP"));
   }
   return found->transform;
 }
@@ -92,8 +99,12 @@ Result<Transform> parse_word(std::string_view text, ProtocolId protocol) {
 bool has(const Proposal& proposal, TransformType type) {
   return std::ranges::find(proposal.transforms, type, &Transform::type) != proposal.transforms.end();
 }
-bool is_aead(const Transform& transform) { return transform.type == TransformType::encr && transform.id != encr_aes_cbc; }
-bool is_cbc(const Transform& transform) { return transform.type == TransformType::encr && transform.id == encr_aes_cbc; }
+bool is_aead(const Transform& transform) {
+  return transform.type == TransformType::encr && transform.id != encr_aes_cbc;
+}
+bool is_cbc(const Transform& transform) {
+  return transform.type == TransformType::encr && transform.id == encr_aes_cbc;
+}
 
 /// RFC 7296 §3.3: AEADs and ciphers that need an integrity algorithm never share a proposal.
 Result<void> check_encryption(const Proposal& proposal) {
@@ -103,14 +114,18 @@ Result<void> check_encryption(const Proposal& proposal) {
   const bool has_integrity = has(proposal, TransformType::integ);
   if (!has_aead && !has_cbc) return fail(Errc::malformed, "no encryption algorithm: name one, e.g. aes256gcm16");
   if (has_aead && has_cbc) {
-    return fail(Errc::malformed, "aes128 and aes256 (CBC) cannot share a proposal with aes128gcm16, aes256gcm16 and chacha20poly1305: "
-                                 "write two proposals");
+    return fail(Errc::malformed,
+                "aes128 and aes256 (CBC) cannot share a proposal with aes128gcm16, aes256gcm16 and chacha20poly1305: "
+                "write two proposals");
   }
   if (has_aead && has_integrity) {
-    return fail(Errc::malformed, "an integrity algorithm (sha256, sha384, sha512) beside an encryption that authenticates by itself: leave "
-                                 "it out; the PRF of IKE is prfsha256, prfsha384 or prfsha512");
+    return fail(
+        Errc::malformed,
+        "an integrity algorithm (sha256, sha384, sha512) beside an encryption that authenticates by itself: leave "
+        "it out; the PRF of IKE is prfsha256, prfsha384 or prfsha512");
   }
-  if (has_cbc && !has_integrity) return fail(Errc::malformed, "aes128 and aes256 (CBC) need an integrity algorithm: sha256, sha384 or sha512");
+  if (has_cbc && !has_integrity)
+    return fail(Errc::malformed, "aes128 and aes256 (CBC) need an integrity algorithm: sha256, sha384 or sha512");
   return {};
 }
 
@@ -123,11 +138,13 @@ Result<void> complete_ike(Proposal& proposal) {
     std::vector<Transform> implied;
     for (const Transform& transform : proposal.transforms) {
       if (transform.type != TransformType::integ) continue;
-      implied.push_back({TransformType::prf, static_cast<std::uint16_t>(transform.id - integ_sha2_256_128 + prf_hmac_sha2_256)});
+      implied.push_back(
+          {TransformType::prf, static_cast<std::uint16_t>(transform.id - integ_sha2_256_128 + prf_hmac_sha2_256)});
     }
     proposal.transforms.insert(proposal.transforms.end(), implied.begin(), implied.end());
   }
-  if (!has(proposal, TransformType::ke)) return fail(Errc::malformed, "no key exchange: name one, e.g. x25519 or ecp256");
+  if (!has(proposal, TransformType::ke))
+    return fail(Errc::malformed, "no key exchange: name one, e.g. x25519 or ecp256");
   return {};
 }
 
@@ -144,11 +161,16 @@ void complete_esp(Proposal& proposal) {
 /// Where a type stands among the words of a proposal: encryption, integrity, PRF, key exchange, ESN.
 int order(const Transform& transform) {
   switch (transform.type) {
-    case TransformType::encr: return 0;
-    case TransformType::integ: return 1;
-    case TransformType::prf: return 2;
-    case TransformType::ke: return 3;
-    case TransformType::esn: return 4;
+    case TransformType::encr:
+      return 0;
+    case TransformType::integ:
+      return 1;
+    case TransformType::prf:
+      return 2;
+    case TransformType::ke:
+      return 3;
+    case TransformType::esn:
+      return 4;
   }
   return 5;
 }
@@ -160,7 +182,9 @@ Result<Proposal> parse_proposal(std::string_view text, ProtocolId protocol) {
     const std::size_t end = std::min(text.find('-', at), text.size());
     const std::string_view word = text.substr(at, end - at);
     at = end + 1;
-    if (word.empty()) return fail(Errc::malformed, "an empty word: a proposal is words joined by '-', e.g. aes256gcm16-prfsha384-x25519");
+    if (word.empty())
+      return fail(Errc::malformed,
+                  "an empty word: a proposal is words joined by '-', e.g. aes256gcm16-prfsha384-x25519");
     const auto transform = parse_word(word, protocol);
     if (!transform) return std::unexpected(transform.error());
     if (std::ranges::find(proposal.transforms, *transform) != proposal.transforms.end()) {
@@ -190,27 +214,37 @@ std::vector<Proposal> parse_all(std::initializer_list<std::string_view> texts, P
   return proposals;
 }
 
-std::string ke_name(crypto::KeMethod method) { return transform_name({TransformType::ke, ke_id(method)}); }
+std::string ke_name(crypto::KeMethod method) {
+  return transform_name({TransformType::ke, ke_id(method)});
+}
 
 }  // namespace
 
-Result<Proposal> parse_ike_proposal(std::string_view text) { return parse_proposal(text, ProtocolId::ike); }
-Result<Proposal> parse_esp_proposal(std::string_view text) { return parse_proposal(text, ProtocolId::esp); }
+Result<Proposal> parse_ike_proposal(std::string_view text) {
+  return parse_proposal(text, ProtocolId::ike);
+}
+Result<Proposal> parse_esp_proposal(std::string_view text) {
+  return parse_proposal(text, ProtocolId::esp);
+}
 
 std::vector<Proposal> default_ike_proposals() {
   return parse_all(
       {
-          "aes256gcm16-aes128gcm16-chacha20poly1305-prfsha384-prfsha256-prfsha512-x25519-ecp384-ecp256-ecp521-modp3072-modp4096-modp2048",
-          "aes256-aes128-sha256-sha384-sha512-prfsha384-prfsha256-prfsha512-x25519-ecp384-ecp256-ecp521-modp3072-modp4096-modp2048",
+          "aes256gcm16-aes128gcm16-chacha20poly1305-prfsha384-prfsha256-prfsha512-x25519-ecp384-ecp256-ecp521-modp3072-"
+          "modp4096-modp2048",
+          "aes256-aes128-sha256-sha384-sha512-prfsha384-prfsha256-prfsha512-x25519-ecp384-ecp256-ecp521-modp3072-"
+          "modp4096-modp2048",
       },
       ProtocolId::ike);
 }
 
-// PFS with whom it is possible: groups are offered, and "none" keeps the rekeying of peers without PFS (strongSwan's default) working.
+// PFS with whom it is possible: groups are offered, and "none" keeps the rekeying of peers without PFS (strongSwan's
+// default) working.
 std::vector<Proposal> default_esp_proposals() {
   return parse_all(
       {
-          "aes256gcm16-aes128gcm16-chacha20poly1305-x25519-ecp384-ecp256-ecp521-modp3072-modp4096-modp2048-none-esn-noesn",
+          "aes256gcm16-aes128gcm16-chacha20poly1305-x25519-ecp384-ecp256-ecp521-modp3072-modp4096-modp2048-none-esn-"
+          "noesn",
           "aes256-aes128-sha256-sha384-sha512-x25519-ecp384-ecp256-ecp521-modp3072-modp4096-modp2048-none-esn-noesn",
       },
       ProtocolId::esp);

@@ -46,24 +46,29 @@ bool has_transform(std::span<const Proposal> proposals, const Transform& transfo
 }
 
 /// Those of ours (there are few) that the peer has too, in any of its proposals.
-std::vector<Transform> common_of(std::span<const Proposal> configured, std::span<const Proposal> offered, TransformType type) {
+std::vector<Transform> common_of(std::span<const Proposal> configured, std::span<const Proposal> offered,
+                                 TransformType type) {
   auto common = distinct(configured, type, std::numeric_limits<std::size_t>::max());
   std::erase_if(common, [&](const Transform& one) { return !has_transform(offered, one); });
   return common;
 }
 
 /// Key exchange may be left out of ESP proposals, which is the same as "none".
-bool both_do_without(std::span<const Proposal> configured, std::span<const Proposal> offered, TransformType type, Terms terms) {
+bool both_do_without(std::span<const Proposal> configured, std::span<const Proposal> offered, TransformType type,
+                     Terms terms) {
   if (type != TransformType::ke || terms.protocol != ProtocolId::esp) return false;
   const Transform none{TransformType::ke, ke_none};
-  const auto does_without = [&](std::span<const Proposal> side) { return !has_type(side, type) || has_transform(side, none); };
+  const auto does_without = [&](std::span<const Proposal> side) {
+    return !has_type(side, type) || has_transform(side, none);
+  };
   return does_without(configured) && does_without(offered);
 }
 
 /// A type in which the two sides, all their proposals together, have nothing in common; said in words.
-std::optional<std::string> nothing_in_common(std::span<const Proposal> configured, std::span<const Proposal> offered, TransformType type,
-                                             Terms terms) {
-  if (!common_of(configured, offered, type).empty() || both_do_without(configured, offered, type, terms)) return std::nullopt;
+std::optional<std::string> nothing_in_common(std::span<const Proposal> configured, std::span<const Proposal> offered,
+                                             TransformType type, Terms terms) {
+  if (!common_of(configured, offered, type).empty() || both_do_without(configured, offered, type, terms))
+    return std::nullopt;
   if (type == TransformType::integ) {
     // Beside an AEAD that both have, integrity does not matter.
     const auto encr = common_of(configured, offered, TransformType::encr);
@@ -78,10 +83,14 @@ std::optional<std::string> nothing_in_common(std::span<const Proposal> configure
 bool is_negotiated(TransformType type, Terms terms) noexcept {
   switch (type) {
     case TransformType::encr:
-    case TransformType::integ: return true;
-    case TransformType::prf: return terms.protocol == ProtocolId::ike;
-    case TransformType::ke: return terms.with_ke;
-    case TransformType::esn: return terms.protocol == ProtocolId::esp;
+    case TransformType::integ:
+      return true;
+    case TransformType::prf:
+      return terms.protocol == ProtocolId::ike;
+    case TransformType::ke:
+      return terms.with_ke;
+    case TransformType::esn:
+      return terms.protocol == ProtocolId::esp;
   }
   return false;
 }
@@ -92,7 +101,8 @@ bool is_aead(const Transform& encryption) noexcept {
 
 std::vector<Transform> transforms_of(const Proposal& proposal, TransformType type) {
   std::vector<Transform> found;
-  std::ranges::copy_if(proposal.transforms, std::back_inserter(found), [type](const Transform& one) { return one.type == type; });
+  std::ranges::copy_if(proposal.transforms, std::back_inserter(found),
+                       [type](const Transform& one) { return one.type == type; });
   return found;
 }
 
@@ -101,7 +111,8 @@ std::optional<std::string> unacceptable(const Proposal& theirs, Terms terms) {
   if (theirs.protocol != terms.protocol) {
     return fmt::format("it is for protocol {}, not for {}", static_cast<unsigned>(theirs.protocol), wanted);
   }
-  if (theirs.spi.size() != terms.spi_len) return fmt::format("its SPI has {} bytes instead of {}", theirs.spi.size(), terms.spi_len);
+  if (theirs.spi.size() != terms.spi_len)
+    return fmt::format("its SPI has {} bytes instead of {}", theirs.spi.size(), terms.spi_len);
   // RFC 4303 §2.1: ESP SPIs 0 to 255 are reserved. RFC 7296 §3.1: an IKE SPI is not zero.
   const std::size_t num_leading = terms.spi_len == 4 ? 3 : terms.spi_len;
   const ByteView spi = theirs.spi;
@@ -112,7 +123,8 @@ std::optional<std::string> unacceptable(const Proposal& theirs, Terms terms) {
     // RFC 7296 §3.3.6: a proposal with a transform type that we do not understand MUST be considered unacceptable.
     const bool ignored = transform.type == TransformType::ke;
     if (!ignored && !is_negotiated(transform.type, terms)) {
-      return fmt::format("transform type {} has no place in a proposal for {}", static_cast<unsigned>(transform.type), wanted);
+      return fmt::format("transform type {} has no place in a proposal for {}", static_cast<unsigned>(transform.type),
+                         wanted);
     }
   }
   return std::nullopt;

@@ -27,10 +27,12 @@ struct Terms {
 /// Those of one type, in order.
 [[nodiscard]] std::vector<Transform> transforms_of(const Proposal& proposal, TransformType type);
 
-/// Why a proposal of the peer's can't be used whatever we allow; nullopt when it can. To stand behind "its answer: " or the like.
+/// Why a proposal of the peer's can't be used whatever we allow; nullopt when it can. To stand behind "its answer: " or
+/// the like.
 [[nodiscard]] std::optional<std::string> unacceptable(const Proposal& theirs, Terms terms);
 /// Why nothing of `offered` fits `configured`: a sentence for the operator, of bounded length.
-[[nodiscard]] std::string describe_mismatch(std::span<const Proposal> configured, std::span<const Proposal> offered, Terms terms);
+[[nodiscard]] std::string describe_mismatch(std::span<const Proposal> configured, std::span<const Proposal> offered,
+                                            Terms terms);
 /// The proposals in words, of bounded length: "aes256gcm16-prfsha384-x25519 or aes256-sha1…".
 [[nodiscard]] std::string describe_set(std::span<const Proposal> proposals, Terms terms);
 

@@ -25,9 +25,10 @@ std::optional<Transform> find_type(const std::vector<Transform>& transforms, Tra
   return *found;
 }
 
-/// The first of ours that the peer offers too, with its place among ours. A type that one side leaves out is `absent` there.
-std::optional<std::pair<Transform, std::size_t>> first_common(const Proposal& ours, const Proposal& theirs, TransformType type,
-                                                              std::optional<Transform> absent) {
+/// The first of ours that the peer offers too, with its place among ours. A type that one side leaves out is `absent`
+/// there.
+std::optional<std::pair<Transform, std::size_t>> first_common(const Proposal& ours, const Proposal& theirs,
+                                                              TransformType type, std::optional<Transform> absent) {
   auto mine = transforms_of(ours, type);
   auto offered = transforms_of(theirs, type);
   if (mine.empty() && absent) mine.push_back(*absent);
@@ -46,7 +47,8 @@ std::optional<Match> match(const Proposal& ours, const Proposal& theirs, Terms t
   for (std::size_t i = 0; i < negotiated_types.size(); ++i) {
     const TransformType type = negotiated_types[i];
     if (!is_negotiated(type, terms)) continue;
-    // RFC 5282 §8: beside an AEAD stands no integrity transform, or NONE. RFC 7296 §3.3.6 wants it in the answer when it was offered.
+    // RFC 5282 §8: beside an AEAD stands no integrity transform, or NONE. RFC 7296 §3.3.6 wants it in the answer when
+    // it was offered.
     std::optional<Transform> absent;
     const bool integrity_of_aead = type == TransformType::integ && aead;
     if (integrity_of_aead) absent = Transform{TransformType::integ, integ_none};
@@ -61,7 +63,8 @@ std::optional<Match> match(const Proposal& ours, const Proposal& theirs, Terms t
   return result;
 }
 
-/// The best pair: our first proposal that fits anything decides, within it our order of transforms, then the peer's order of proposals.
+/// The best pair: our first proposal that fits anything decides, within it our order of transforms, then the peer's
+/// order of proposals.
 std::optional<Match> best_match(std::span<const Proposal> configured, std::span<const Proposal> offered, Terms terms) {
   for (const Proposal& ours : configured) {
     std::optional<Match> best;
@@ -110,10 +113,14 @@ std::optional<crypto::Prf> prf_of(const std::vector<Transform>& transforms) {
   const auto transform = find_type(transforms, TransformType::prf);
   if (!transform) return std::nullopt;
   switch (transform->id) {
-    case prf_hmac_sha2_256: return crypto::Prf::hmac_sha2_256;
-    case prf_hmac_sha2_384: return crypto::Prf::hmac_sha2_384;
-    case prf_hmac_sha2_512: return crypto::Prf::hmac_sha2_512;
-    default: return std::nullopt;
+    case prf_hmac_sha2_256:
+      return crypto::Prf::hmac_sha2_256;
+    case prf_hmac_sha2_384:
+      return crypto::Prf::hmac_sha2_384;
+    case prf_hmac_sha2_512:
+      return crypto::Prf::hmac_sha2_512;
+    default:
+      return std::nullopt;
   }
 }
 
@@ -137,7 +144,8 @@ Result<EspChoice> esp_choice(Proposal answer, ByteView peer_spi) {
   const auto esn = find_type(answer.transforms, TransformType::esn);
   const auto ke = find_type(answer.transforms, TransformType::ke);
   const bool known_ke = !ke || ke->id == ke_none || ke_method(ke->id);
-  if (!cipher || !esn || !known_ke) return fail(Errc::no_match, "its ESP proposal names an algorithm this build does not have");
+  if (!cipher || !esn || !known_ke)
+    return fail(Errc::no_match, "its ESP proposal names an algorithm this build does not have");
   EspChoice choice{std::move(answer), {*cipher, ke ? ke_method(ke->id) : std::nullopt, esn->id == esn_yes}, {}};
   if (peer_spi.size() == 4) choice.peer_spi = Spi(load_be<std::uint32_t>(peer_spi.data()));
   return choice;
@@ -163,14 +171,15 @@ Bytes to_bytes(Spi spi) {
   return bytes;
 }
 
-/// The initiator's check of an answer, to be read as a proposal of one transform a type. Gives what was agreed, cleaned of what does not count.
+/// The initiator's check of an answer, to be read as a proposal of one transform a type. Gives what was agreed, cleaned
+/// of what does not count.
 Result<Proposal> checked_answer(std::span<const Proposal> offered, const SaPayload& answer, Terms terms) {
-  if (answer.proposals.size() != 1) return fail(Errc::no_match, "its answer holds several proposals instead of the one it chose");
+  if (answer.proposals.size() != 1)
+    return fail(Errc::no_match, "its answer holds several proposals instead of the one it chose");
   Proposal chosen = answer.proposals.front();
   if (auto reason = unacceptable(chosen, terms)) return fail(Errc::no_match, "its answer: " + *reason);
-  const auto ours = std::ranges::find_if(offered, [&](const Proposal& one) {
-    return one.number == chosen.number && one.protocol == chosen.protocol;
-  });
+  const auto ours = std::ranges::find_if(
+      offered, [&](const Proposal& one) { return one.number == chosen.number && one.protocol == chosen.protocol; });
   if (ours == offered.end()) return fail(Errc::no_match, "its answer has the number of no proposal of ours");
   std::erase_if(chosen.transforms, [&](const Transform& transform) { return !is_negotiated(transform.type, terms); });
   for (const Transform& transform : chosen.transforms) {
@@ -179,8 +188,10 @@ Result<Proposal> checked_answer(std::span<const Proposal> offered, const SaPaylo
     }
   }
   auto found = match(*ours, chosen, terms);
-  if (!found) return fail(Errc::no_match, "its answer is not what we offered: it answered " + describe_set(answer.proposals, terms) +
-                                              ", we offered " + describe_set({&*ours, 1}, terms));
+  if (!found)
+    return fail(Errc::no_match, "its answer is not what we offered: it answered " +
+                                    describe_set(answer.proposals, terms) + ", we offered " +
+                                    describe_set({&*ours, 1}, terms));
   chosen.transforms = std::move(found->transforms);
   return chosen;
 }
@@ -195,9 +206,11 @@ std::vector<Proposal> offer_esp(std::span<const Proposal> configured, EspNegotia
   std::vector<Proposal> offered;
   for (Proposal proposal : configured) {
     if (negotiation == EspNegotiation::ike_auth) {
-      std::erase_if(proposal.transforms, [](const Transform& transform) { return transform.type == TransformType::ke; });
+      std::erase_if(proposal.transforms,
+                    [](const Transform& transform) { return transform.type == TransformType::ke; });
     }
-    if (std::ranges::find(offered, proposal.transforms, &Proposal::transforms) == offered.end()) offered.push_back(std::move(proposal));
+    if (std::ranges::find(offered, proposal.transforms, &Proposal::transforms) == offered.end())
+      offered.push_back(std::move(proposal));
   }
   return number(std::move(offered), to_bytes(spi));
 }
@@ -216,14 +229,16 @@ Result<EspChoice> accept_esp(std::span<const Proposal> offered, const SaPayload&
   return esp_choice(std::move(*chosen), spi);
 }
 
-Result<IkeChoice> choose_ike(std::span<const Proposal> configured, const SaPayload& offered, IkeNegotiation negotiation) {
+Result<IkeChoice> choose_ike(std::span<const Proposal> configured, const SaPayload& offered,
+                             IkeNegotiation negotiation) {
   const Terms terms = ike_terms(negotiation);
   const auto best = best_match(configured, offered.proposals, terms);
   if (!best) return fail(Errc::no_match, describe_mismatch(configured, offered.proposals, terms));
   return ike_choice(answer_of(*best), best->offered->spi);
 }
 
-Result<EspChoice> choose_esp(std::span<const Proposal> configured, const SaPayload& offered, EspNegotiation negotiation) {
+Result<EspChoice> choose_esp(std::span<const Proposal> configured, const SaPayload& offered,
+                             EspNegotiation negotiation) {
   const Terms terms = esp_terms(negotiation);
   const auto best = best_match(configured, offered.proposals, terms);
   if (!best) return fail(Errc::no_match, describe_mismatch(configured, offered.proposals, terms));
@@ -238,7 +253,8 @@ std::optional<crypto::KeMethod> ke_method(std::uint16_t id) noexcept {
     case crypto::KeMethod::ecp256:
     case crypto::KeMethod::ecp384:
     case crypto::KeMethod::ecp521:
-    case crypto::KeMethod::x25519: return method;
+    case crypto::KeMethod::x25519:
+      return method;
   }
   return std::nullopt;
 }

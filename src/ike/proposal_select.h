@@ -12,7 +12,8 @@
 
 namespace culvert::ike {
 
-/// Where an SA payload rides, which decides what belongs in it: SPI sizes (RFC 7296 §3.3.1) and key exchange transforms (§1.2, §1.3).
+/// Where an SA payload rides, which decides what belongs in it: SPI sizes (RFC 7296 §3.3.1) and key exchange transforms
+/// (§1.2, §1.3).
 enum class IkeNegotiation : std::uint8_t {
   initial,  ///< IKE_SA_INIT: no SPI
   rekey,    ///< CREATE_CHILD_SA for the IKE SA: SPI of 8 bytes
@@ -22,8 +23,8 @@ enum class EspNegotiation : std::uint8_t {
   create_child,  ///< key exchange as configured (PFS); "none" among the configured ones allows to go without
 };
 
-/// What was agreed. `answer` is what the responder sends back: the number of the peer's proposal, exactly one transform of each type, the
-/// SPI left empty for the caller to fill in. `peer_spi` is the one the peer sent (0 in IKE_SA_INIT).
+/// What was agreed. `answer` is what the responder sends back: the number of the peer's proposal, exactly one transform
+/// of each type, the SPI left empty for the caller to fill in. `peer_spi` is the one the peer sent (0 in IKE_SA_INIT).
 struct IkeChoice {
   Proposal answer;
   IkeSuite suite;
@@ -35,29 +36,39 @@ struct EspChoice {
   Spi peer_spi;
 };
 
-// ---- initiator ---------------------------------------------------------------------------------------------------------------
+// ---- initiator -----------------------------------------------------------------------------------------------------
 
-/// The proposals as they go out: numbered from 1, with our SPI; ESP in IKE_AUTH without key exchange and without duplicates.
-[[nodiscard]] std::vector<Proposal> offer_ike(std::span<const Proposal> configured, IkeNegotiation negotiation, IkeSpi spi = {});
-[[nodiscard]] std::vector<Proposal> offer_esp(std::span<const Proposal> configured, EspNegotiation negotiation, Spi spi);
+/// The proposals as they go out: numbered from 1, with our SPI; ESP in IKE_AUTH without key exchange and without
+/// duplicates.
+[[nodiscard]] std::vector<Proposal> offer_ike(std::span<const Proposal> configured, IkeNegotiation negotiation,
+                                              IkeSpi spi = {});
+[[nodiscard]] std::vector<Proposal> offer_esp(std::span<const Proposal> configured, EspNegotiation negotiation,
+                                              Spi spi);
 
-/// Checks the peer's answer against what offer_* made: one proposal, one that we offered, one transform a type (RFC 7296 §2.7, §3.3.6).
-/// Errc::no_match says in words what is wrong with it.
-[[nodiscard]] Result<IkeChoice> accept_ike(std::span<const Proposal> offered, const SaPayload& answer, IkeNegotiation negotiation);
-[[nodiscard]] Result<EspChoice> accept_esp(std::span<const Proposal> offered, const SaPayload& answer, EspNegotiation negotiation);
+/// Checks the peer's answer against what offer_* made: one proposal, one that we offered, one transform a type (RFC
+/// 7296 §2.7, §3.3.6). Errc::no_match says in words what is wrong with it.
+[[nodiscard]] Result<IkeChoice> accept_ike(std::span<const Proposal> offered, const SaPayload& answer,
+                                           IkeNegotiation negotiation);
+[[nodiscard]] Result<EspChoice> accept_esp(std::span<const Proposal> offered, const SaPayload& answer,
+                                           EspNegotiation negotiation);
 
-// ---- responder ---------------------------------------------------------------------------------------------------------------
+// ---- responder -----------------------------------------------------------------------------------------------------
 
-/// Our order of proposals, and of transforms within one, decides. Errc::no_match: `detail` is the sentence for the operator, to stand
-/// behind "peer NAME: ", e.g. "its proposal has no key exchange we accept: it offered MODP1024, we allow x25519, ECP256".
-[[nodiscard]] Result<IkeChoice> choose_ike(std::span<const Proposal> configured, const SaPayload& offered, IkeNegotiation negotiation);
-[[nodiscard]] Result<EspChoice> choose_esp(std::span<const Proposal> configured, const SaPayload& offered, EspNegotiation negotiation);
+/// Our order of proposals, and of transforms within one, decides. Errc::no_match: `detail` is the sentence for the
+/// operator, to stand behind "peer NAME: ", e.g. "its proposal has no key exchange we accept: it offered MODP1024, we
+/// allow x25519, ECP256".
+[[nodiscard]] Result<IkeChoice> choose_ike(std::span<const Proposal> configured, const SaPayload& offered,
+                                           IkeNegotiation negotiation);
+[[nodiscard]] Result<EspChoice> choose_esp(std::span<const Proposal> configured, const SaPayload& offered,
+                                           EspNegotiation negotiation);
 
-// ---- key exchange ------------------------------------------------------------------------------------------------------------
+// ---- key exchange --------------------------------------------------------------------------------------------------
 
-/// The method to guess first: the most preferred of the first proposal that has one; nullopt when there is none (or only "none").
+/// The method to guess first: the most preferred of the first proposal that has one; nullopt when there is none (or
+/// only "none").
 [[nodiscard]] std::optional<crypto::KeMethod> preferred_ke(std::span<const Proposal> proposals);
-/// Whether one of the proposals allows this method: what an INVALID_KE_PAYLOAD may send us to (RFC 7296 §1.2), and no other.
+/// Whether one of the proposals allows this method: what an INVALID_KE_PAYLOAD may send us to (RFC 7296 §1.2), and no
+/// other.
 [[nodiscard]] bool offers_ke(std::span<const Proposal> proposals, crypto::KeMethod method);
 /// A number of Transform Type 4 as a method that this build has.
 [[nodiscard]] std::optional<crypto::KeMethod> ke_method(std::uint16_t id) noexcept;

@@ -51,7 +51,8 @@ std::expected<Transform, PayloadError> parse_transform(Reader& reader, bool is_l
   transform.type = static_cast<TransformType>(*reader.u8());
   (void)reader.u8();
   transform.id = *reader.u16();
-  if (more != (is_last ? last_substructure : more_transforms)) return std::unexpected("last-substructure field of a transform");
+  if (more != (is_last ? last_substructure : more_transforms))
+    return std::unexpected("last-substructure field of a transform");
   if (length < transform_header_len) return std::unexpected("transform length");
   const auto attributes = reader.take(length - transform_header_len);
   if (!attributes) return std::unexpected("transform length");
@@ -61,10 +62,13 @@ std::expected<Transform, PayloadError> parse_transform(Reader& reader, bool is_l
 
 bool spi_len_fits(ProtocolId protocol, std::size_t len) {
   switch (protocol) {
-    case ProtocolId::ike: return len == 0 || len == 8;  // §3.3.1: 0 in IKE_SA_INIT, 8 in a rekey
+    case ProtocolId::ike:
+      return len == 0 || len == 8;  // §3.3.1: 0 in IKE_SA_INIT, 8 in a rekey
     case ProtocolId::ah:
-    case ProtocolId::esp: return len == 4;
-    default: return true;  // a protocol that we don't know: its proposal is never chosen
+    case ProtocolId::esp:
+      return len == 4;
+    default:
+      return true;  // a protocol that we don't know: its proposal is never chosen
   }
 }
 

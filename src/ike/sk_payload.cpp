@@ -14,8 +14,9 @@
 // ~                    Integrity Checksum Data                    ~
 // +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 //
-// What is authenticated beside the ciphertext: everything from the first byte of the message through the generic header above, and the IV
-// (in the AEADs it is part of the nonce). RFC 5282 §5.1 and RFC 7296 §3.14 agree on it, so both have one shape: aad | iv | ciphertext | icv.
+// What is authenticated beside the ciphertext: everything from the first byte of the message through the generic header
+// above, and the IV (in the AEADs it is part of the nonce). RFC 5282 §5.1 and RFC 7296 §3.14 agree on it, so both have
+// one shape: aad | iv | ciphertext | icv.
 #include "culvert/crypto/random.h"
 #include "message.h"
 #include "payloads.h"
@@ -52,7 +53,8 @@ Result<Bytes> SkProtection::seal_plaintext(const Header& header, PayloadType fir
   const std::size_t aad_len = header_len + sk_header_len;
   const std::size_t body_len = cipher.iv_len + plaintext.size() + cipher.icv_len;
   if (aad_len + body_len > max_message_len) return fail(Errc::invalid, "IKE message of more than 65535 bytes");
-  if (!cipher.is_aead && plaintext.size() % cipher.block_len != 0) return fail(Errc::invalid, "SK payload is not padded");
+  if (!cipher.is_aead && plaintext.size() % cipher.block_len != 0)
+    return fail(Errc::invalid, "SK payload is not padded");
   if (iv_counter_ == UINT64_MAX) return fail(Errc::exhausted, "all IVs of an IKE SA are used up");
 
   Bytes message;
@@ -73,14 +75,21 @@ Result<Bytes> SkProtection::seal_plaintext(const Header& header, PayloadType fir
 
   std::uint8_t* iv = message.data() + aad_len;
   std::uint8_t* text = iv + cipher.iv_len;
-  crypto::AeadJob job{.key = key_.get(), .aad = message.data(), .iv = iv, .src = text, .dst = text, .icv = text + plaintext.size(),
-                      .aad_len = static_cast<std::uint32_t>(aad_len), .len = static_cast<std::uint32_t>(plaintext.size())};
+  crypto::AeadJob job{.key = key_.get(),
+                      .aad = message.data(),
+                      .iv = iv,
+                      .src = text,
+                      .dst = text,
+                      .icv = text + plaintext.size(),
+                      .aad_len = static_cast<std::uint32_t>(aad_len),
+                      .len = static_cast<std::uint32_t>(plaintext.size())};
   crypto::seal_batch({&job, 1});
   if (!job.ok) return fail(Errc::internal, "the cipher refused to seal an IKE message");
   return message;
 }
 
-std::expected<std::vector<Payload>, SkProtection::OpenError> SkProtection::open(ByteView datagram, const Message& message) const {
+std::expected<std::vector<Payload>, SkProtection::OpenError> SkProtection::open(ByteView datagram,
+                                                                                const Message& message) const {
   const auto forged = [&](const char* where) {
     return std::unexpected(OpenError{false, {ParseError::Kind::invalid_syntax, message.header, where}});
   };
@@ -90,13 +99,20 @@ std::expected<std::vector<Payload>, SkProtection::OpenError> SkProtection::open(
   const crypto::CipherSuiteInfo& cipher = crypto::info(key_->suite());
   if (sk.body_len < std::size_t{cipher.iv_len} + 1 + cipher.icv_len) return forged("SK payload is too short");
   const std::size_t text_len = sk.body_len - cipher.iv_len - cipher.icv_len;
-  if (!cipher.is_aead && text_len % cipher.block_len != 0) return forged("SK payload is not a multiple of the cipher's block");
+  if (!cipher.is_aead && text_len % cipher.block_len != 0)
+    return forged("SK payload is not a multiple of the cipher's block");
 
   Bytes copy(datagram.begin(), datagram.end());
   std::uint8_t* iv = copy.data() + sk.body_offset;
   std::uint8_t* text = iv + cipher.iv_len;
-  crypto::AeadJob job{.key = key_.get(), .aad = copy.data(), .iv = iv, .src = text, .dst = text, .icv = text + text_len,
-                      .aad_len = static_cast<std::uint32_t>(sk.body_offset), .len = static_cast<std::uint32_t>(text_len)};
+  crypto::AeadJob job{.key = key_.get(),
+                      .aad = copy.data(),
+                      .iv = iv,
+                      .src = text,
+                      .dst = text,
+                      .icv = text + text_len,
+                      .aad_len = static_cast<std::uint32_t>(sk.body_offset),
+                      .len = static_cast<std::uint32_t>(text_len)};
   crypto::open_batch({&job, 1});
   if (!job.ok) return forged("ICV");
 

@@ -13,23 +13,38 @@ constexpr std::uint8_t protocol_icmp = 1, protocol_icmp6 = 58;
 
 std::string protocol_name(std::uint8_t protocol) {
   switch (protocol) {
-    case 0: return "any";
-    case protocol_icmp: return "icmp";
-    case 2: return "igmp";
-    case 4: return "ipip";
-    case 6: return "tcp";
-    case 17: return "udp";
-    case 41: return "ipv6";
-    case 47: return "gre";
-    case protocol_icmp6: return "icmpv6";
-    case 89: return "ospf";
-    case 115: return "l2tp";
-    case 132: return "sctp";
-    default: return fmt::format("{}", protocol);
+    case 0:
+      return "any";
+    case protocol_icmp:
+      return "icmp";
+    case 2:
+      return "igmp";
+    case 4:
+      return "ipip";
+    case 6:
+      return "tcp";
+    case 17:
+      return "udp";
+    case 41:
+      return "ipv6";
+    case 47:
+      return "gre";
+    case protocol_icmp6:
+      return "icmpv6";
+    case 89:
+      return "ospf";
+    case 115:
+      return "l2tp";
+    case 132:
+      return "sctp";
+    default:
+      return fmt::format("{}", protocol);
   }
 }
 
-bool any_port(const TrafficSelector& selector) { return selector.start_port == 0 && selector.end_port == 65535; }
+bool any_port(const TrafficSelector& selector) {
+  return selector.start_port == 0 && selector.end_port == 65535;
+}
 
 /// "80", "1000-2000", "opaque"; for ICMP the type, and behind a dot the code when it is one alone (RFC 7296 §3.13.1).
 std::string port_text(const TrafficSelector& selector) {
@@ -38,7 +53,8 @@ std::string port_text(const TrafficSelector& selector) {
   const auto one = [icmp](std::uint16_t port) {
     return icmp ? fmt::format("{}.{}", port >> 8, port & 0xff) : fmt::format("{}", port);
   };
-  const bool whole_type = icmp && (selector.start_port & 0xff) == 0 && selector.end_port == (selector.start_port | 0xff);
+  const bool whole_type =
+      icmp && (selector.start_port & 0xff) == 0 && selector.end_port == (selector.start_port | 0xff);
   if (whole_type) return fmt::format("{}", selector.start_port >> 8);
   if (selector.start_port == selector.end_port) return one(selector.start_port);
   return one(selector.start_port) + "-" + one(selector.end_port);
@@ -90,7 +106,9 @@ std::string to_string(std::span<const TrafficSelector> selectors) {
   return text;
 }
 
-bool is_opaque(const TrafficSelector& selector) noexcept { return selector.start_port == 65535 && selector.end_port == 0; }
+bool is_opaque(const TrafficSelector& selector) noexcept {
+  return selector.start_port == 65535 && selector.end_port == 0;
+}
 
 std::optional<TrafficSelector> intersect(const TrafficSelector& a, const TrafficSelector& b) noexcept {
   if (a.first.family() != b.first.family()) return std::nullopt;

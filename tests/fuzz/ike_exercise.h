@@ -1,5 +1,6 @@
 #pragma once
-// What a session does with the payloads of a message that parsed: nothing of it may crash, hang or grow, whatever a peer wrote.
+// What a session does with the payloads of a message that parsed: nothing of it may crash, hang or grow, whatever a
+// peer wrote.
 #include <cstdlib>
 #include <string>
 #include <vector>

@@ -1,4 +1,5 @@
-// IKE datagrams as they come off the wire, before any key: the header, the plain payloads, and all that is done with them.
+// IKE datagrams as they come off the wire, before any key: the header, the plain payloads, and all that is done with
+// them.
 #include "ike_exercise.h"
 
 using namespace culvert;
@@ -15,7 +16,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (message->encrypted) {
     require(message->encrypted->body_offset + message->encrypted->body_len == size);
     require(message->encrypted->header_offset + 4 == message->encrypted->body_offset);
-    static const auto key = SkProtection::create(crypto::CipherSuite::aes_cbc_128_sha2_256_128, Bytes(16, 1), Bytes(32, 2));
+    static const auto key =
+        SkProtection::create(crypto::CipherSuite::aes_cbc_128_sha2_256_128, Bytes(16, 1), Bytes(32, 2));
     require(!key->open(bytes, *message).has_value());
   }
   fuzz::exercise_all(message->payloads);
@@ -24,7 +26,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
 /// Puts the length of the datagram right, so that mutations get past the header.
 extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t max_size);
-extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size, unsigned seed) {
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size,
+                                               unsigned seed) {
   size = LLVMFuzzerMutate(data, size, max_size);
   if (size >= header_len && seed % 8 != 0) {
     store_be(data + 24, static_cast<std::uint32_t>(size));

@@ -1,5 +1,5 @@
-// Inside the SK payload: the fuzzer's bytes are the plaintext (suite | first payload | payloads, padding, pad length), sealed with a key that
-// we know, then opened as a session would: what a peer that holds the keys can do to us.
+// Inside the SK payload: the fuzzer's bytes are the plaintext (suite | first payload | payloads, padding, pad length),
+// sealed with a key that we know, then opened as a session would: what a peer that holds the keys can do to us.
 #include <array>
 
 #include "culvert/crypto/cipher_suite.h"
@@ -11,16 +11,19 @@ using fuzz::require;
 
 namespace {
 
-const Header header{IkeSpi(0x1122334455667788), IkeSpi(0x99aabbccddeeff00), ExchangeType::ike_auth, true, false, MessageId(1)};
+const Header header{
+    IkeSpi(0x1122334455667788), IkeSpi(0x99aabbccddeeff00), ExchangeType::ike_auth, true, false, MessageId(1)};
 
 SkProtection& protection(std::uint8_t choice) {
   using enum crypto::CipherSuite;
-  static constexpr std::array suites{aes_gcm_16_128, chacha20_poly1305, aes_cbc_128_sha2_256_128, aes_cbc_256_sha2_512_256};
+  static constexpr std::array suites{aes_gcm_16_128, chacha20_poly1305, aes_cbc_128_sha2_256_128,
+                                     aes_cbc_256_sha2_512_256};
   static std::array<std::optional<SkProtection>, suites.size()> all;
   const std::size_t i = choice % suites.size();
   if (!all[i]) {
     const auto& cipher = crypto::info(suites[i]);
-    all[i].emplace(*SkProtection::create(suites[i], Bytes(cipher.key_len + cipher.salt_len, 1), Bytes(cipher.integrity_len, 2)));
+    all[i].emplace(
+        *SkProtection::create(suites[i], Bytes(cipher.key_len + cipher.salt_len, 1), Bytes(cipher.integrity_len, 2)));
   }
   return *all[i];
 }

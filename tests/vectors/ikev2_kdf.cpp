@@ -17,7 +17,9 @@ struct Published : test::Transcript {
   [[nodiscard]] const Bytes& nr() const { return (*this)["nr"]; }
 };
 
-std::string first_of(const Bytes& stream, std::size_t from, std::size_t len) { return to_hex(ByteView(stream).subspan(from, len)); }
+std::string first_of(const Bytes& stream, std::size_t from, std::size_t len) {
+  return to_hex(ByteView(stream).subspan(from, len));
+}
 
 TEST_CASE("SKEYSEED is what NIST published") {
   const Published acvp;
@@ -28,7 +30,8 @@ TEST_CASE("prf+ gives NIST's key stream, whole and at every length short of it")
   const Published acvp;
   const Bytes& stream = acvp["keymat_ike"];
   for (std::size_t len = 0; len <= stream.size(); ++len) {
-    const Secret made = crypto::prf_plus(prf, acvp["skeyseed"], {acvp.ni(), acvp.nr(), acvp["spi_i"], acvp["spi_r"]}, len);
+    const Secret made =
+        crypto::prf_plus(prf, acvp["skeyseed"], {acvp.ni(), acvp.nr(), acvp["spi_i"], acvp["spi_r"]}, len);
     REQUIRE(to_hex(made.view()) == first_of(stream, 0, len));
   }
 }
@@ -72,8 +75,12 @@ TEST_CASE("child keys are cut from NIST's key stream: initiator to responder fir
     CHECK(to_hex(keys.responder_to_initiator.encryption.view()) == first_of(stream, 64, 32));
     CHECK(to_hex(keys.responder_to_initiator.integrity.view()) == first_of(stream, 96, 32));
   };
-  SUBCASE("without PFS") { check(acvp["keymat_child"], {}); }
-  SUBCASE("with PFS") { check(acvp["keymat_child_dh"], acvp["g_ir_child"]); }
+  SUBCASE("without PFS") {
+    check(acvp["keymat_child"], {});
+  }
+  SUBCASE("with PFS") {
+    check(acvp["keymat_child_dh"], acvp["g_ir_child"]);
+  }
 }
 
 TEST_CASE("SKEYSEED of a rekeyed IKE SA is what NIST published") {

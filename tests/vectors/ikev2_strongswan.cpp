@@ -1,4 +1,5 @@
-// Real exchanges between two strongSwan 5.9.8: what we parse, derive, decrypt and authenticate must be what they sent and logged.
+// Real exchanges between two strongSwan 5.9.8: what we parse, derive, decrypt and authenticate must be what they sent
+// and logged.
 //   paris                                    tokyo
 //    1  IKE_SA_INIT SA KE Ni        ───▶
 //                                   ◀───  2  SA KE Nr
@@ -6,8 +7,8 @@
 //                                   ◀───  4  {IDr AUTH SA TS}
 //    5  CREATE_CHILD_SA {REKEY_SA}  ───▶                           and 7, 8: the old child is deleted
 //                                   ◀───  6
-//                                   ◀───  9  CREATE_CHILD_SA {SA Ni KE}: tokyo rekeys the IKE SA; 11, 12: deletes the old one
-//   10                              ───▶
+//                                   ◀───  9  CREATE_CHILD_SA {SA Ni KE}: tokyo rekeys the IKE SA,
+//   10                              ───▶                           and 11, 12: deletes the old one
 //   13  INFORMATIONAL {D}           ───▶                           with the keys of the new IKE SA
 //                                   ◀─── 14
 #include <doctest/doctest.h>
@@ -38,7 +39,8 @@ struct Exchange : test::Transcript {
   /// Opens a message with keys that strongSwan logged.
   [[nodiscard]] std::vector<Payload> open(int number, int ike_sa, char sender, crypto::CipherSuite cipher) const {
     const std::string prefix = "ike_" + std::to_string(ike_sa);
-    auto protection = SkProtection::create(cipher, (*this)[prefix + "_sk_e" + sender], or_empty(prefix + "_sk_a" + sender));
+    auto protection =
+        SkProtection::create(cipher, (*this)[prefix + "_sk_e" + sender], or_empty(prefix + "_sk_a" + sender));
     REQUIRE(protection.has_value());
     auto payloads = protection->open(message(number), (*this)(number));
     REQUIRE(payloads.has_value());
@@ -132,7 +134,8 @@ void check_ike_auth(const Exchange& exchange, const IkeSuite& suite) {
   CHECK_FALSE(child->suite.esn);
   CHECK(child->answer.transforms == get<SaPayload>(response).proposals.front().transforms);
   CHECK(child->peer_spi.value() > 255);
-  check_child_keys(exchange, "child_1", derive_child_keys(suite.prf, child->suite.cipher, keys.sk_d.view(), {}, ni, nr));
+  check_child_keys(exchange, "child_1",
+                   derive_child_keys(suite.prf, child->suite.cipher, keys.sk_d.view(), {}, ni, nr));
   CHECK(to_string(get<TsPayload>(request).selectors) == "10.81.1.0/24");
 }
 
@@ -146,8 +149,8 @@ void check_child_rekey(const Exchange& exchange, const IkeSuite& suite) {
   const Bytes g_ir = exchange.or_empty("child_2_g_ir");
   CHECK(child->suite.ke.has_value() == !g_ir.empty());
   check_child_keys(exchange, "child_2",
-                   derive_child_keys(suite.prf, child->suite.cipher, exchange["ike_1_sk_d"], g_ir, get<NoncePayload>(request).data,
-                                     get<NoncePayload>(response).data));
+                   derive_child_keys(suite.prf, child->suite.cipher, exchange["ike_1_sk_d"], g_ir,
+                                     get<NoncePayload>(request).data, get<NoncePayload>(response).data));
   const auto deleted = exchange.open(7, 1, 'i', suite.cipher);
   CHECK(get<DeletePayload>(deleted).protocol == ProtocolId::esp);
   CHECK(get<DeletePayload>(deleted).spis.size() == 1);
@@ -167,7 +170,8 @@ void check_ike_rekey(const Exchange& exchange, const IkeSuite& suite) {
   const ByteView ni = get<NoncePayload>(request).data, nr = get<NoncePayload>(response).data;
   const Secret seed = skeyseed_rekey(suite.prf, exchange["ike_1_sk_d"], exchange["ike_2_g_ir"], ni, nr);
   CHECK(to_hex(seed.view()) == to_hex(exchange["ike_2_skeyseed"]));
-  check_ike_keys(exchange, "ike_2", derive_ike_keys(choice->suite, seed.view(), ni, nr, choice->peer_spi, answered->peer_spi));
+  check_ike_keys(exchange, "ike_2",
+                 derive_ike_keys(choice->suite, seed.view(), ni, nr, choice->peer_spi, answered->peer_spi));
   CHECK(get<DeletePayload>(exchange.open(11, 1, 'r', suite.cipher)).protocol == ProtocolId::ike);
   CHECK(exchange.open(12, 1, 'i', suite.cipher).empty());
   CHECK(get<DeletePayload>(exchange.open(13, 2, 'r', suite.cipher)).protocol == ProtocolId::ike);
@@ -197,7 +201,8 @@ TEST_CASE("a strongSwan exchange with ChaCha20-Poly1305 and x25519 is understood
 
 TEST_CASE("no bit of a strongSwan IKE_AUTH can change without the ICV failing") {
   for (const char* file : {"ikev2_strongswan_aead.txt", "ikev2_strongswan_cbc.txt", "ikev2_strongswan_chacha.txt"}) {
-    const bool cbc = std::string_view(file).find("cbc") != std::string_view::npos, gcm = std::string_view(file).find("aead") != std::string_view::npos;
+    const bool cbc = std::string_view(file).find("cbc") != std::string_view::npos,
+               gcm = std::string_view(file).find("aead") != std::string_view::npos;
     const auto suite = cbc   ? crypto::CipherSuite::aes_cbc_128_sha2_256_128
                        : gcm ? crypto::CipherSuite::aes_gcm_16_256
                              : crypto::CipherSuite::chacha20_poly1305;

@@ -11,10 +11,12 @@
 
 namespace culvert::test {
 
-/// A file of tests/vectors/data: lines "name = hex", comments behind '#'. What it holds and where it comes from stands on its first lines.
+/// A file of tests/vectors/data: lines "name = hex", comments behind '#'. What it holds and where it comes from stands
+/// on its first lines.
 class Transcript {
  public:
-  explicit Transcript(std::string_view name) : path_(std::filesystem::path(CULVERT_SOURCE_DIR) / "tests/vectors/data" / name) {
+  explicit Transcript(std::string_view name)
+      : path_(std::filesystem::path(CULVERT_SOURCE_DIR) / "tests/vectors/data" / name) {
     std::ifstream file(path_);
     if (!file) throw std::runtime_error("cannot read " + path_.string());
     for (std::string line; std::getline(file, line);) {

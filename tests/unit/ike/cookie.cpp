@@ -48,7 +48,8 @@ TEST_CASE("no bit of a cookie can change, nor its length") {
     changed[bit / 8] ^= static_cast<std::uint8_t>(1U << bit % 8);
     CHECK_FALSE(jar.check(start, changed, ni, address, spi));
   }
-  for (std::size_t len = 0; len < cookie.size(); ++len) CHECK_FALSE(jar.check(start, ByteView(cookie).first(len), ni, address, spi));
+  for (std::size_t len = 0; len < cookie.size(); ++len)
+    CHECK_FALSE(jar.check(start, ByteView(cookie).first(len), ni, address, spi));
   Bytes longer = cookie;
   longer.push_back(0);
   CHECK_FALSE(jar.check(start, longer, ni, address, spi));

@@ -48,7 +48,8 @@ TEST_CASE("every truncation of real messages is refused, and none is read beyond
         Bytes cut(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(len));
         REQUIRE(kind_of(cut) == ParseError::Kind::malformed_header);
         if (len < header_len) continue;
-        store_be(cut.data() + 24, static_cast<std::uint32_t>(len));  // now the header's length fits: the payloads must notice
+        store_be(cut.data() + 24,
+                 static_cast<std::uint32_t>(len));  // now the header's length fits: the payloads must notice
         const auto parsed = parse(cut);
         if (!parsed) {
           REQUIRE(parsed.error().kind == ParseError::Kind::invalid_syntax);
@@ -118,7 +119,8 @@ TEST_CASE("payload lengths smaller than their header or beyond the message are m
     INFO("length ", length);
     CHECK(kind_of(raw_message(43, join({{0, 0}, be16(length), vendor_id}))) == ParseError::Kind::invalid_syntax);
   }
-  CHECK(kind_of(raw_message(43, join({{0, 0}, be16(11), vendor_id}))) == ParseError::Kind::invalid_syntax);  // one byte is left over
+  CHECK(kind_of(raw_message(43, join({{0, 0}, be16(11), vendor_id}))) ==
+        ParseError::Kind::invalid_syntax);  // one byte is left over
 }
 
 TEST_CASE("bytes behind the last payload, and a payload announced that does not come, are malformed") {
@@ -128,8 +130,8 @@ TEST_CASE("bytes behind the last payload, and a payload announced that does not 
 }
 
 TEST_CASE("an unknown payload is skipped and kept, with its critical bit") {
-  const auto message = parse(raw_message(200, join({raw_payload(49, hex("aabb"), true), raw_payload(43, hex("cc")),
-                                                    raw_payload(0, vendor_id)})));
+  const auto message = parse(raw_message(
+      200, join({raw_payload(49, hex("aabb"), true), raw_payload(43, hex("cc")), raw_payload(0, vendor_id)})));
   REQUIRE(message.has_value());
   REQUIRE(message->payloads.size() == 3);
   const auto& first = std::get<UnknownPayload>(message->payloads[0]);

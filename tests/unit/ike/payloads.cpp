@@ -26,7 +26,8 @@ TEST_CASE("KE: method and data") {
   CHECK(ke.method == 31);
   CHECK(ke.data == Bytes(32, 0xab));
   for (const char* body : {"", "00", "001f", "001f00", "001f0000"}) CHECK(is_malformed(PayloadType::ke, hex(body)));
-  CHECK(std::get<KePayload>(*parse_one(PayloadType::ke, hex("0013 ffff 01"))).data == hex("01"));  // reserved is ignored
+  CHECK(std::get<KePayload>(*parse_one(PayloadType::ke, hex("0013 ffff 01"))).data ==
+        hex("01"));  // reserved is ignored
 }
 
 TEST_CASE("ID: the reserved bytes are kept, because AUTH covers them (RFC 7296 §2.15)") {
@@ -55,7 +56,8 @@ TEST_CASE("AUTH, CERT, CERTREQ, CP, EAP and vendor ID") {
 }
 
 TEST_CASE("nonces have 16 to 256 bytes (RFC 7296 §3.9)") {
-  for (const std::size_t len : {16, 32, 256}) CHECK(round_trip<NoncePayload>(PayloadType::nonce, Bytes(len, 7)).data.size() == len);
+  for (const std::size_t len : {16, 32, 256})
+    CHECK(round_trip<NoncePayload>(PayloadType::nonce, Bytes(len, 7)).data.size() == len);
   for (const std::size_t len : {0, 1, 15, 257, 1000}) CHECK(is_malformed(PayloadType::nonce, Bytes(len, 7)));
 }
 
@@ -72,8 +74,8 @@ TEST_CASE("Notify: protocol, SPI, type, data") {
 }
 
 TEST_CASE("Notify: cut off, or with an SPI size that does not fit, is malformed") {
-  for (const char* body : {"", "00", "0000", "000040", "0304 4009", "0304 4009 c0ffee", "0303 4009 c0ffee", "03ff 4009 00",
-                           "0308 0007 0102030405060708"}) {
+  for (const char* body : {"", "00", "0000", "000040", "0304 4009", "0304 4009 c0ffee", "0303 4009 c0ffee",
+                           "03ff 4009 00", "0308 0007 0102030405060708"}) {
     INFO(body);
     CHECK(is_malformed(PayloadType::notify, hex(body)));
   }
@@ -96,9 +98,9 @@ TEST_CASE("Delete: ESP by SPIs of 4 bytes, IKE by none") {
 }
 
 TEST_CASE("Delete: cut off, with wrong sizes or counts, is malformed") {
-  for (const char* body : {"", "03", "0304", "030400", "03040001", "03040001c00000", "03040001c000000100", "03040002c0000001",
-                           "03080001c000000100000000", "03000000", "01040001c0000001", "01080001c000000100000000", "0100000000",
-                           "ff04 0001 c0000001"}) {
+  for (const char* body : {"", "03", "0304", "030400", "03040001", "03040001c00000", "03040001c000000100",
+                           "03040002c0000001", "03080001c000000100000000", "03000000", "01040001c0000001",
+                           "01080001c000000100000000", "0100000000", "ff04 0001 c0000001"}) {
     INFO(body);
     CHECK(is_malformed(PayloadType::delete_, hex(body)));
   }
@@ -113,12 +115,14 @@ TEST_CASE("TS: IPv4 and IPv6 ranges") {
   REQUIRE(ts.selectors.size() == 2);
   CHECK(ts.initiator);
   CHECK(ts.selectors[0] == TrafficSelector{6, 80, 80, *IpAddress::parse("10.0.0.1"), *IpAddress::parse("10.0.0.255")});
-  CHECK(ts.selectors[1] == TrafficSelector{0, 0, 65535, *IpAddress::parse("2001:db8::1"), *IpAddress::parse("2001:db8::1")});
+  CHECK(ts.selectors[1] ==
+        TrafficSelector{0, 0, 65535, *IpAddress::parse("2001:db8::1"), *IpAddress::parse("2001:db8::1")});
   CHECK_FALSE(round_trip<TsPayload>(PayloadType::ts_r, join({hex("01000000"), v4_selector})).initiator);
 }
 
 TEST_CASE("TS: a selector of an unknown type is skipped, the others count") {
-  const auto parsed = parse_one(PayloadType::ts_i, join({hex("03000000"), hex("09 00 0008 01020304"), v4_selector, hex("0a 00 0004")}));
+  const auto parsed =
+      parse_one(PayloadType::ts_i, join({hex("03000000"), hex("09 00 0008 01020304"), v4_selector, hex("0a 00 0004")}));
   REQUIRE(parsed.has_value());
   CHECK(std::get<TsPayload>(*parsed).selectors.size() == 1);
   const auto none = parse_one(PayloadType::ts_i, hex("01000000 09 00 0008 01020304"));
@@ -143,7 +147,9 @@ TEST_CASE("TS: every truncation, and wrong counts and lengths, are malformed") {
   CHECK(is_malformed(PayloadType::ts_i, hex("00000000")));
   CHECK(is_malformed(PayloadType::ts_i, join({hex("01000000"), v4_selector, v4_selector})));
   CHECK(is_malformed(PayloadType::ts_i, join({hex("03000000"), v4_selector, v4_selector})));
-  CHECK(is_malformed(PayloadType::ts_i, hex("01000000 07 00 0028 0000 ffff 20010db8000000000000000000000001 20010db8000000000000000000000001")));
+  CHECK(is_malformed(
+      PayloadType::ts_i,
+      hex("01000000 07 00 0028 0000 ffff 20010db8000000000000000000000001 20010db8000000000000000000000001")));
   CHECK(is_malformed(PayloadType::ts_i, hex("01000000 08 00 0010 0000 ffff 0a000001 0a000001")));
   CHECK(is_malformed(PayloadType::ts_i, hex("01000000 09 00 0003 00")));
   Bytes many = hex("41000000");

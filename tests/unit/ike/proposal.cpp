@@ -16,7 +16,9 @@ std::string error_of(const Result<Proposal>& result) {
   return result.error().detail;
 }
 
-bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
 
 TEST_CASE("an AEAD proposal for IKE") {
   const auto proposal = parse_ike_proposal("aes256gcm16-prfsha384-x25519");
@@ -28,8 +30,9 @@ TEST_CASE("an AEAD proposal for IKE") {
 TEST_CASE("the PRF is implied by the integrity algorithm, and only when none is named") {
   const auto implied = parse_ike_proposal("aes256-aes128-sha256-sha512-ecp256-modp2048");
   REQUIRE(implied.has_value());
-  CHECK(implied->transforms == std::vector<Transform>{{encr, 12, 256}, {encr, 12, 128}, {integ, 12}, {integ, 14}, {prf, 5}, {prf, 7},
-                                                      {ke, 19}, {ke, 14}});
+  CHECK(implied->transforms ==
+        std::vector<Transform>{
+            {encr, 12, 256}, {encr, 12, 128}, {integ, 12}, {integ, 14}, {prf, 5}, {prf, 7}, {ke, 19}, {ke, 14}});
   const auto named = parse_ike_proposal("aes128-sha256-prfsha512-ecp521");
   REQUIRE(named.has_value());
   CHECK(named->transforms == std::vector<Transform>{{encr, 12, 128}, {integ, 12}, {prf, 7}, {ke, 21}});
@@ -37,30 +40,47 @@ TEST_CASE("the PRF is implied by the integrity algorithm, and only when none is 
 
 TEST_CASE("every word means its IANA number") {
   const auto proposal = parse_ike_proposal(
-      "aes128gcm16-aes256gcm16-chacha20poly1305-prfsha256-prfsha384-prfsha512-x25519-ecp256-ecp384-ecp521-modp2048-modp3072-modp4096");
+      "aes128gcm16-aes256gcm16-chacha20poly1305-prfsha256-prfsha384-prfsha512-x25519-ecp256-ecp384-ecp521-modp2048-"
+      "modp3072-modp4096");
   REQUIRE(proposal.has_value());
-  CHECK(proposal->transforms == std::vector<Transform>{{encr, 20, 128}, {encr, 20, 256}, {encr, 28}, {prf, 5}, {prf, 6}, {prf, 7},
-                                                       {ke, 31}, {ke, 19}, {ke, 20}, {ke, 21}, {ke, 14}, {ke, 15}, {ke, 16}});
+  CHECK(proposal->transforms == std::vector<Transform>{{encr, 20, 128},
+                                                       {encr, 20, 256},
+                                                       {encr, 28},
+                                                       {prf, 5},
+                                                       {prf, 6},
+                                                       {prf, 7},
+                                                       {ke, 31},
+                                                       {ke, 19},
+                                                       {ke, 20},
+                                                       {ke, 21},
+                                                       {ke, 14},
+                                                       {ke, 15},
+                                                       {ke, 16}});
   const auto cbc = parse_esp_proposal("aes128-aes256-sha256-sha384-sha512-esn-noesn");
   REQUIRE(cbc.has_value());
-  CHECK(cbc->transforms == std::vector<Transform>{{encr, 12, 128}, {encr, 12, 256}, {integ, 12}, {integ, 13}, {integ, 14}, {esn, 1}, {esn, 0}});
+  CHECK(cbc->transforms ==
+        std::vector<Transform>{
+            {encr, 12, 128}, {encr, 12, 256}, {integ, 12}, {integ, 13}, {integ, 14}, {esn, 1}, {esn, 0}});
 }
 
 TEST_CASE("ESP: ESN and no ESN are offered when neither is named") {
   CHECK(parse_esp_proposal("aes128gcm16")->transforms == std::vector<Transform>{{encr, 20, 128}, {esn, 1}, {esn, 0}});
   CHECK(parse_esp_proposal("aes128gcm16-noesn")->transforms == std::vector<Transform>{{encr, 20, 128}, {esn, 0}});
-  CHECK(parse_esp_proposal("aes256gcm16-x25519-esn")->transforms == std::vector<Transform>{{encr, 20, 256}, {ke, 31}, {esn, 1}});
+  CHECK(parse_esp_proposal("aes256gcm16-x25519-esn")->transforms ==
+        std::vector<Transform>{{encr, 20, 256}, {ke, 31}, {esn, 1}});
 }
 
 TEST_CASE("ESP: none beside groups lets the peer do without PFS; alone it says nothing") {
-  CHECK(parse_esp_proposal("aes128gcm16-x25519-none-esn")->transforms == std::vector<Transform>{{encr, 20, 128}, {ke, 31}, {ke, 0}, {esn, 1}});
+  CHECK(parse_esp_proposal("aes128gcm16-x25519-none-esn")->transforms ==
+        std::vector<Transform>{{encr, 20, 128}, {ke, 31}, {ke, 0}, {esn, 1}});
   CHECK(parse_esp_proposal("aes128gcm16-none-esn")->transforms == std::vector<Transform>{{encr, 20, 128}, {esn, 1}});
 }
 
 TEST_CASE("the order of the words is the order of preference, and letters have no case") {
   CHECK(parse_ike_proposal("X25519-PRFSHA512-AES128GCM16-AES256GCM16")->transforms ==
         std::vector<Transform>{{encr, 20, 128}, {encr, 20, 256}, {prf, 7}, {ke, 31}});
-  CHECK(parse_ike_proposal("aes128gcm16-prfsha256-curve25519")->transforms == parse_ike_proposal("aes128gcm16-prfsha256-x25519")->transforms);
+  CHECK(parse_ike_proposal("aes128gcm16-prfsha256-curve25519")->transforms ==
+        parse_ike_proposal("aes128gcm16-prfsha256-x25519")->transforms);
 }
 
 TEST_CASE("a mistyped word is named, and the nearest one comes first among those that there are") {
@@ -75,8 +95,10 @@ TEST_CASE("a mistyped word is named, and the nearest one comes first among those
 }
 
 TEST_CASE("words of the other protocol are refused as such") {
-  CHECK(contains(error_of(parse_esp_proposal("aes128gcm16-prfsha256")), "\"prfsha256\" has no place in a proposal for ESP"));
-  CHECK(contains(error_of(parse_ike_proposal("aes128gcm16-prfsha256-x25519-esn")), "\"esn\" has no place in a proposal for IKE"));
+  CHECK(contains(error_of(parse_esp_proposal("aes128gcm16-prfsha256")),
+                 "\"prfsha256\" has no place in a proposal for ESP"));
+  CHECK(contains(error_of(parse_ike_proposal("aes128gcm16-prfsha256-x25519-esn")),
+                 "\"esn\" has no place in a proposal for IKE"));
   CHECK(contains(error_of(parse_ike_proposal("aes128gcm16-prfsha256-none")), "\"none\" has no place"));
 }
 
@@ -124,7 +146,9 @@ TEST_CASE("the defaults: AEADs first, then CBC, with every algorithm that we hav
   CHECK(esp[0].transforms.front() == Transform{encr, 20, 256});
   for (const auto& proposals : {ike, esp}) {
     for (const Proposal& proposal : proposals) {
-      const auto count = [&](TransformType type) { return std::ranges::count(proposal.transforms, type, &Transform::type); };
+      const auto count = [&](TransformType type) {
+        return std::ranges::count(proposal.transforms, type, &Transform::type);
+      };
       const bool is_ike = proposal.protocol == ProtocolId::ike;
       CHECK(count(ke) == (is_ike ? 7 : 8));
       CHECK(count(prf) == (is_ike ? 3 : 0));
@@ -152,9 +176,10 @@ TEST_CASE("names of algorithms, also of those that we do not speak") {
 }
 
 TEST_CASE("suites are named for status") {
-  CHECK(to_string(IkeSuite{crypto::CipherSuite::aes_gcm_16_256, crypto::Prf::hmac_sha2_384, crypto::KeMethod::x25519}) ==
-        "AES-GCM-16-256 PRF-HMAC-SHA2-384 x25519");
-  CHECK(to_string(EspSuite{crypto::CipherSuite::aes_gcm_16_256, crypto::KeMethod::x25519, true}) == "AES-GCM-16-256 x25519 ESN");
+  CHECK(to_string(IkeSuite{crypto::CipherSuite::aes_gcm_16_256, crypto::Prf::hmac_sha2_384,
+                           crypto::KeMethod::x25519}) == "AES-GCM-16-256 PRF-HMAC-SHA2-384 x25519");
+  CHECK(to_string(EspSuite{crypto::CipherSuite::aes_gcm_16_256, crypto::KeMethod::x25519, true}) ==
+        "AES-GCM-16-256 x25519 ESN");
   CHECK(to_string(EspSuite{crypto::CipherSuite::chacha20_poly1305, std::nullopt, false}) == "CHACHA20-POLY1305");
 }
 

@@ -28,7 +28,9 @@ SaPayload offer(ProtocolId protocol, std::vector<Transform> transforms) {
   return {{{1, protocol, protocol == ProtocolId::esp ? Bytes{0xc0, 0, 0, 1} : Bytes{}, std::move(transforms)}}};
 }
 
-bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
 
 template <class T>
 std::string mismatch(const Result<T>& result) {
@@ -45,19 +47,25 @@ std::string esp_mismatch(std::initializer_list<const char*> ours, std::vector<Tr
 }
 
 TEST_CASE("the responder answers with the peer's number, and one transform of each type") {
-  const auto choice = choose_ike(ike({"aes256gcm16-prfsha384-x25519-ecp256"}),
-                                 {ike({"aes128-sha256-modp2048", "aes256gcm16-aes128gcm16-prfsha256-prfsha384-ecp256-x25519"})}, initial);
+  const auto choice = choose_ike(
+      ike({"aes256gcm16-prfsha384-x25519-ecp256"}),
+      {ike({"aes128-sha256-modp2048", "aes256gcm16-aes128gcm16-prfsha256-prfsha384-ecp256-x25519"})}, initial);
   REQUIRE(choice.has_value());
   CHECK(choice->answer == Proposal{2, ProtocolId::ike, {}, {{encr, 20, 256}, {prf, 6}, {ke, 31}}});
-  CHECK(choice->suite == IkeSuite{crypto::CipherSuite::aes_gcm_16_256, crypto::Prf::hmac_sha2_384, crypto::KeMethod::x25519});
+  CHECK(choice->suite ==
+        IkeSuite{crypto::CipherSuite::aes_gcm_16_256, crypto::Prf::hmac_sha2_384, crypto::KeMethod::x25519});
   CHECK(choice->peer_spi == IkeSpi{});
 }
 
-TEST_CASE("our order decides: of proposals, and of transforms in a proposal, also when the peer spreads them over proposals") {
-  const SaPayload offered{ike({"aes128gcm16-prfsha256-modp2048", "aes256gcm16-prfsha256-x25519", "aes256-sha256-x25519"})};
+TEST_CASE(
+    "our order decides: of proposals, and of transforms in a proposal, also when the peer spreads them over "
+    "proposals") {
+  const SaPayload offered{
+      ike({"aes128gcm16-prfsha256-modp2048", "aes256gcm16-prfsha256-x25519", "aes256-sha256-x25519"})};
   CHECK(choose_ike(ike({"aes256gcm16-aes128gcm16-prfsha256-x25519-modp2048"}), offered, initial)->answer.number == 2);
   CHECK(choose_ike(ike({"aes128gcm16-aes256gcm16-prfsha256-x25519-modp2048"}), offered, initial)->answer.number == 1);
-  CHECK(choose_ike(ike({"aes256-sha256-x25519", "aes256gcm16-prfsha256-x25519"}), offered, initial)->answer.number == 3);
+  CHECK(choose_ike(ike({"aes256-sha256-x25519", "aes256gcm16-prfsha256-x25519"}), offered, initial)->answer.number ==
+        3);
 }
 
 TEST_CASE("the key length is part of the algorithm") {
@@ -67,23 +75,27 @@ TEST_CASE("the key length is part of the algorithm") {
   };
   CHECK(with({encr, 20, 256}));
   CHECK_FALSE(with({encr, 20, 128}));
-  CHECK_FALSE(with({encr, 20, 0}));     // AES without Key Length: RFC 7296 §3.3.5
+  CHECK_FALSE(with({encr, 20, 0}));  // AES without Key Length: RFC 7296 §3.3.5
   CHECK_FALSE(with({encr, 20, 255}));
   CHECK(with({encr, 28, 0}));
-  CHECK_FALSE(with({encr, 28, 256}));   // ChaCha20 MUST NOT have one: RFC 7634 §4
+  CHECK_FALSE(with({encr, 28, 256}));  // ChaCha20 MUST NOT have one: RFC 7634 §4
   CHECK_FALSE(with({encr, 20, 256, true}));
 }
 
 TEST_CASE("beside an AEAD stands no integrity transform or NONE, which is then answered (RFC 5282 §8)") {
   const auto ours = ike({"aes256gcm16-prfsha256-x25519"});
-  const auto with_none = choose_ike(ours, offer(ProtocolId::ike, {{encr, 20, 256}, {integ, 0}, {prf, 5}, {ke, 31}}), initial);
+  const auto with_none =
+      choose_ike(ours, offer(ProtocolId::ike, {{encr, 20, 256}, {integ, 0}, {prf, 5}, {ke, 31}}), initial);
   REQUIRE(with_none.has_value());
   CHECK(with_none->answer.transforms == std::vector<Transform>{{encr, 20, 256}, {integ, 0}, {prf, 5}, {ke, 31}});
   CHECK(with_none->suite.cipher == crypto::CipherSuite::aes_gcm_16_256);
-  CHECK_FALSE(choose_ike(ours, offer(ProtocolId::ike, {{encr, 20, 256}, {integ, 12}, {prf, 5}, {ke, 31}}), initial).has_value());
+  CHECK_FALSE(choose_ike(ours, offer(ProtocolId::ike, {{encr, 20, 256}, {integ, 12}, {prf, 5}, {ke, 31}}), initial)
+                  .has_value());
 }
 
-TEST_CASE("an unknown transform id is passed over, an unknown transform type makes the proposal unacceptable (RFC 7296 §3.3.6)") {
+TEST_CASE(
+    "an unknown transform id is passed over, an unknown transform type makes the proposal unacceptable (RFC 7296 "
+    "§3.3.6)") {
   const auto ours = ike({"aes256gcm16-prfsha256-x25519"});
   const std::vector<Transform> good{{encr, 4711, 1}, {encr, 20, 256}, {prf, 99}, {prf, 5}, {ke, 31}, {ke, 36}};
   CHECK(choose_ike(ours, offer(ProtocolId::ike, good), initial).has_value());
@@ -97,10 +109,15 @@ TEST_CASE("an unknown transform id is passed over, an unknown transform type mak
 
 TEST_CASE("every suite of the first wave is found by its transforms") {
   using enum crypto::CipherSuite;
-  const std::pair<const char*, crypto::CipherSuite> rows[] = {
-      {"aes128gcm16", aes_gcm_16_128}, {"aes256gcm16", aes_gcm_16_256}, {"chacha20poly1305", chacha20_poly1305},
-      {"aes128-sha256", aes_cbc_128_sha2_256_128}, {"aes128-sha384", aes_cbc_128_sha2_384_192}, {"aes128-sha512", aes_cbc_128_sha2_512_256},
-      {"aes256-sha256", aes_cbc_256_sha2_256_128}, {"aes256-sha384", aes_cbc_256_sha2_384_192}, {"aes256-sha512", aes_cbc_256_sha2_512_256}};
+  const std::pair<const char*, crypto::CipherSuite> rows[] = {{"aes128gcm16", aes_gcm_16_128},
+                                                              {"aes256gcm16", aes_gcm_16_256},
+                                                              {"chacha20poly1305", chacha20_poly1305},
+                                                              {"aes128-sha256", aes_cbc_128_sha2_256_128},
+                                                              {"aes128-sha384", aes_cbc_128_sha2_384_192},
+                                                              {"aes128-sha512", aes_cbc_128_sha2_512_256},
+                                                              {"aes256-sha256", aes_cbc_256_sha2_256_128},
+                                                              {"aes256-sha384", aes_cbc_256_sha2_384_192},
+                                                              {"aes256-sha512", aes_cbc_256_sha2_512_256}};
   for (const auto& [text, suite] : rows) {
     const auto choice = choose_esp(default_esp_proposals(), {esp({text})}, ike_auth);
     REQUIRE(choice.has_value());
@@ -122,16 +139,21 @@ TEST_CASE("ESP in IKE_AUTH: key exchange is neither sent nor read") {
 }
 
 TEST_CASE("ESP in CREATE_CHILD_SA: PFS where it is configured, without only where none is allowed") {
-  const auto pfs = esp({"aes256gcm16-x25519-esn"}), optional = esp({"aes256gcm16-x25519-none-esn"}), without = esp({"aes256gcm16-esn"});
-  const auto ke_of = [](const auto& ours, const auto& theirs) { return choose_esp(ours, {theirs}, create_child)->suite.ke; };
+  const auto pfs = esp({"aes256gcm16-x25519-esn"}), optional = esp({"aes256gcm16-x25519-none-esn"}),
+             without = esp({"aes256gcm16-esn"});
+  const auto ke_of = [](const auto& ours, const auto& theirs) {
+    return choose_esp(ours, {theirs}, create_child)->suite.ke;
+  };
   CHECK(ke_of(pfs, pfs) == crypto::KeMethod::x25519);
   CHECK(ke_of(pfs, optional) == crypto::KeMethod::x25519);
   CHECK(ke_of(optional, optional) == crypto::KeMethod::x25519);
   CHECK(ke_of(optional, without) == std::nullopt);
   CHECK(ke_of(without, optional) == std::nullopt);
   CHECK(ke_of(without, without) == std::nullopt);
-  CHECK(contains(mismatch(choose_esp(pfs, {without}, create_child)), "no key exchange we accept: it offered none, we allow x25519"));
-  CHECK(contains(mismatch(choose_esp(without, {pfs}, create_child)), "no key exchange we accept: it offered x25519, we allow none"));
+  CHECK(contains(mismatch(choose_esp(pfs, {without}, create_child)),
+                 "no key exchange we accept: it offered none, we allow x25519"));
+  CHECK(contains(mismatch(choose_esp(without, {pfs}, create_child)),
+                 "no key exchange we accept: it offered x25519, we allow none"));
 }
 
 TEST_CASE("ESN is a mandatory type for ESP (RFC 7296 §3.3.3), and one that a proposal must agree on") {
@@ -163,10 +185,12 @@ TEST_CASE("a mismatch is said in words that an operator can act on") {
   CHECK(ike_mismatch({"aes256gcm16-prfsha256-x25519-ecp256"}, {{encr, 20, 256}, {prf, 5}, {ke, 2}}) ==
         "its proposal has no key exchange we accept: it offered MODP1024, we allow x25519, ECP256");
   CHECK(ike_mismatch({"aes128-sha256-x25519"}, {{encr, 3}, {integ, 2}, {prf, 2}, {ke, 31}}) ==
-        "its proposal has no encryption we accept: it offered 3DES, we allow AES-CBC-128; and no PRF we accept: it offered PRF-HMAC-SHA1, we "
+        "its proposal has no encryption we accept: it offered 3DES, we allow AES-CBC-128; and no PRF we accept: it "
+        "offered PRF-HMAC-SHA1, we "
         "allow PRF-HMAC-SHA2-256");
   CHECK(ike_mismatch({"aes128-sha256-x25519"}, {{encr, 12, 128}, {integ, 2}, {integ, 1}, {prf, 5}, {ke, 31}}) ==
-        "its proposal has no integrity algorithm we accept: it offered HMAC-SHA1-96, HMAC-MD5-96, we allow HMAC-SHA2-256-128");
+        "its proposal has no integrity algorithm we accept: it offered HMAC-SHA1-96, HMAC-MD5-96, we allow "
+        "HMAC-SHA2-256-128");
   CHECK(ike_mismatch({"aes256gcm16-prfsha256-x25519"}, {{encr, 20, 256}, {ke, 31}}) ==
         "its proposal has no PRF we accept: it offered none, we allow PRF-HMAC-SHA2-256");
   CHECK(esp_mismatch({"aes256gcm16-esn"}, {{encr, 3}, {integ, 2}, {esn, 1}}) ==
@@ -176,7 +200,8 @@ TEST_CASE("a mismatch is said in words that an operator can act on") {
 TEST_CASE("a mismatch of combinations shows both sides") {
   const SaPayload offered{ike({"aes256gcm16-prfsha256-modp2048", "aes128gcm16-prfsha256-x25519"})};
   CHECK(mismatch(choose_ike(ike({"aes256gcm16-prfsha256-x25519"}), offered, initial)) ==
-        "its proposal has no combination we accept: it offered aes256gcm16-prfsha256-modp2048 or aes128gcm16-prfsha256-x25519; we allow "
+        "its proposal has no combination we accept: it offered aes256gcm16-prfsha256-modp2048 or "
+        "aes128gcm16-prfsha256-x25519; we allow "
         "aes256gcm16-prfsha256-x25519");
 }
 
@@ -198,7 +223,8 @@ TEST_CASE("the initiator accepts one proposal of its own, with one transform a t
   };
   const auto good = accept(1, {{ke, 19}, {encr, 20, 128}, {prf, 5}});
   REQUIRE(good.has_value());
-  CHECK(good->suite == IkeSuite{crypto::CipherSuite::aes_gcm_16_128, crypto::Prf::hmac_sha2_256, crypto::KeMethod::ecp256});
+  CHECK(good->suite ==
+        IkeSuite{crypto::CipherSuite::aes_gcm_16_128, crypto::Prf::hmac_sha2_256, crypto::KeMethod::ecp256});
   CHECK(accept(2, {{encr, 12, 128}, {integ, 12}, {prf, 5}, {ke, 31}}).has_value());
 
   CHECK(contains(mismatch(accept(3, {{encr, 20, 128}, {prf, 5}, {ke, 19}})), "number of no proposal"));
@@ -235,7 +261,8 @@ TEST_CASE("the initiator accepts an ESP answer with its SPI, with or without the
   CHECK_FALSE(accept({{encr, 20, 256}, {ke, 31}, {esn, 1}}, {}).has_value());
 
   const auto required = offer_esp(esp({"aes256gcm16-x25519-esn"}), create_child, Spi(0x1000));
-  CHECK_FALSE(accept_esp(required, {{{1, ProtocolId::esp, {0, 0, 0x20, 0}, {{encr, 20, 256}, {esn, 1}}}}}, create_child).has_value());
+  CHECK_FALSE(accept_esp(required, {{{1, ProtocolId::esp, {0, 0, 0x20, 0}, {{encr, 20, 256}, {esn, 1}}}}}, create_child)
+                  .has_value());
 }
 
 TEST_CASE("what a responder chooses, the initiator accepts, for every pair of defaults") {

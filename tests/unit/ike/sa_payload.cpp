@@ -9,14 +9,21 @@ namespace culvert::ike::test {
 namespace {
 
 Bytes raw_transform(bool last, unsigned type, unsigned id, const Bytes& attributes = {}) {
-  return join({{static_cast<std::uint8_t>(last ? 0 : 3), 0}, be16(8 + attributes.size()), {static_cast<std::uint8_t>(type), 0}, be16(id),
+  return join({{static_cast<std::uint8_t>(last ? 0 : 3), 0},
+               be16(8 + attributes.size()),
+               {static_cast<std::uint8_t>(type), 0},
+               be16(id),
                attributes});
 }
 
-Bytes raw_proposal(bool last, unsigned number, unsigned protocol, const Bytes& spi, unsigned num_transforms, const Bytes& transforms) {
+Bytes raw_proposal(bool last, unsigned number, unsigned protocol, const Bytes& spi, unsigned num_transforms,
+                   const Bytes& transforms) {
   const auto u8 = [](std::size_t value) { return static_cast<std::uint8_t>(value); };
-  return join({{u8(last ? 0 : 2), 0}, be16(8 + spi.size() + transforms.size()),
-               {u8(number), u8(protocol), u8(spi.size()), u8(num_transforms)}, spi, transforms});
+  return join({{u8(last ? 0 : 2), 0},
+               be16(8 + spi.size() + transforms.size()),
+               {u8(number), u8(protocol), u8(spi.size()), u8(num_transforms)},
+               spi,
+               transforms});
 }
 
 const Bytes key_256 = hex("800e 0100");
@@ -30,11 +37,14 @@ Transform with_attributes(const Bytes& attributes) {
   return parsed->proposals[0].transforms[0];
 }
 
-bool malformed(const Bytes& body) { return !parse_sa(body).has_value(); }
+bool malformed(const Bytes& body) {
+  return !parse_sa(body).has_value();
+}
 
 TEST_CASE("an SA payload is read and built as RFC 7296 §3.3 draws it") {
-  const Bytes body = join({raw_proposal(false, 1, 3, esp_spi, 2, join({raw_transform(false, 1, 20, key_256), esn_transform})),
-                           raw_proposal(true, 2, 3, esp_spi, 2, join({raw_transform(false, 1, 28), esn_transform}))});
+  const Bytes body =
+      join({raw_proposal(false, 1, 3, esp_spi, 2, join({raw_transform(false, 1, 20, key_256), esn_transform})),
+            raw_proposal(true, 2, 3, esp_spi, 2, join({raw_transform(false, 1, 28), esn_transform}))});
   const auto sa = parse_sa(body);
   REQUIRE(sa.has_value());
   REQUIRE(sa->proposals.size() == 2);
@@ -52,8 +62,9 @@ TEST_CASE("an SA payload is read and built as RFC 7296 §3.3 draws it") {
 }
 
 TEST_CASE("every truncation of an SA payload is malformed") {
-  const Bytes body = join({raw_proposal(false, 1, 3, esp_spi, 2, join({raw_transform(false, 1, 20, key_256), esn_transform})),
-                           raw_proposal(true, 2, 3, esp_spi, 2, join({raw_transform(false, 1, 28), esn_transform}))});
+  const Bytes body =
+      join({raw_proposal(false, 1, 3, esp_spi, 2, join({raw_transform(false, 1, 20, key_256), esn_transform})),
+            raw_proposal(true, 2, 3, esp_spi, 2, join({raw_transform(false, 1, 28), esn_transform}))});
   for (std::size_t len = 0; len < body.size(); ++len) {
     REQUIRE(malformed(Bytes(body.begin(), body.begin() + static_cast<std::ptrdiff_t>(len))));
   }
@@ -69,22 +80,23 @@ TEST_CASE("last-substructure fields, lengths and counts must hold") {
     return changed;
   };
   for (const std::uint8_t more : {1, 2, 3, 255}) CHECK(malformed(with(0, more)));  // of the proposal
-  CHECK_FALSE(malformed(with(1, 0xff)));                                          // reserved
+  CHECK_FALSE(malformed(with(1, 0xff)));                                           // reserved
   for (const std::uint8_t length : {0, 7, 11, 31, 33}) CHECK(malformed(with(3, length)));
   CHECK(malformed(with(2, 1)));
-  CHECK(malformed(with(6, 3)));                                                    // SPI size
+  CHECK(malformed(with(6, 3)));  // SPI size
   CHECK(malformed(with(6, 255)));
   for (const std::uint8_t count : {0, 1, 3, 255}) CHECK(malformed(with(7, count)));
-  for (const std::uint8_t more : {0, 1, 2}) CHECK(malformed(with(12, more)));      // of the first transform
+  for (const std::uint8_t more : {0, 1, 2}) CHECK(malformed(with(12, more)));  // of the first transform
   CHECK_FALSE(malformed(with(13, 0xff)));
   for (const std::uint8_t length : {0, 7, 9, 11, 13}) CHECK(malformed(with(15, length)));
   CHECK_FALSE(malformed(with(17, 0xff)));
-  CHECK(malformed(with(24, 3)));                                                   // the last transform says that more follow
+  CHECK(malformed(with(24, 3)));  // the last transform says that more follow
 }
 
 TEST_CASE("proposals are numbered from one by ones; a single one, an answer, has any number but zero") {
   const auto two = [](unsigned first, unsigned second) {
-    return join({raw_proposal(false, first, 3, esp_spi, 1, esn_transform), raw_proposal(true, second, 3, esp_spi, 1, esn_transform)});
+    return join({raw_proposal(false, first, 3, esp_spi, 1, esn_transform),
+                 raw_proposal(true, second, 3, esp_spi, 1, esn_transform)});
   };
   CHECK_FALSE(malformed(two(1, 2)));
   CHECK(malformed(two(1, 1)));
@@ -104,15 +116,16 @@ TEST_CASE("the size of the SPI goes with the protocol") {
   CHECK_FALSE(malformed(raw_proposal(true, 1, 99, Bytes(17, 1), 1, esn_transform)));  // unknown: kept, never chosen
 }
 
-TEST_CASE("an attribute that we do not know makes its transform unusable, not the message malformed (RFC 7296 §3.3.6)") {
+TEST_CASE(
+    "an attribute that we do not know makes its transform unusable, not the message malformed (RFC 7296 §3.3.6)") {
   CHECK(with_attributes({}).key_bits == 0);
   CHECK_FALSE(with_attributes({}).unknown_attribute);
   CHECK(with_attributes(key_256) == Transform{TransformType::encr, 20, 256});
-  CHECK(with_attributes(hex("800f 0100")).unknown_attribute);                    // another type, short form
-  CHECK(with_attributes(hex("000f 0003 010203")).unknown_attribute);             // another type, long form
-  CHECK(with_attributes(hex("000e 0002 0100")).unknown_attribute);               // Key Length MUST be of the short form (§3.3.5)
-  CHECK(with_attributes(hex("800e 0000")).unknown_attribute);                    // a key of no bits
-  CHECK(with_attributes(hex("800e 0100 800e 0080")).unknown_attribute);          // twice
+  CHECK(with_attributes(hex("800f 0100")).unknown_attribute);         // another type, short form
+  CHECK(with_attributes(hex("000f 0003 010203")).unknown_attribute);  // another type, long form
+  CHECK(with_attributes(hex("000e 0002 0100")).unknown_attribute);    // Key Length MUST be of the short form (§3.3.5)
+  CHECK(with_attributes(hex("800e 0000")).unknown_attribute);         // a key of no bits
+  CHECK(with_attributes(hex("800e 0100 800e 0080")).unknown_attribute);  // twice
   const Transform both = with_attributes(join({key_256, hex("8011 0001")}));
   CHECK(both.key_bits == 256);
   CHECK(both.unknown_attribute);

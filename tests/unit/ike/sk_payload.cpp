@@ -1,4 +1,5 @@
-// The SK payload: RFC 7296 §3.14, RFC 5282. Real ones of another implementation are opened in tests/vectors/ikev2_strongswan.cpp.
+// The SK payload: RFC 7296 §3.14, RFC 5282. Real ones of another implementation are opened in
+// tests/vectors/ikev2_strongswan.cpp.
 #include <doctest/doctest.h>
 
 #include "culvert/crypto/cipher_suite.h"
@@ -13,13 +14,15 @@ constexpr std::array suites{aes_gcm_16_128,           aes_gcm_16_256,           
                             aes_cbc_128_sha2_256_128, aes_cbc_128_sha2_384_192, aes_cbc_128_sha2_512_256,
                             aes_cbc_256_sha2_256_128, aes_cbc_256_sha2_384_192, aes_cbc_256_sha2_512_256};
 
-const Header header{IkeSpi(0x1122334455667788), IkeSpi(0x99aabbccddeeff00), ExchangeType::ike_auth, true, false, MessageId(1)};
+const Header header{
+    IkeSpi(0x1122334455667788), IkeSpi(0x99aabbccddeeff00), ExchangeType::ike_auth, true, false, MessageId(1)};
 const std::vector<Payload> content{IdPayload{true, 2, {}, hex("6777")}, NoncePayload{Bytes(32, 3)},
                                    NotifyPayload{NotifyType::initial_contact, ProtocolId::none, {}, {}}};
 
 SkProtection protection(crypto::CipherSuite suite, std::uint8_t fill = 0x42) {
   const auto& cipher = crypto::info(suite);
-  auto made = SkProtection::create(suite, Bytes(cipher.key_len + cipher.salt_len, fill), Bytes(cipher.integrity_len, fill));
+  auto made =
+      SkProtection::create(suite, Bytes(cipher.key_len + cipher.salt_len, fill), Bytes(cipher.integrity_len, fill));
   REQUIRE(made.has_value());
   return std::move(*made);
 }
@@ -164,7 +167,8 @@ TEST_CASE("what stands before SK is authenticated, and is not returned") {
   const auto datagram = key.seal(header, content);
   REQUIRE(datagram.has_value());
   const Bytes notify = raw_payload(46, hex("00004000"));
-  Bytes changed = join({Bytes(datagram->begin(), datagram->begin() + 28), notify, Bytes(datagram->begin() + 28, datagram->end())});
+  Bytes changed =
+      join({Bytes(datagram->begin(), datagram->begin() + 28), notify, Bytes(datagram->begin() + 28, datagram->end())});
   changed[16] = 41;
   store_be(changed.data() + 24, static_cast<std::uint32_t>(changed.size()));
   const auto opened = open(key, changed);

@@ -8,8 +8,11 @@
 namespace culvert::ike {
 namespace {
 
-TrafficSelector net(const char* prefix, std::uint8_t protocol = 0) { return TrafficSelector::from_prefix(*IpPrefix::parse(prefix), protocol); }
-TrafficSelector range(const char* first, const char* last, std::uint8_t protocol = 0, std::uint16_t start = 0, std::uint16_t end = 65535) {
+TrafficSelector net(const char* prefix, std::uint8_t protocol = 0) {
+  return TrafficSelector::from_prefix(*IpPrefix::parse(prefix), protocol);
+}
+TrafficSelector range(const char* first, const char* last, std::uint8_t protocol = 0, std::uint16_t start = 0,
+                      std::uint16_t end = 65535) {
   return {protocol, start, end, *IpAddress::parse(first), *IpAddress::parse(last)};
 }
 TrafficSelector ports(const char* prefix, std::uint8_t protocol, std::uint16_t start, std::uint16_t end) {
@@ -42,14 +45,20 @@ TEST_CASE("an intersection is what both allow: addresses, protocol and ports") {
   CHECK_FALSE(intersect(net("0.0.0.0/0"), net("::/0")).has_value());
   CHECK(intersect(net("10.0.0.0/8", 6), net("10.0.0.0/8")) == net("10.0.0.0/8", 6));
   CHECK_FALSE(intersect(net("10.0.0.0/8", 6), net("10.0.0.0/8", 17)).has_value());
-  CHECK(intersect(ports("10.0.0.0/8", 6, 80, 443), ports("10.0.0.0/8", 0, 100, 65535)) == ports("10.0.0.0/8", 6, 100, 443));
+  CHECK(intersect(ports("10.0.0.0/8", 6, 80, 443), ports("10.0.0.0/8", 0, 100, 65535)) ==
+        ports("10.0.0.0/8", 6, 100, 443));
   CHECK_FALSE(intersect(ports("10.0.0.0/8", 6, 80, 90), ports("10.0.0.0/8", 6, 91, 100)).has_value());
   CHECK(intersect(net("fd00::/16"), net("fd00:10::/32")) == net("fd00:10::/32"));
 }
 
 TEST_CASE("an intersection does not depend on the order of its sides") {
-  const List all{net("10.0.0.0/8"), net("10.1.0.0/16", 6), range("10.0.255.9", "10.1.0.9"), ports("10.0.0.0/8", 6, 65535, 0),
-                 ports("10.0.0.0/8", 6, 80, 80), net("::/0"), net("0.0.0.0/0", 47)};
+  const List all{net("10.0.0.0/8"),
+                 net("10.1.0.0/16", 6),
+                 range("10.0.255.9", "10.1.0.9"),
+                 ports("10.0.0.0/8", 6, 65535, 0),
+                 ports("10.0.0.0/8", 6, 80, 80),
+                 net("::/0"),
+                 net("0.0.0.0/0", 47)};
   for (const auto& a : all) {
     for (const auto& b : all) {
       const auto both = intersect(a, b);
@@ -62,7 +71,8 @@ TEST_CASE("an intersection does not depend on the order of its sides") {
 }
 
 TEST_CASE("OPAQUE ports lie within any ports, and within nothing else (RFC 4301 §4.4.1.1)") {
-  const auto opaque = ports("10.0.0.0/8", 6, 65535, 0), any = net("10.0.0.0/8", 6), one = ports("10.0.0.0/8", 6, 80, 80);
+  const auto opaque = ports("10.0.0.0/8", 6, 65535, 0), any = net("10.0.0.0/8", 6),
+             one = ports("10.0.0.0/8", 6, 80, 80);
   CHECK(is_opaque(opaque));
   CHECK_FALSE(is_opaque(any));
   CHECK(intersect(opaque, any) == opaque);
@@ -86,7 +96,8 @@ TEST_CASE("a list covers a packet when one of its selectors does") {
 }
 
 TEST_CASE("narrowing keeps what both allow") {
-  CHECK(narrow(List{net("0.0.0.0/0")}, List{net("10.1.0.0/16"), net("10.2.0.0/16")}) == List{net("10.1.0.0/16"), net("10.2.0.0/16")});
+  CHECK(narrow(List{net("0.0.0.0/0")}, List{net("10.1.0.0/16"), net("10.2.0.0/16")}) ==
+        List{net("10.1.0.0/16"), net("10.2.0.0/16")});
   CHECK(narrow(List{net("10.1.0.0/16")}, List{net("0.0.0.0/0")}) == List{net("10.1.0.0/16")});
   CHECK(narrow(List{net("10.1.0.0/16")}, List{net("10.2.0.0/16")}).empty());
   CHECK(narrow(List{net("::/0"), net("0.0.0.0/0")}, List{net("10.1.0.0/16")}) == List{net("10.1.0.0/16")});
@@ -95,7 +106,9 @@ TEST_CASE("narrowing keeps what both allow") {
   CHECK(narrow(List{net("10.1.0.0/16")}, {}).empty());
 }
 
-TEST_CASE("the packet that triggered stands first, lies within the result, and does not stand beside what contains it (RFC 7296 §2.9)") {
+TEST_CASE(
+    "the packet that triggered stands first, lies within the result, and does not stand beside what contains it (RFC "
+    "7296 §2.9)") {
   const auto packet = range("10.1.2.3", "10.1.2.3", 6, 443, 443);
   const List narrowed = narrow(List{packet, net("10.1.0.0/16")}, List{net("10.1.0.0/17")});
   CHECK(narrowed == List{net("10.1.0.0/17")});
@@ -108,9 +121,12 @@ TEST_CASE("a result has at most 64 selectors, and the packet's is among them") {
   List offered, ours;
   const auto packet = range("10.255.0.1", "10.255.0.1");
   offered.push_back(packet);
-  for (int i = 0; i < 64; ++i) offered.push_back(range(("10.0." + std::to_string(i) + ".0").c_str(), ("10.0." + std::to_string(i) + ".99").c_str()));
-  for (int i = 0; i < 40; ++i) ours.push_back(TrafficSelector{0, static_cast<std::uint16_t>(2 * i), static_cast<std::uint16_t>(2 * i),
-                                                              *IpAddress::parse("10.0.0.0"), *IpAddress::parse("10.255.255.255")});
+  for (int i = 0; i < 64; ++i)
+    offered.push_back(
+        range(("10.0." + std::to_string(i) + ".0").c_str(), ("10.0." + std::to_string(i) + ".99").c_str()));
+  for (int i = 0; i < 40; ++i)
+    ours.push_back(TrafficSelector{0, static_cast<std::uint16_t>(2 * i), static_cast<std::uint16_t>(2 * i),
+                                   *IpAddress::parse("10.0.0.0"), *IpAddress::parse("10.255.255.255")});
   const List narrowed = narrow(offered, ours);
   CHECK(narrowed.size() == max_selectors);
   CHECK(narrowed.front().first == packet.first);

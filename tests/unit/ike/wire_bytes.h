@@ -18,18 +18,24 @@ inline Bytes join(std::initializer_list<Bytes> parts) {
   return all;
 }
 
-inline Bytes be16(std::size_t value) { return {static_cast<std::uint8_t>(value >> 8), static_cast<std::uint8_t>(value)}; }
+inline Bytes be16(std::size_t value) {
+  return {static_cast<std::uint8_t>(value >> 8), static_cast<std::uint8_t>(value)};
+}
 
 /// One payload: next, C, length, body.
 inline Bytes raw_payload(unsigned next, const Bytes& body, bool critical = false) {
-  return join({{static_cast<std::uint8_t>(next), static_cast<std::uint8_t>(critical ? 0x80 : 0)}, be16(body.size() + 4), body});
+  return join(
+      {{static_cast<std::uint8_t>(next), static_cast<std::uint8_t>(critical ? 0x80 : 0)}, be16(body.size() + 4), body});
 }
 
 /// A datagram of IKE_SA_INIT, initiator's request, around a chain.
 inline Bytes raw_message(unsigned first, const Bytes& chain) {
   const std::size_t length = 28 + chain.size();
-  return join({hex("1122334455667788 0000000000000000"), {static_cast<std::uint8_t>(first)}, hex("202208 00000000 0000"),
-               be16(length), chain});
+  return join({hex("1122334455667788 0000000000000000"),
+               {static_cast<std::uint8_t>(first)},
+               hex("202208 00000000 0000"),
+               be16(length),
+               chain});
 }
 
 /// The one payload of a chain of one.
