@@ -17,7 +17,9 @@ Result<std::unique_ptr<ControlQueue>> ControlQueue::create() {
 ControlQueue::ControlQueue(FileDescriptor event_fd)
     : notices_(capacity), datagrams_(capacity), event_fd_(std::move(event_fd)) {}
 
-bool ControlQueue::push_notice(Event event) noexcept { return notices_.push(std::move(event)); }
+bool ControlQueue::push_notice(Event event) noexcept {
+  return notices_.push(std::move(event));
+}
 
 bool ControlQueue::push_datagram(const Endpoint& local, const Endpoint& remote, ByteView bytes) {
   if (!datagrams_.has_room()) return false;  // ahead of the copy, so that a flood into a full ring costs no allocation
@@ -39,7 +41,8 @@ void ControlQueue::wake() noexcept {
 void ControlQueue::clear_wake() noexcept {
   std::uint64_t count = 0;
   [[maybe_unused]] const auto taken = ::read(event_fd(), &count, sizeof count);
-  awake_.exchange(false);  // an exchange, so that a push whose wake() found it still set is seen by the pops that follow
+  awake_.exchange(
+      false);  // an exchange, so that a push whose wake() found it still set is seen by the pops that follow
 }
 
 std::optional<Event> ControlQueue::pop() noexcept {

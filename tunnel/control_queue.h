@@ -12,9 +12,9 @@
 
 namespace culvert::tunnel {
 
-/// From the workers to the control thread: datagrams and notices (all other events) in a bounded ring each, one eventfd for both. Many
-/// producers, one consumer, no lock: a full ring refuses, so that a flood of IKE costs the sender its datagrams and nobody else
-/// anything, and leaves room for the notices.
+/// From the workers to the control thread: datagrams and notices (all other events) in a bounded ring each, one eventfd
+/// for both. Many producers, one consumer, no lock: a full ring refuses, so that a flood of IKE costs the sender its
+/// datagrams and nobody else anything, and leaves room for the notices.
 class ControlQueue {
  public:
   static constexpr std::size_t capacity = 1024;              ///< of each ring, events

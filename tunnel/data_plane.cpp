@@ -21,7 +21,8 @@ namespace {
 class LinuxDataPlane final : public DataPlane {
  public:
   LinuxDataPlane(DataPlaneOptions options, std::unique_ptr<ControlQueue> control)
-      : options_(std::move(options)), control_(std::move(control)),
+      : options_(std::move(options)),
+        control_(std::move(control)),
         tables_(options_.workers, std::make_unique<Tables>()) {}
   ~LinuxDataPlane() override {
     for (const auto& worker : workers_) worker->stop();
@@ -69,7 +70,8 @@ class LinuxDataPlane final : public DataPlane {
   DropCounters drops_;
 };
 
-// ---- sockets and workers ------------------------------------------------------------------------------------------------------
+// ---- sockets and workers
+// ------------------------------------------------------------------------------------------------------
 
 /// One group of sockets, one for each worker, appended to `sets`.
 Result<void> open_udp(const Endpoint& local, PortKind kind, std::vector<std::vector<SocketSet::Udp>>& sets) {
@@ -106,7 +108,7 @@ Result<void> LinuxDataPlane::start_workers() {
   }
   const auto shared_raw = std::make_shared<const std::vector<RawEspSocket>>(std::move(raw));
   for (unsigned i = 0; i < options_.workers; ++i) {
-    auto worker = Worker::create(i, SocketSet(std::move(udp[i]), shared_raw), tables_, *control_);
+    auto worker = Worker::create(i, SocketSet(std::move(udp[i]), shared_raw), tables_, *control_, options_.max_wait);
     if (!worker) return std::unexpected(worker.error());
     workers_.push_back(std::move(*worker));
   }
@@ -114,7 +116,8 @@ Result<void> LinuxDataPlane::start_workers() {
   return {};
 }
 
-// ---- tunnels --------------------------------------------------------------------------------------------------------------------
+// ---- tunnels
+// --------------------------------------------------------------------------------------------------------------------
 
 Result<void> LinuxDataPlane::add_tunnel(const TunnelConfig& config) {
   if (auto possible = registry_.can_add_port(config); !possible) return possible;
@@ -141,9 +144,9 @@ void LinuxDataPlane::remove_tunnel(TunnelId id) {
   discard_waiting(*port);
 }
 
-/// A worker leaves the tables of before at the end of the batch it is in; only then is a device closed that they named, and its name free.
-/// A moment's patience (microseconds, unless the machine is overloaded) makes that true when we return; if it takes longer, we go
-/// on, and poll_events reclaims.
+/// A worker leaves the tables of before at the end of the batch it is in; only then is a device closed that they named,
+/// and its name free. A moment's patience (microseconds, unless the machine is overloaded) makes that true when we
+/// return; if it takes longer, we go on, and poll_events reclaims.
 void LinuxDataPlane::wait_for_workers_to_leave() {
   const TimePoint until = Clock::now() + std::chrono::milliseconds(100);
   while (!tables_.reclaim() && Clock::now() < until) std::this_thread::sleep_for(std::chrono::microseconds(50));
@@ -153,7 +156,8 @@ void LinuxDataPlane::set_mtu(TunnelId id, std::uint16_t mtu) {
   if (Port* port = registry_.port(id)) port->mtu.store(mtu, std::memory_order_relaxed);
 }
 
-// ---- security associations ------------------------------------------------------------------------------------------------------
+// ---- security associations
+// ------------------------------------------------------------------------------------------------------
 
 Result<void> LinuxDataPlane::install(ChildSaKeys keys, bool use_outbound) {
   if (registry_.pair(keys.inbound_spi)) return fail(Errc::invalid, "inbound SPI is in use");
@@ -172,8 +176,8 @@ void LinuxDataPlane::activate_outbound(Spi inbound_spi) {
   if (registry_.activate(inbound_spi)) switch_outbound();
 }
 
-/// When this returns nothing leaves by the SA of before any more: a Delete of it that IKE sends now does not overtake a batch that was
-/// still being encrypted, and no packet is lost (RFC 7296 §2.8).
+/// When this returns nothing leaves by the SA of before any more: a Delete of it that IKE sends now does not overtake a
+/// batch that was still being encrypted, and no packet is lost (RFC 7296 §2.8).
 void LinuxDataPlane::switch_outbound() {
   publish();
   wake_workers();  // packets may wait for this SA
@@ -192,12 +196,14 @@ void LinuxDataPlane::flush_waiting(ChildId child) {
   for (Port* port : registry_.ports_of(child)) discard_waiting(*port);
 }
 
-// ---- control messages and events ------------------------------------------------------------------------------------------------
+// ---- control messages and events
+// ------------------------------------------------------------------------------------------------
 
-Result<void> LinuxDataPlane::send_control(const Endpoint& local, const Endpoint& remote, ByteView bytes, bool keepalive) {
+Result<void> LinuxDataPlane::send_control(const Endpoint& local, const Endpoint& remote, ByteView bytes,
+                                          bool keepalive) {
   const auto failed = [&](const std::string& why, int error) {
-    return fail(error == 0 ? Errc::not_found : Errc::io, "UDP " + local.to_string() + " to " + remote.to_string() + ": " + why,
-                error);
+    return fail(error == 0 ? Errc::not_found : Errc::io,
+                "UDP " + local.to_string() + " to " + remote.to_string() + ": " + why, error);
   };
   if (local.address.family() != remote.address.family()) return failed("addresses of two families", 0);
   // Any worker's sockets do: sending is thread-safe, and the answer goes to whichever the kernel hashes it to.
@@ -229,7 +235,8 @@ std::vector<Event> LinuxDataPlane::poll_events(std::size_t max) {
   return events;
 }
 
-// ---- counters -------------------------------------------------------------------------------------------------------------------
+// ---- counters
+// -------------------------------------------------------------------------------------------------------------------
 
 std::optional<ChildTraffic> LinuxDataPlane::traffic(Spi inbound_spi) const {
   const SaPair* pair = registry_.pair(inbound_spi);

@@ -8,8 +8,8 @@
 
 namespace culvert::tunnel {
 
-// The tables are looked at only once the packets are here. The other way round, a packet that came just after install() had returned
-// could be read by a worker that still held the tables of before, and its SPI would be unknown.
+// The tables are looked at only once the packets are here. The other way round, a packet that came just after install()
+// had returned could be read by a worker that still held the tables of before, and its SPI would be unknown.
 
 void Worker::forward_inbound(const SocketSet::Udp& from) {
   prepare_slots();
@@ -45,10 +45,14 @@ void Worker::demux(const Tables& tables, const SocketSet::Udp& from, std::size_t
   const ClassifiedDatagram datagram = classify(from.kind, bytes);
   const std::uint16_t local_port = from.socket.local().port;
   switch (datagram.kind) {
-    case DatagramKind::esp: return queue_esp(tables, i, local_port);
-    case DatagramKind::keepalive: return drops_.add(DropReason::keepalive);
-    case DatagramKind::malformed: return drops_.add(DropReason::outer_malformed);
-    case DatagramKind::ike: break;
+    case DatagramKind::esp:
+      return queue_esp(tables, i, local_port);
+    case DatagramKind::keepalive:
+      return drops_.add(DropReason::keepalive);
+    case DatagramKind::malformed:
+      return drops_.add(DropReason::outer_malformed);
+    case DatagramKind::ike:
+      break;
   }
   if (control_.push_datagram({slot.local, local_port}, slot.remote, bytes.subspan(datagram.header_len))) {
     control_has_news_ = true;
@@ -57,7 +61,8 @@ void Worker::demux(const Tables& tables, const SocketSet::Udp& from, std::size_t
   }
 }
 
-/// Finds the SA by its SPI alone (RFC 4301 §4.1, unicast): it may come in UDP or raw, and from wherever the peer is by now.
+/// Finds the SA by its SPI alone (RFC 4301 §4.1, unicast): it may come in UDP or raw, and from wherever the peer is by
+/// now.
 void Worker::queue_esp(const Tables& tables, std::size_t i, std::uint16_t local_port) {
   const ReceiveSlot& slot = slots_[i];
   const Spi spi{load_be<std::uint32_t>(slot.buffer.data())};

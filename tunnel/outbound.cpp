@@ -74,10 +74,14 @@ void Worker::admit(const PortView& at, const Packet& packet) {
   if (!sa) return;
   const std::uint16_t mtu = mtu_of(*at.port);
   switch (fit(packet.view(), mtu)) {
-    case Fit::fits: return queue_packet(at, packet, *sa);
-    case Fit::fragment: return queue_fragments(at, packet, mtu, *sa);
-    case Fit::too_big: return return_too_big(at, *flow, packet.view(), mtu);
-    case Fit::malformed: return drops_.add(DropReason::inner_malformed);
+    case Fit::fits:
+      return queue_packet(at, packet, *sa);
+    case Fit::fragment:
+      return queue_fragments(at, packet, mtu, *sa);
+    case Fit::too_big:
+      return return_too_big(at, *flow, packet.view(), mtu);
+    case Fit::malformed:
+      return drops_.add(DropReason::inner_malformed);
   }
 }
 
@@ -127,8 +131,8 @@ void Worker::queue_fragments(const PortView& at, const Packet& packet, std::uint
   send_queued(at);
 }
 
-/// Packet Too Big goes back into the device. It comes from the packet's own destination: that is an address behind this device, so the
-/// kernel takes it even with reverse path filtering, while it would refuse one of its own.
+/// Packet Too Big goes back into the device. It comes from the packet's own destination: that is an address behind this
+/// device, so the kernel takes it even with reverse path filtering, while it would refuse one of its own.
 void Worker::return_too_big(const PortView& at, const wire::Flow& flow, ByteView packet, std::uint16_t mtu) {
   drops_.add(DropReason::too_big);
   if (flow.destination.is_multicast()) return;  // no address to answer from

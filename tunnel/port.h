@@ -37,8 +37,8 @@ class alignas(64) PortCounters {
   Counter inbound_packets_{0}, inbound_bytes_{0}, outbound_packets_{0}, outbound_bytes_{0};
 };
 
-/// A tunnel with its device: what the workers share about it. Made by the control thread; lives while a snapshot names it, and
-/// the device with it.
+/// A tunnel with its device: what the workers share about it. Made by the control thread; lives while a snapshot names
+/// it, and the device with it.
 class Port final : public Tunnel {
  public:
   /// One queue for each worker.
@@ -53,8 +53,8 @@ class Port final : public Tunnel {
     return sum;
   }
 
-  WaitQueue waiting;           ///< inner packets without an SA (trap)
-  std::atomic_flag draining;   ///< held by the worker that sends what waited, so that it leaves in order
+  WaitQueue waiting;          ///< inner packets without an SA (trap)
+  std::atomic_flag draining;  ///< held by the worker that sends what waited, so that it leaves in order
 
  private:
   std::vector<TunQueue> queues_;

@@ -12,7 +12,8 @@ Result<RawEspSocket> RawEspSocket::open(const IpAddress& local) {
     return fail(Errc::io, "raw ESP " + local.to_string() + what + ": " + std::strerror(error) + hint, error);
   };
   const IpFamily family = local.family();
-  FileDescriptor fd(::socket(family == IpFamily::v4 ? AF_INET : AF_INET6, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_ESP));
+  FileDescriptor fd(
+      ::socket(family == IpFamily::v4 ? AF_INET : AF_INET6, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_ESP));
   if (!fd) return failed("", errno);
   if (const auto prepared = prepare_socket(fd.get(), family); !prepared) {
     return failed((": " + prepared.error().detail).c_str(), prepared.error().system_error);

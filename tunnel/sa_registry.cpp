@@ -10,10 +10,11 @@ Result<void> SaRegistry::can_add_port(const TunnelConfig& config) const {
   const auto child = children_.find(config.child.value());
   if (child == children_.end()) return {};
   for (const Port* other : child->second.ports) {
-    const bool told_apart = config.carry == Carry::gre && other->config.carry == Carry::gre &&
-                            other->config.gre_key != config.gre_key;
+    const bool told_apart =
+        config.carry == Carry::gre && other->config.carry == Carry::gre && other->config.gre_key != config.gre_key;
     if (!told_apart) {
-      return fail(Errc::invalid, "tunnel " + config.name + ": nothing tells its packets from those of tunnel " + other->config.name);
+      return fail(Errc::invalid,
+                  "tunnel " + config.name + ": nothing tells its packets from those of tunnel " + other->config.name);
     }
   }
   return {};
@@ -80,7 +81,9 @@ SaPair* SaRegistry::pair(Spi inbound_spi) {
   return found == pairs_.end() ? nullptr : &found->second.sas;
 }
 
-const SaPair* SaRegistry::pair(Spi inbound_spi) const { return const_cast<SaRegistry*>(this)->pair(inbound_spi); }
+const SaPair* SaRegistry::pair(Spi inbound_spi) const {
+  return const_cast<SaRegistry*>(this)->pair(inbound_spi);
+}
 
 bool SaRegistry::first_report(const SaEvent& event) {
   const auto found = pairs_.find(event.inbound_spi.value());

@@ -11,8 +11,8 @@
 
 namespace culvert::tunnel {
 
-/// The control thread's own books: which ports and which pairs of SAs each child has, and the tables that follow from them for the workers.
-/// Not thread-safe; it publishes nothing itself.
+/// The control thread's own books: which ports and which pairs of SAs each child has, and the tables that follow from
+/// them for the workers. Not thread-safe; it publishes nothing itself.
 class SaRegistry {
  public:
   /// Errc::invalid: the id is taken, or the child has a tunnel that packets could not be told apart from.
@@ -28,7 +28,8 @@ class SaRegistry {
   bool remove_pair(Spi inbound_spi);
   [[nodiscard]] SaPair* pair(Spi inbound_spi);
   [[nodiscard]] const SaPair* pair(Spi inbound_spi) const;
-  /// Is this the first report of the event for the pair? Both of its SAs may raise it. False also when the pair is gone.
+  /// Is this the first report of the event for the pair? Both of its SAs may raise it. False also when the pair is
+  /// gone.
   [[nodiscard]] bool first_report(const SaEvent& event);
 
   /// The ports of a child.
@@ -50,9 +51,9 @@ class SaRegistry {
   [[nodiscard]] std::shared_ptr<const ChildView> make_view(ChildId id, const ChildEntry& child) const;
   void drop_if_unused(ChildId id);
 
-  std::unordered_map<std::uint32_t, std::shared_ptr<Port>> ports_;  ///< by TunnelId
-  std::unordered_map<std::uint32_t, PairEntry> pairs_;              ///< by inbound SPI
-  std::unordered_map<std::uint32_t, ChildEntry> children_;          ///< by ChildId
+  std::unordered_map<std::uint32_t, std::shared_ptr<Port>> ports_;         ///< by TunnelId
+  std::unordered_map<std::uint32_t, PairEntry> pairs_;                     ///< by inbound SPI
+  std::unordered_map<std::uint32_t, ChildEntry> children_;                 ///< by ChildId
   std::shared_ptr<const SaTable> sa_table_ = std::make_shared<SaTable>();  ///< null: to be made anew
   std::uint64_t last_activation_ = 0;
 };

@@ -10,12 +10,14 @@
 
 namespace culvert::tunnel {
 
-/// One immutable value that a single writer replaces and several readers use without a lock. A replaced value lives until every reader
-/// that could hold it has left it (quiescent-state reclamation): readers never wait for the writer, the writer never waits for readers.
+/// One immutable value that a single writer replaces and several readers use without a lock. A replaced value lives
+/// until every reader that could hold it has left it (quiescent-state reclamation): readers never wait for the writer,
+/// the writer never waits for readers.
 ///
-/// How a reader is safe: enter() stores the epoch it saw, then loads the pointer; publish() exchanges the pointer, then advances the
-/// epoch. All four are sequentially consistent, so a reader whose stored epoch is at least that of a retirement has loaded the pointer
-/// after it was exchanged, and a reader that the writer saw outside will load the newer pointer when it enters.
+/// How a reader is safe: enter() stores the epoch it saw, then loads the pointer; publish() exchanges the pointer, then
+/// advances the epoch. All four are sequentially consistent, so a reader whose stored epoch is at least that of a
+/// retirement has loaded the pointer after it was exchanged, and a reader that the writer saw outside will load the
+/// newer pointer when it enters.
 template <class T>
 class Published {
  public:

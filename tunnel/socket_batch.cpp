@@ -167,9 +167,9 @@ Result<void> prepare_socket(int fd, IpFamily family) {
     int level, name, value;
     const char* text;
   };
-  // DF stays clear on the outer header (PMTUDISC_DONT), so that the kernel and routers may fragment what does not fit: RFC 4301 §8.1
-  // allows set, clear or copy. The MTU of the device keeps packets below the path's; where it does not (a path that shrinks, a
-  // peer that lies in ICMP), fragments still arrive while black-holed packets would not.
+  // DF stays clear on the outer header (PMTUDISC_DONT), so that the kernel and routers may fragment what does not fit:
+  // RFC 4301 §8.1 allows set, clear or copy. The MTU of the device keeps packets below the path's; where it does not (a
+  // path that shrinks, a peer that lies in ICMP), fragments still arrive while black-holed packets would not.
   static constexpr Option v4_options[] = {
       {IPPROTO_IP, IP_PKTINFO, 1, "IP_PKTINFO"},
       {IPPROTO_IP, IP_RECVTOS, 1, "IP_RECVTOS"},
@@ -180,11 +180,13 @@ Result<void> prepare_socket(int fd, IpFamily family) {
       {IPPROTO_IPV6, IPV6_RECVTCLASS, 1, "IPV6_RECVTCLASS"},
       {IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT, "IPV6_MTU_DISCOVER"},
   };
-  const auto options = family == IpFamily::v4 ? std::span<const Option>(v4_options) : std::span<const Option>(v6_options);
+  const auto options =
+      family == IpFamily::v4 ? std::span<const Option>(v4_options) : std::span<const Option>(v6_options);
   for (const auto& option : options) {
     if (auto set = set_option(fd, option.level, option.name, option.value, option.text); !set) return set;
   }
-  // Room for bursts: a batch of 64 that waits behind a busy core. With CAP_NET_ADMIN beyond rmem_max, else as much as it allows.
+  // Room for bursts: a batch of 64 that waits behind a busy core. With CAP_NET_ADMIN beyond rmem_max, else as much as
+  // it allows.
   constexpr int buffer_len = 4 * 1024 * 1024;
   for (const auto& [force, plain] : {std::pair{SO_RCVBUFFORCE, SO_RCVBUF}, std::pair{SO_SNDBUFFORCE, SO_SNDBUF}}) {
     if (::setsockopt(fd, SOL_SOCKET, force, &buffer_len, sizeof buffer_len) != 0) {

@@ -16,21 +16,21 @@ namespace culvert::tunnel {
 
 /// One datagram that came in: the buffer is the caller's, the rest is filled in.
 struct ReceiveSlot {
-  MutableByteView buffer;     ///< room, in
-  std::size_t len = 0;        ///< bytes received
+  MutableByteView buffer;  ///< room, in
+  std::size_t len = 0;     ///< bytes received
   Endpoint remote;
-  IpAddress local;            ///< the address it was sent to (IP_PKTINFO)
-  std::uint8_t tos = 0;       ///< TOS or traffic class byte of the outer header: DSCP and ECN
-  bool truncated = false;     ///< longer than the buffer
+  IpAddress local;         ///< the address it was sent to (IP_PKTINFO)
+  std::uint8_t tos = 0;    ///< TOS or traffic class byte of the outer header: DSCP and ECN
+  bool truncated = false;  ///< longer than the buffer
 };
 
 /// One datagram to send.
 struct SendItem {
   ByteView bytes;
   Endpoint remote;
-  IpAddress local;            ///< source address; unspecified: the kernel's choice
+  IpAddress local;  ///< source address; unspecified: the kernel's choice
   std::uint8_t tos = 0;
-  bool sent = false;          ///< result
+  bool sent = false;  ///< result
 };
 
 inline constexpr std::size_t socket_batch_size = 64;
@@ -40,11 +40,12 @@ class SocketBatch {
  public:
   SocketBatch();
 
-  /// At most socket_batch_size datagrams without waiting; the number received. 0: nothing is there (or the kernel reported an
-  /// error of an earlier send, which is of no interest here).
+  /// At most socket_batch_size datagrams without waiting; the number received. 0: nothing is there (or the kernel
+  /// reported an error of an earlier send, which is of no interest here).
   [[nodiscard]] std::size_t receive(int fd, std::span<ReceiveSlot> slots) noexcept;
-  /// Sends in order without waiting and sets `sent` of each. A datagram that the kernel refuses is passed over, the next ones are still
-  /// tried; when the socket's buffer is full the rest stays unsent. `family` is the socket's. Returns the number sent.
+  /// Sends in order without waiting and sets `sent` of each. A datagram that the kernel refuses is passed over, the
+  /// next ones are still tried; when the socket's buffer is full the rest stays unsent. `family` is the socket's.
+  /// Returns the number sent.
   std::size_t send(int fd, IpFamily family, std::span<SendItem> items) noexcept;
   /// One datagram, without waiting: 0 or errno.
   [[nodiscard]] int send_one(int fd, IpFamily family, const SendItem& item) noexcept;
@@ -67,8 +68,8 @@ class SocketBatch {
 socklen_t to_sockaddr(const Endpoint& endpoint, sockaddr_storage& out) noexcept;
 [[nodiscard]] Endpoint from_sockaddr(const sockaddr_storage& from) noexcept;
 
-/// What every socket of the data plane is told: to report the local address and the TOS byte, to leave DF clear, and to have
-/// buffers for bursts. Errc::io names the option.
+/// What every socket of the data plane is told: to report the local address and the TOS byte, to leave DF clear, and to
+/// have buffers for bursts. Errc::io names the option.
 [[nodiscard]] Result<void> prepare_socket(int fd, IpFamily family);
 
 }  // namespace culvert::tunnel

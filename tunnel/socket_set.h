@@ -24,7 +24,8 @@ class SocketSet {
   [[nodiscard]] std::span<const Udp> udp() const noexcept { return udp_; }
   [[nodiscard]] std::span<const RawEspSocket> raw() const noexcept { return *raw_; }  ///< shared by all workers
 
-  /// The socket to send from `local` by: bound to that address and port, else to the port alone; nullptr: we listen on neither.
+  /// The socket to send from `local` by: bound to that address and port, else to the port alone; nullptr: we listen on
+  /// neither.
   [[nodiscard]] const UdpSocket* find_udp(const Endpoint& local) const noexcept {
     const UdpSocket* found = nullptr;
     for (const auto& [socket, kind] : udp_) {

@@ -33,8 +33,8 @@ class AcquireLimit {
 /// One child as the workers see it. Immutable but for the limit.
 struct ChildView {
   ChildId id;
-  ChildTunnels tunnels;                  ///< inbound: where its SAs deliver to
-  PolicyTable policy;                    ///< outbound: its active SAs, the last activated first
+  ChildTunnels tunnels;  ///< inbound: where its SAs deliver to
+  PolicyTable policy;    ///< outbound: its active SAs, the last activated first
   std::shared_ptr<AcquireLimit> acquire;
 };
 
@@ -47,7 +47,7 @@ struct PortView {
 /// All that a worker looks things up in: an immutable snapshot that keeps alive what it names.
 struct Tables {
   std::shared_ptr<const SaTable> inbound = std::make_shared<SaTable>();
-  std::unordered_map<std::uint32_t, PortView> ports;  ///< by TunnelId
+  std::unordered_map<std::uint32_t, PortView> ports;                             ///< by TunnelId
   std::unordered_map<std::uint32_t, std::shared_ptr<const ChildView>> children;  ///< by ChildId
 
   [[nodiscard]] const ChildView* child(ChildId id) const noexcept {

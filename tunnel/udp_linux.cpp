@@ -19,7 +19,8 @@ std::unexpected<Error> fail_at(const Endpoint& local, const std::string& what, i
 
 Result<FileDescriptor> open_socket(const Endpoint& local) {
   const IpFamily family = local.address.family();
-  FileDescriptor fd(::socket(family == IpFamily::v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  FileDescriptor fd(
+      ::socket(family == IpFamily::v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return fail_at(local, "", errno);
   const int one = 1;
   if (family == IpFamily::v6 && ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) != 0) {
@@ -42,12 +43,13 @@ Result<std::vector<UdpSocket>> UdpSocket::open_group(const Endpoint& local, unsi
       const int one = 1;
       return ::setsockopt(fd->get(), SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) == 0;
     };
-    // The first one binds alone and shares only afterwards: a second daemon of the same user would otherwise slip into the group
-    // and silently take its part of the datagrams.
+    // The first one binds alone and shares only afterwards: a second daemon of the same user would otherwise slip into
+    // the group and silently take its part of the datagrams.
     if (i > 0 && !share()) return fail_at(local, ": SO_REUSEPORT", errno);
     sockaddr_storage address;
     const socklen_t address_len = to_sockaddr(local, address);
-    if (::bind(fd->get(), reinterpret_cast<const sockaddr*>(&address), address_len) != 0) return fail_at(local, "", errno);
+    if (::bind(fd->get(), reinterpret_cast<const sockaddr*>(&address), address_len) != 0)
+      return fail_at(local, "", errno);
     if (i == 0 && !share()) return fail_at(local, ": SO_REUSEPORT", errno);
     group.push_back(UdpSocket(std::move(*fd), local));
   }

@@ -10,12 +10,13 @@
 
 namespace culvert::tunnel {
 
-/// A nonblocking UDP socket on one of our addresses and ports. Every worker has its own for each (SO_REUSEPORT): the kernel keeps the
-/// datagrams of one remote endpoint on one of them. UDP_ENCAP is not used: the kernel here has no ESP, and we want its bytes.
+/// A nonblocking UDP socket on one of our addresses and ports. Every worker has its own for each (SO_REUSEPORT): the
+/// kernel keeps the datagrams of one remote endpoint on one of them. UDP_ENCAP is not used: the kernel here has no ESP,
+/// and we want its bytes.
 class UdpSocket {
  public:
-  /// One socket for each of `count` workers, all on `local`. Errc::io names address and port, e.g. "UDP 0.0.0.0:500: Address already
-  /// in use; another IKE daemon?".
+  /// One socket for each of `count` workers, all on `local`. Errc::io names address and port, e.g. "UDP 0.0.0.0:500:
+  /// Address already in use; another IKE daemon?".
   [[nodiscard]] static Result<std::vector<UdpSocket>> open_group(const Endpoint& local, unsigned count);
 
   /// At most socket_batch_size datagrams, without waiting.

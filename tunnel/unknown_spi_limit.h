@@ -8,8 +8,8 @@
 
 namespace culvert::tunnel {
 
-/// Lets one UnknownSpiEvent a second through for each remote endpoint, in fixed memory: remotes that meet in one slot of the table share
-/// its second, so that forged sources get num_slots a second through and no more. One worker's own.
+/// Lets one UnknownSpiEvent a second through for each remote endpoint, in fixed memory: remotes that meet in one slot
+/// of the table share its second, so that forged sources get num_slots a second through and no more. One worker's own.
 class UnknownSpiLimit {
  public:
   static constexpr std::size_t num_slots = 256;

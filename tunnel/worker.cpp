@@ -15,17 +15,19 @@
 namespace culvert::tunnel {
 
 Result<std::unique_ptr<Worker>> Worker::create(unsigned index, SocketSet sockets, PublishedTables& tables,
-                                               ControlQueue& control) {
+                                               ControlQueue& control, Duration max_wait) {
   FileDescriptor epoll(::epoll_create1(EPOLL_CLOEXEC));
   if (!epoll) return fail(Errc::io, std::string("epoll of a worker: ") + std::strerror(errno), errno);
   FileDescriptor wake(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   if (!wake) return fail(Errc::io, std::string("eventfd of a worker: ") + std::strerror(errno), errno);
   std::unique_ptr<Worker> worker(
-      new Worker(index, std::move(sockets), tables, control, std::move(epoll), std::move(wake)));
+      new Worker(index, std::move(sockets), tables, control, max_wait, std::move(epoll), std::move(wake)));
 
-  if (auto added = worker->add_to_epoll(worker->wake_.get(), Source::wake, 0); !added) return std::unexpected(added.error());
+  if (auto added = worker->add_to_epoll(worker->wake_.get(), Source::wake, 0); !added)
+    return std::unexpected(added.error());
   for (std::uint32_t i = 0; const auto& udp : worker->sockets_.udp()) {
-    if (auto added = worker->add_to_epoll(udp.socket.fd(), Source::udp, i++); !added) return std::unexpected(added.error());
+    if (auto added = worker->add_to_epoll(udp.socket.fd(), Source::udp, i++); !added)
+      return std::unexpected(added.error());
   }
   if (index == 0) {  // every raw socket gets every packet: one worker reads them
     for (std::uint32_t i = 0; const auto& raw : worker->sockets_.raw()) {
@@ -35,14 +37,21 @@ Result<std::unique_ptr<Worker>> Worker::create(unsigned index, SocketSet sockets
   return worker;
 }
 
-Worker::Worker(unsigned index, SocketSet sockets, PublishedTables& tables, ControlQueue& control, FileDescriptor epoll,
-               FileDescriptor wake)
-    : index_(index), sockets_(std::move(sockets)), tables_(tables), control_(control), epoll_(std::move(epoll)),
+Worker::Worker(unsigned index, SocketSet sockets, PublishedTables& tables, ControlQueue& control, Duration max_wait,
+               FileDescriptor epoll, FileDescriptor wake)
+    : index_(index),
+      sockets_(std::move(sockets)),
+      tables_(tables),
+      control_(control),
+      max_wait_(max_wait),
+      epoll_(std::move(epoll)),
       wake_(std::move(wake)) {
   for (std::size_t i = 0; i < rooms_.size(); ++i) rooms_[i] = buffers_.room(i);
 }
 
-Worker::~Worker() { stop(); }
+Worker::~Worker() {
+  stop();
+}
 
 void Worker::start() {
   // Signals are the main thread's: a worker is born with all of them blocked.
@@ -112,10 +121,14 @@ int Worker::timeout_ms() const noexcept {
 void Worker::dispatch(std::uint64_t tag, std::uint32_t what) {
   const auto number = static_cast<std::uint32_t>(tag);
   switch (static_cast<Source>(tag >> 32)) {
-    case Source::wake: return send_all_waiting();
-    case Source::udp: return forward_inbound(sockets_.udp()[number]);
-    case Source::raw: return forward_inbound_raw(sockets_.raw()[number]);
-    case Source::device: break;
+    case Source::wake:
+      return send_all_waiting();
+    case Source::udp:
+      return forward_inbound(sockets_.udp()[number]);
+    case Source::raw:
+      return forward_inbound_raw(sockets_.raw()[number]);
+    case Source::device:
+      break;
   }
   const PublishedTables::Reading tables(tables_, index_);
   const PortView* at = tables->port(TunnelId{number});
@@ -131,7 +144,8 @@ void Worker::send_all_waiting() {
   const PublishedTables::Reading tables(tables_, index_);
   for (const auto& [id, at] : tables->ports) {
     // Where another worker is sending them already, send_waiting does nothing: that one is responsible.
-    if (!at.port->waiting.empty()) [[maybe_unused]] const bool all_gone = send_waiting(at);
+    if (!at.port->waiting.empty()) [[maybe_unused]]
+      const bool all_gone = send_waiting(at);
   }
 }
 
@@ -161,7 +175,7 @@ void Worker::expire_waiting() {
   for (const auto& [id, at] : tables->ports) {
     WaitQueue& waiting = at.port->waiting;
     if (waiting.empty()) continue;
-    if (const std::size_t expired = waiting.expire(now - max_wait)) drops_.add(DropReason::wait_expired, expired);
+    if (const std::size_t expired = waiting.expire(now - max_wait_)) drops_.add(DropReason::wait_expired, expired);
     // A packet may have come to wait just after its SA did: then nobody else would send it.
     if (!send_waiting(at) || !waiting.empty()) packets_wait_ = true;
   }

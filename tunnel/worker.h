@@ -20,15 +20,19 @@
 
 namespace culvert::tunnel {
 
-/// One thread that moves packets: from its TUN queues to its sockets and back, run to completion. It sleeps in epoll_wait when there is
-/// nothing to do; when there is, each ready device and socket gets one batch a round, so that no direction starves another.
+/// One thread that moves packets: from its TUN queues to its sockets and back, run to completion. It sleeps in
+/// epoll_wait when there is nothing to do; when there is, each ready device and socket gets one batch a round, so that
+/// no direction starves another.
 ///
-/// The control thread makes it, starts and stops it, and calls what says "control thread"; all else is the worker's own.
+/// The control thread makes it, starts and stops it, and calls what says "control thread"; all else is the worker's
+/// own.
 class Worker {
  public:
-  /// `index` is its reader number in `tables` and its queue number in each port. `tables` and `control` outlive it. Errc::io.
-  [[nodiscard]] static Result<std::unique_ptr<Worker>> create(unsigned index, SocketSet sockets, PublishedTables& tables,
-                                                              ControlQueue& control);
+  /// `index` is its reader number in `tables` and its queue number in each port. `tables` and `control` outlive it. A
+  /// packet waits for an SA at most `max_wait`. Errc::io.
+  [[nodiscard]] static Result<std::unique_ptr<Worker>> create(unsigned index, SocketSet sockets,
+                                                              PublishedTables& tables, ControlQueue& control,
+                                                              Duration max_wait);
   ~Worker();  ///< stops and joins
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -51,8 +55,8 @@ class Worker {
   /// What a descriptor in the epoll set is; travels with a number in epoll_event::data.
   enum class Source : std::uint32_t { wake, udp, raw, device };
 
-  Worker(unsigned index, SocketSet sockets, PublishedTables& tables, ControlQueue& control, FileDescriptor epoll,
-         FileDescriptor wake);
+  Worker(unsigned index, SocketSet sockets, PublishedTables& tables, ControlQueue& control, Duration max_wait,
+         FileDescriptor epoll, FileDescriptor wake);
   [[nodiscard]] Result<void> add_to_epoll(int fd, Source source, std::uint32_t number);
   void run();
   [[nodiscard]] int timeout_ms() const noexcept;
@@ -96,6 +100,7 @@ class Worker {
   SocketSet sockets_;
   PublishedTables& tables_;
   ControlQueue& control_;
+  const Duration max_wait_;
   FileDescriptor epoll_;
   FileDescriptor wake_;
   std::atomic<bool> stopping_{false};
@@ -108,21 +113,18 @@ class Worker {
   PacketBuffers fragment_buffers_;
   SocketBatch io_;
   PacketBatch batch_{drops_};
-  std::array<MutableByteView, PacketBatch::capacity> rooms_;     ///< of buffers_, for read_batch
+  std::array<MutableByteView, PacketBatch::capacity> rooms_;  ///< of buffers_, for read_batch
   std::array<std::size_t, PacketBatch::capacity> lens_{};
   std::array<std::uint32_t, PacketBatch::capacity> inner_lens_{};  ///< of batch_, before anything was added
   std::array<SendItem, PacketBatch::capacity> items_;
-  std::array<std::size_t, PacketBatch::capacity> item_places_{};   ///< item → place in batch_
+  std::array<std::size_t, PacketBatch::capacity> item_places_{};  ///< item → place in batch_
   std::array<ReceiveSlot, PacketBatch::capacity> slots_;
 
   UnknownSpiLimit unknown_spi_limit_;
-  std::vector<Event> unposted_;   ///< SA events that found the control queue full; a few for each SA at most
+  std::vector<Event> unposted_;  ///< SA events that found the control queue full; a few for each SA at most
   bool control_has_news_ = false;
   bool packets_wait_ = false;
   TimePoint next_expiry_{};
 };
-
-/// How long a packet waits for an SA.
-inline constexpr Duration max_wait = std::chrono::seconds(30);
 
 }  // namespace culvert::tunnel

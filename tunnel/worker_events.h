@@ -3,7 +3,8 @@
 
 namespace culvert::tunnel {
 
-/// Tells the control thread what happened to an SA since the last batch; nearly always nothing, and then it costs one load.
+/// Tells the control thread what happened to an SA since the last batch; nearly always nothing, and then it costs one
+/// load.
 template <class Sa>
 void Worker::report_events(Sa& sa) {
   const std::uint8_t pending = sa.events.take();

@@ -1,5 +1,6 @@
-// Traffic while the control thread changes everything under it: no packet may be lost, none may come twice, nothing may be read after it went.
-// Run under ThreadSanitizer and AddressSanitizer these are the tests of snapshots and their reclamation.
+// Traffic while the control thread changes everything under it: no packet may be lost, none may come twice, nothing may
+// be read after it went. Run under ThreadSanitizer and AddressSanitizer these are the tests of snapshots and their
+// reclamation.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
@@ -14,12 +15,13 @@ using namespace culvert::lab;
 
 namespace {
 
-/// Sends packets into one device and takes them from the other, at most `window` on the way, so that no queue of the kernel overflows
-/// and whatever is missing was lost by us.
+/// Sends packets into one device and takes them from the other, at most `window` on the way, so that no queue of the
+/// kernel overflows and whatever is missing was lost by us.
 class Traffic {
  public:
   Traffic(const Gateway& from, const Gateway& to, const IpAddress& source, const IpAddress& destination)
-      : sender_([this, &from, source, destination] { send(from, source, destination); }), receiver_([this, &to] { receive(to); }) {}
+      : sender_([this, &from, source, destination] { send(from, source, destination); }),
+        receiver_([this, &to] { receive(to); }) {}
   ~Traffic() { stop(); }
 
   void stop() {
@@ -69,23 +71,25 @@ class Traffic {
   std::thread sender_, receiver_;
 };
 
-/// Nothing is on its way on this pair of SAs any more: what one side sent the other has opened. Nothing is added either: install
-/// and activate_outbound have switched both sides to the next pair before they returned.
+/// Nothing is on its way on this pair of SAs any more: what one side sent the other has opened. Nothing is added
+/// either: install and activate_outbound have switched both sides to the next pair before they returned.
 bool is_quiet(GatewayPair& pair, std::uint32_t number) {
-  const auto a = *pair.a.plane->traffic(GatewayPair::spi_a(number)), b = *pair.b.plane->traffic(GatewayPair::spi_b(number));
+  const auto a = *pair.a.plane->traffic(GatewayPair::spi_a(number)),
+             b = *pair.b.plane->traffic(GatewayPair::spi_b(number));
   return a.outbound_packets == b.inbound_packets && b.outbound_packets == a.inbound_packets;
 }
 
 /// For the message of a failure: what each side sent and received on a pair of SAs.
 std::string describe(const GatewayPair& pair, std::uint32_t number) {
-  const auto a = pair.a.plane->traffic(GatewayPair::spi_a(number)), b = pair.b.plane->traffic(GatewayPair::spi_b(number));
+  const auto a = pair.a.plane->traffic(GatewayPair::spi_a(number)),
+             b = pair.b.plane->traffic(GatewayPair::spi_b(number));
   if (!a || !b) return "gone";
   return fmt::format("a sent {}, b received {}; b sent {}, a received {}", a->outbound_packets, b->inbound_packets,
                      b->outbound_packets, a->inbound_packets);
 }
 
-/// The order of RFC 7296 §2.8: the responder is ready to receive before it answers, the initiator sends on the new SA first, the
-/// responder follows when it sees that, and only then the old one goes.
+/// The order of RFC 7296 §2.8: the responder is ready to receive before it answers, the initiator sends on the new SA
+/// first, the responder follows when it sees that, and only then the old one goes.
 void rekey(GatewayPair& pair, std::uint32_t from, std::uint32_t to) {
   INFO("rekey to ", to, ": old: ", describe(pair, from), "; new: ", describe(pair, to));
   pair.install_b(to, false);
@@ -169,7 +173,8 @@ TEST_CASE("what waits for an SA leaves whole and once, also with several workers
     std::thread sender([&] {
       for (std::uint32_t i = 0; i < num; ++i) pair.a.device->send(udp_packet(host_a, host_b, i, 100));
     });
-    std::this_thread::sleep_for(std::chrono::milliseconds(round % 3));  // the SA comes before, amid or after the packets
+    std::this_thread::sleep_for(
+        std::chrono::milliseconds(round % 3));  // the SA comes before, amid or after the packets
     pair.install(round);
     sender.join();
     std::vector<bool> seen(num);

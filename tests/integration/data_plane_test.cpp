@@ -1,8 +1,9 @@
-// Two data planes in a network namespace of this process's own. What goes in at one device must come out of the other, byte by byte; what
-// must not come out is counted under its reason.
+// Two data planes in a network namespace of this process's own. What goes in at one device must come out of the other,
+// byte by byte; what must not come out is counted under its reason.
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 
+#include <random>
 #include <vector>
 
 #include "gateway_pair.h"
@@ -11,10 +12,10 @@ using namespace culvert;
 using namespace culvert::lab;
 using tunnel::Carry;
 
-#define NEEDS_ROOT()                  \
-  if (!enter_namespace()) {           \
-    MESSAGE("skipped: not root");     \
-    return;                           \
+#define NEEDS_ROOT()              \
+  if (!enter_namespace()) {       \
+    MESSAGE("skipped: not root"); \
+    return;                       \
   }
 
 namespace {
@@ -22,7 +23,8 @@ namespace {
 /// Sends one packet each way and of each family, and expects it unchanged at the other end.
 void check_both_ways(GatewayPair& pair, std::uint32_t number, std::size_t len = 200) {
   const Bytes packets_a[] = {udp_packet(host_a, host_b, number, len), udp_packet(host_a6, host_b6, number + 1, len)};
-  const Bytes packets_b[] = {udp_packet(host_b, host_a, number + 2, len), udp_packet(host_b6, host_a6, number + 3, len)};
+  const Bytes packets_b[] = {udp_packet(host_b, host_a, number + 2, len),
+                             udp_packet(host_b6, host_a6, number + 3, len)};
   for (const Bytes& packet : packets_a) {
     pair.a.device->send(packet);
     const auto arrived = pair.b.device->receive();
@@ -39,7 +41,9 @@ void check_both_ways(GatewayPair& pair, std::uint32_t number, std::size_t len = 
 
 }  // namespace
 
-TEST_CASE("GRE with IPv4 and IPv6 inside crosses, whatever is outside, in both modes, in UDP and raw, with every kind of suite") {
+TEST_CASE(
+    "GRE with IPv4 and IPv6 inside crosses, whatever is outside, in both modes, in UDP and raw, with every kind of "
+    "suite") {
   NEEDS_ROOT();
   using enum crypto::CipherSuite;
   struct Outside {
@@ -53,7 +57,8 @@ TEST_CASE("GRE with IPv4 and IPv6 inside crosses, whatever is outside, in both m
           CAPTURE(static_cast<int>(mode));
           CAPTURE(static_cast<int>(encapsulation));
           CAPTURE(crypto::info(suite).name);
-          GatewayPair pair({.a = outside.a, .b = outside.b, .mode = mode, .encapsulation = encapsulation, .suite = suite});
+          GatewayPair pair(
+              {.a = outside.a, .b = outside.b, .mode = mode, .encapsulation = encapsulation, .suite = suite});
           pair.install(1);
           check_both_ways(pair, 1);
           check_both_ways(pair, 5, 1300);
@@ -78,6 +83,8 @@ TEST_CASE("the counters of SA and tunnel say what passed") {
   GatewayPair pair;
   pair.install(1);
   check_both_ways(pair, 1, 200);  // 228 bytes of IPv4 and 248 of IPv6 each way
+  // A tunnel's packet is counted just after it has left, so the last one may be here before its count.
+  CHECK(eventually([&] { return pair.a.plane->counters(the_tunnel).inbound_packets == 2; }));
   const auto counters = pair.a.plane->counters(the_tunnel);
   CHECK(counters.outbound_packets == 2);
   CHECK(counters.outbound_bytes == 228 + 248);
@@ -113,7 +120,8 @@ TEST_CASE("the first inbound packet and a hard limit are reported once each, and
   CHECK(pair.a.plane->poll_events(10).empty());
 }
 
-TEST_CASE("without an SA nothing leaves: it is dropped, or with a trap it waits, asks for an SA once, and leaves in order") {
+TEST_CASE(
+    "without an SA nothing leaves: it is dropped, or with a trap it waits, asks for an SA once, and leaves in order") {
   NEEDS_ROOT();
   SUBCASE("no trap") {
     GatewayPair pair;
@@ -158,6 +166,13 @@ TEST_CASE("without an SA nothing leaves: it is dropped, or with a trap it waits,
     }));
     pair.install(1);
     check_both_ways(pair, 10);  // what was flushed does not come first
+  }
+  SUBCASE("trap, and nobody ever comes") {
+    GatewayPair pair({.trap = true, .workers = 2, .max_wait = std::chrono::milliseconds(500)});
+    for (std::uint32_t i = 0; i < 3; ++i) pair.a.device->send(udp_packet(host_a, host_b, i, 100));
+    CHECK(eventually([&] { return pair.a.drops(DropReason::wait_expired) == 3; }));
+    pair.install(1);
+    check_both_ways(pair, 10);
   }
 }
 
@@ -306,7 +321,88 @@ TEST_CASE("replayed, changed, cut and unknown datagrams are counted, one reason 
   CHECK(report->remote == wire_address);
   CHECK(report->local == pair.endpoint_b());
   CHECK(report->spi == Spi{GatewayPair::spi_b(1).value() ^ 0x80});
-  for (const auto& event : pair.b.plane->poll_events(10)) CHECK_FALSE(std::holds_alternative<tunnel::UnknownSpiEvent>(event));
+  for (const auto& event : pair.b.plane->poll_events(10))
+    CHECK_FALSE(std::holds_alternative<tunnel::UnknownSpiEvent>(event));
+}
+
+TEST_CASE(
+    "DSCP and ECN go to the outer header, and congestion on the way comes back inside (RFC 2983 §3, RFC 6040 §4)") {
+  NEEDS_ROOT();
+  GatewayPair pair;
+  pair.install(1);
+  const Endpoint wire_address{*IpAddress::parse("127.0.0.9"), 4500};
+  const UdpEnd wire(wire_address);
+  pair.a.plane->move(GatewayPair::spi_a(1), pair.endpoint_a(), wire_address);
+  const std::uint8_t ef_ect0 = 0xB8 | 2, ef_ce = 0xB8 | 3, ef_not_ect = 0xB8;
+  const Bytes inner = udp_packet(host_a, host_b, 1, 100);
+
+  pair.a.device->send(with_tos(inner, ef_ect0));
+  auto esp = wire.receive();
+  REQUIRE(esp);
+  CHECK(esp->tos == ef_ect0);
+  wire.send(pair.endpoint_b(), esp->bytes, ef_ce);  // a router on the way was congested
+  auto arrived = pair.b.device->receive();
+  REQUIRE(arrived);
+  CHECK(*arrived == with_tos(inner, ef_ce));
+
+  pair.a.device->send(with_tos(inner, ef_not_ect));
+  esp = wire.receive();
+  REQUIRE(esp);
+  CHECK(esp->tos == ef_not_ect);
+  wire.send(pair.endpoint_b(), esp->bytes, ef_ce);  // CE where nothing was capable of it: dropped (RFC 6040 figure 4)
+  CHECK(eventually([&] { return pair.b.drops(DropReason::ecn_invalid) == 1; }));
+}
+
+TEST_CASE("of thousands of random datagrams each is counted or handed to IKE, none comes out, and the tunnel goes on") {
+  NEEDS_ROOT();
+  GatewayPair pair;
+  pair.install(1);
+  const UdpEnd attacker({*IpAddress::parse("127.0.0.9"), 5555});
+  std::mt19937 random(20240607);
+  std::uint64_t num_sent = 0, num_control = 0;
+  const auto num_counted = [&] {
+    for (const auto& event : pair.b.plane->poll_events(10'000)) {
+      if (std::holds_alternative<tunnel::ControlDatagram>(event)) ++num_control;
+    }
+    std::uint64_t sum = num_control;
+    for (const std::uint64_t drops : pair.b.plane->drops()) sum += drops;
+    return sum;
+  };
+  for (int round = 0; round < 50; ++round) {
+    for (int i = 0; i < 100; ++i) {
+      Bytes datagram(random() % 4 == 0 ? random() % 40 : random() % 1500);
+      for (auto& byte : datagram) byte = static_cast<std::uint8_t>(random());
+      // A third of them with a known SPI, a sixth with the non-ESP marker.
+      const auto kind = random() % 6;
+      if (datagram.size() >= 4 && kind < 3) store_be(datagram.data(), kind < 2 ? GatewayPair::spi_b(1).value() : 0U);
+      const std::uint16_t port = random() % 8 == 0 ? 500 : 4500;
+      attacker.send({pair.endpoint_b().address, port}, datagram);
+      ++num_sent;
+    }
+    REQUIRE(eventually([&] { return num_counted() == num_sent; }));
+  }
+  CHECK(pair.b.drops(DropReason::icv_failed) > 100);
+  CHECK(pair.b.drops(DropReason::unknown_spi) > 100);
+  CHECK(num_control > 100);
+  CHECK_FALSE(pair.b.device->receive(std::chrono::milliseconds(10)));
+  check_both_ways(pair, 1);
+}
+
+TEST_CASE("a device that someone else removes stops its tunnel, and neither the worker nor the other tunnels") {
+  NEEDS_ROOT();
+  GatewayPair pair({.workers = 2});
+  pair.install(1);
+  REQUIRE(pair.a.plane->add_tunnel(gre_tunnel(TunnelId{2}, ChildId{8}, "cvt-c")));
+  set_up("cvt-c");
+  delete_device("cvt-c");
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  const auto before = pair.a.plane->worker_counters().wakeups;
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  CHECK(pair.a.plane->worker_counters().wakeups - before < 10);  // it does not spin on the dead queue
+  check_both_ways(pair, 1);
+  pair.a.plane->remove_tunnel(TunnelId{2});
+  REQUIRE(pair.a.plane->add_tunnel(gre_tunnel(TunnelId{2}, ChildId{8}, "cvt-c")));
+  CHECK(device_exists("cvt-c"));
 }
 
 TEST_CASE("control messages cross on both ports with their addresses, and the non-ESP marker stays on the wire") {

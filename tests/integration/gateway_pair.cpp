@@ -11,7 +11,8 @@ DirectionKeys direction_keys(crypto::CipherSuite suite, std::uint32_t number, st
   const auto fill = [&](std::size_t len, std::uint8_t purpose) {
     Secret secret(len);
     for (std::size_t i = 0; i < len; ++i) {
-      secret.mutable_view()[i] = static_cast<std::uint8_t>(number * 7 + number / 256 + direction * 101 + purpose * 53 + i);
+      secret.mutable_view()[i] =
+          static_cast<std::uint8_t>(number * 7 + number / 256 + direction * 101 + purpose * 53 + i);
     }
     return secret;
   };
@@ -30,7 +31,8 @@ GatewayPair::GatewayPair(Agreement agreement) : agreement_(std::move(agreement))
 }
 
 Gateway GatewayPair::make(const std::string& address, const std::string& device) const {
-  auto plane = tunnel::DataPlane::create({.workers = agreement_.workers, .listen = {*IpAddress::parse(address)}});
+  auto plane = tunnel::DataPlane::create(
+      {.workers = agreement_.workers, .listen = {*IpAddress::parse(address)}, .max_wait = agreement_.max_wait});
   if (!plane) throw std::runtime_error(plane.error().detail);
   tunnel::TunnelConfig config = gre_tunnel(the_tunnel, the_child, device);
   config.carry = agreement_.carry;

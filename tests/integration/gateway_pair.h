@@ -18,6 +18,7 @@ struct Agreement {
   bool trap = false;
   std::uint16_t mtu = 1400;
   unsigned workers = 1;
+  Duration max_wait = std::chrono::seconds(30);
   std::uint64_t hard_packets = 0, soft_packets = 0;
 };
 
@@ -26,7 +27,9 @@ struct Gateway {
   std::unique_ptr<tunnel::DataPlane> plane;
   std::unique_ptr<DeviceEnd> device;
 
-  [[nodiscard]] std::uint64_t drops(DropReason reason) const { return plane->drops()[static_cast<std::size_t>(reason)]; }
+  [[nodiscard]] std::uint64_t drops(DropReason reason) const {
+    return plane->drops()[static_cast<std::size_t>(reason)];
+  }
   /// The next event of this kind; others on the way are lost. nullopt after five seconds.
   template <class T>
   [[nodiscard]] std::optional<T> next() {
@@ -59,7 +62,8 @@ class GatewayPair {
  public:
   explicit GatewayPair(Agreement agreement = {});  ///< throws when one of them does not start
 
-  /// Installs a fresh pair of SAs on both sides; `number` makes its SPIs and keys. The inbound SPI of A is spi_a(number).
+  /// Installs a fresh pair of SAs on both sides; `number` makes its SPIs and keys. The inbound SPI of A is
+  /// spi_a(number).
   void install(std::uint32_t number);
   void install_a(std::uint32_t number, bool use_outbound);
   void install_b(std::uint32_t number, bool use_outbound);

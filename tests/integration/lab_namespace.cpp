@@ -9,15 +9,20 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <stdexcept>
 #include <system_error>
 
 namespace culvert::lab {
 namespace {
 
-[[noreturn]] void fail_with(const std::string& what) { throw std::system_error(errno, std::generic_category(), what); }
+[[noreturn]] void fail_with(const std::string& what) {
+  throw std::system_error(errno, std::generic_category(), what);
+}
 
 class ConfigSocket {
  public:
@@ -91,29 +96,40 @@ void set_up(const std::string& device) {
   ConfigSocket(AF_INET).bring_up(device);
 }
 
-bool device_exists(const std::string& device) { return ::if_nametoindex(device.c_str()) != 0; }
+bool device_exists(const std::string& device) {
+  return ::if_nametoindex(device.c_str()) != 0;
+}
+
+void delete_device(const std::string& device) {
+  if (std::system(("ip link del dev " + device).c_str()) != 0) throw std::runtime_error("ip link del " + device);
+}
 
 DeviceEnd::DeviceEnd(const std::string& device)
-    : fd_(::socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, htons(ETH_P_ALL))), index_(static_cast<int>(::if_nametoindex(device.c_str()))) {
+    : fd_(::socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, htons(ETH_P_ALL))),
+      index_(static_cast<int>(::if_nametoindex(device.c_str()))) {
   if (fd_ < 0) fail_with("AF_PACKET");
   sockaddr_ll address{};
   address.sll_family = AF_PACKET;
   address.sll_protocol = htons(ETH_P_ALL);
   address.sll_ifindex = index_;
-  if (::bind(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) fail_with("AF_PACKET on " + device);
+  if (::bind(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    fail_with("AF_PACKET on " + device);
   const int len = 8 * 1024 * 1024;
   ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUFFORCE, &len, sizeof len);
   ::setsockopt(fd_, SOL_SOCKET, SO_SNDBUFFORCE, &len, sizeof len);
 }
 
-DeviceEnd::~DeviceEnd() { ::close(fd_); }
+DeviceEnd::~DeviceEnd() {
+  ::close(fd_);
+}
 
 void DeviceEnd::send(ByteView ip_packet) const {
   sockaddr_ll address{};
   address.sll_family = AF_PACKET;
   address.sll_protocol = htons(ip_packet[0] >> 4 == 4 ? ETH_P_IP : ETH_P_IPV6);
   address.sll_ifindex = index_;
-  while (::sendto(fd_, ip_packet.data(), ip_packet.size(), 0, reinterpret_cast<const sockaddr*>(&address), sizeof address) < 0) {
+  while (::sendto(fd_, ip_packet.data(), ip_packet.size(), 0, reinterpret_cast<const sockaddr*>(&address),
+                  sizeof address) < 0) {
     if (errno != ENOBUFS && errno != EAGAIN) fail_with("send into the device");
     std::this_thread::yield();
   }
@@ -127,7 +143,8 @@ std::optional<Bytes> DeviceEnd::receive(std::chrono::milliseconds patience) cons
     Bytes packet(65536);
     sockaddr_ll from{};
     socklen_t from_len = sizeof from;
-    const ssize_t len = ::recvfrom(fd_, packet.data(), packet.size(), MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&from), &from_len);
+    const ssize_t len =
+        ::recvfrom(fd_, packet.data(), packet.size(), MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&from), &from_len);
     if (len < 0 || from.sll_pkttype == PACKET_OUTGOING) continue;  // outgoing: what we sent ourselves
     packet.resize(static_cast<std::size_t>(len));
     return packet;
@@ -138,15 +155,23 @@ UdpEnd::UdpEnd(const Endpoint& local)
     : fd_(::socket(local.address.is_v4() ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
   sockaddr_storage address;
   const socklen_t len = to_kernel(local, address);
-  if (fd_ < 0 || ::bind(fd_, reinterpret_cast<const sockaddr*>(&address), len) != 0) fail_with("UDP " + local.to_string());
+  if (fd_ < 0 || ::bind(fd_, reinterpret_cast<const sockaddr*>(&address), len) != 0)
+    fail_with("UDP " + local.to_string());
+  const int one = 1;
+  ::setsockopt(fd_, IPPROTO_IP, IP_RECVTOS, &one, sizeof one);
 }
 
-UdpEnd::~UdpEnd() { ::close(fd_); }
+UdpEnd::~UdpEnd() {
+  ::close(fd_);
+}
 
-void UdpEnd::send(const Endpoint& remote, ByteView bytes) const {
+void UdpEnd::send(const Endpoint& remote, ByteView bytes, std::uint8_t tos) const {
+  const int value = tos;
+  ::setsockopt(fd_, IPPROTO_IP, IP_TOS, &value, sizeof value);
   sockaddr_storage address;
   const socklen_t len = to_kernel(remote, address);
-  if (::sendto(fd_, bytes.data(), bytes.size(), 0, reinterpret_cast<const sockaddr*>(&address), len) < 0) fail_with("sendto");
+  if (::sendto(fd_, bytes.data(), bytes.size(), 0, reinterpret_cast<const sockaddr*>(&address), len) < 0)
+    fail_with("sendto");
 }
 
 std::optional<UdpEnd::Received> UdpEnd::receive(std::chrono::milliseconds patience) const {
@@ -154,11 +179,21 @@ std::optional<UdpEnd::Received> UdpEnd::receive(std::chrono::milliseconds patien
   Received received;
   received.bytes.resize(65536);
   sockaddr_storage from{};
-  socklen_t from_len = sizeof from;
-  const ssize_t len =
-      ::recvfrom(fd_, received.bytes.data(), received.bytes.size(), 0, reinterpret_cast<sockaddr*>(&from), &from_len);
+  iovec vector{received.bytes.data(), received.bytes.size()};
+  alignas(cmsghdr) std::array<std::uint8_t, 64> control;
+  msghdr header{};
+  header.msg_name = &from;
+  header.msg_namelen = sizeof from;
+  header.msg_iov = &vector;
+  header.msg_iovlen = 1;
+  header.msg_control = control.data();
+  header.msg_controllen = control.size();
+  const ssize_t len = ::recvmsg(fd_, &header, 0);
   if (len < 0) return std::nullopt;
   received.bytes.resize(static_cast<std::size_t>(len));
+  for (auto* message = CMSG_FIRSTHDR(&header); message; message = CMSG_NXTHDR(&header, message)) {
+    if (message->cmsg_level == IPPROTO_IP && message->cmsg_type == IP_TOS) received.tos = *CMSG_DATA(message);
+  }
   if (from.ss_family == AF_INET) {
     const auto& v4 = reinterpret_cast<const sockaddr_in&>(from);
     received.remote = {IpAddress::v4(ntohl(v4.sin_addr.s_addr)), ntohs(v4.sin_port)};
@@ -169,7 +204,8 @@ std::optional<UdpEnd::Received> UdpEnd::receive(std::chrono::milliseconds patien
   return received;
 }
 
-Bytes udp_packet(const IpAddress& source, const IpAddress& destination, std::uint32_t number, std::size_t len, bool dont_fragment) {
+Bytes udp_packet(const IpAddress& source, const IpAddress& destination, std::uint32_t number, std::size_t len,
+                 bool dont_fragment) {
   Bytes packet;
   Writer writer(packet);
   const auto udp_len = static_cast<std::uint16_t>(8 + len);
@@ -198,6 +234,13 @@ Bytes udp_packet(const IpAddress& source, const IpAddress& destination, std::uin
   for (std::size_t i = 0; i < len; ++i) writer.u8(static_cast<std::uint8_t>(number * 31 + i));
   if (len >= 4) store_be(&packet[payload_at], number);
   return packet;
+}
+
+Bytes with_tos(Bytes ipv4_packet, std::uint8_t tos) {
+  ipv4_packet[1] = tos;
+  store_be(&ipv4_packet[10], std::uint16_t{0});
+  store_be(&ipv4_packet[10], checksum(ByteView(ipv4_packet).first(20)));
+  return ipv4_packet;
 }
 
 std::uint32_t number_of(ByteView ip_packet) {

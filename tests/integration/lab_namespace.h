@@ -14,15 +14,18 @@
 
 namespace culvert::lab {
 
-/// Puts the test process into a network namespace of its own, once: loopback is up and has 127.0.0.0/8, ::1, fd00::1, fd00::2.
-/// False when we are not root; a test then says "skipped: not root" and returns.
+/// Puts the test process into a network namespace of its own, once: loopback is up and has 127.0.0.0/8, ::1, fd00::1,
+/// fd00::2. False when we are not root; a test then says "skipped: not root" and returns.
 [[nodiscard]] bool enter_namespace();
 
 /// Brings a device up without the IPv6 chatter of its own that would mix with a test's packets.
 void set_up(const std::string& device);
 [[nodiscard]] bool device_exists(const std::string& device);
+/// Removes a device behind its owner's back.
+void delete_device(const std::string& device);
 
-/// The kernel's side of a TUN device, by AF_PACKET: what is sent here the data plane reads, what it writes is received here.
+/// The kernel's side of a TUN device, by AF_PACKET: what is sent here the data plane reads, what it writes is received
+/// here.
 class DeviceEnd {
  public:
   explicit DeviceEnd(const std::string& device);  ///< throws std::system_error
@@ -32,7 +35,8 @@ class DeviceEnd {
 
   void send(ByteView ip_packet) const;
   /// The next packet that came out of the tunnel; nullopt after the time.
-  [[nodiscard]] std::optional<Bytes> receive(std::chrono::milliseconds patience = std::chrono::milliseconds(5000)) const;
+  [[nodiscard]] std::optional<Bytes> receive(
+      std::chrono::milliseconds patience = std::chrono::milliseconds(5000)) const;
 
  private:
   int fd_;
@@ -47,12 +51,15 @@ class UdpEnd {
   UdpEnd(const UdpEnd&) = delete;
   UdpEnd& operator=(const UdpEnd&) = delete;
 
-  void send(const Endpoint& remote, ByteView bytes) const;
+  /// `tos` is that of the IPv4 header.
+  void send(const Endpoint& remote, ByteView bytes, std::uint8_t tos = 0) const;
   struct Received {
     Endpoint remote;
     Bytes bytes;
+    std::uint8_t tos = 0;  ///< IPv4
   };
-  [[nodiscard]] std::optional<Received> receive(std::chrono::milliseconds patience = std::chrono::milliseconds(5000)) const;
+  [[nodiscard]] std::optional<Received> receive(
+      std::chrono::milliseconds patience = std::chrono::milliseconds(5000)) const;
 
  private:
   int fd_;
@@ -70,8 +77,10 @@ class UdpEnd {
 }
 
 // Inner packets: UDP with a payload of `len` bytes that `number` begins and that differ from packet to packet.
-[[nodiscard]] Bytes udp_packet(const IpAddress& source, const IpAddress& destination, std::uint32_t number, std::size_t len,
-                               bool dont_fragment = true);
+[[nodiscard]] Bytes udp_packet(const IpAddress& source, const IpAddress& destination, std::uint32_t number,
+                               std::size_t len, bool dont_fragment = true);
+/// The same IPv4 packet with another TOS byte.
+[[nodiscard]] Bytes with_tos(Bytes ipv4_packet, std::uint8_t tos);
 /// The number that udp_packet put into it.
 [[nodiscard]] std::uint32_t number_of(ByteView ip_packet);
 

@@ -11,6 +11,7 @@
 #include "culvert/base/ids.h"
 #include "culvert/base/ip.h"
 #include "culvert/base/result.h"
+#include "culvert/base/time.h"
 #include "culvert/child_sa.h"
 
 namespace culvert::tunnel {
@@ -45,6 +46,7 @@ struct DataPlaneOptions {
   std::uint16_t nat_port = 4500;
   bool raw_esp = true;                   ///< also open raw sockets for IP protocol 50
   std::size_t wait_queue = 64;           ///< packets per tunnel that wait for an SA
+  Duration max_wait = std::chrono::seconds(30);  ///< how long they wait before they are dropped
 };
 
 /// A datagram that is not ESP, for ike. The non-ESP marker is gone.

@@ -23,7 +23,9 @@ TunnelConfig config_of(std::uint32_t id, Carry carry, std::optional<std::uint32_
 }
 
 /// A port without a device: the registry never touches it.
-std::shared_ptr<Port> port_of(const TunnelConfig& config) { return std::make_shared<Port>(config, std::vector<TunQueue>{}, 8); }
+std::shared_ptr<Port> port_of(const TunnelConfig& config) {
+  return std::make_shared<Port>(config, std::vector<TunQueue>{}, 8);
+}
 
 SaPair pair_of(std::uint32_t inbound_spi) {
   ChildSaKeys keys;
