@@ -116,6 +116,18 @@ std::optional<DropReason> push_gre(Packet& packet, const InnerHead& inner) noexc
   return sa.mode == EspMode::tunnel ? push_delivery_header(packet, delivery, inner) : std::nullopt;
 }
 
+// The kernel's routes led an outer packet of this very SA into its own device. Other packets to the peer's outer
+// address are the selectors' business: two gateways may well protect what they say to each other.
+bool is_own_outer_packet(ByteView packet, const OutboundSa& sa, const IpAddress& destination) noexcept {
+  const OuterPath path = sa.path.load();
+  if (destination != path.remote.address) return false;
+  const auto flow = wire::Flow::parse(packet);
+  if (!flow || flow->source != path.local.address) return false;
+  if (flow->protocol == wire::proto_esp) return true;
+  return flow->protocol == wire::proto_udp && flow->ports_known && flow->source_port == path.local.port &&
+         flow->destination_port == path.remote.port;
+}
+
 // ESP tunnel mode came before: the inner packet is the GRE delivery packet, and we are its destination.
 std::optional<DropReason> pop_delivery_header(Packet& packet) noexcept {
   if (packet.next_header == wire::proto_ipip) {
@@ -179,6 +191,7 @@ std::optional<DropReason> push(Packet& packet) noexcept {
   packet.truncate(inner->total_len);
   packet.outer_tos = outer_tos(inner->tos, packet.tunnel->config.copy_dscp);
   if (packet.tunnel->config.carry == Carry::gre) return push_gre(packet, *inner);
+  if (is_own_outer_packet(packet.view(), *packet.outbound_sa, inner->destination)) return DropReason::gre_recursion;
   packet.next_header = inner->is_v4 ? wire::proto_ipip : wire::proto_ipv6;
   return std::nullopt;
 }

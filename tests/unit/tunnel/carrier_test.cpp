@@ -200,6 +200,28 @@ TEST_CASE("plain ESP tunnel mode adds nothing, says what it carries, and cuts wh
   }
 }
 
+TEST_CASE("plain tunnel mode refuses its own ESP, raw or in UDP, and nothing else to the peer") {
+  ChildSaKeys keys = make_keys(crypto::CipherSuite::aes_gcm_16_128, 0x1000);
+  keys.local_endpoint = {ip("10.1.0.5"), 1111};  // the ends of inner4
+  keys.remote_endpoint = {ip("10.2.0.7"), 2222};
+  const auto sa = outbound_at(std::move(keys), 1);
+  TunnelConfig config;
+  config.carry = Carry::ip;
+  Tunnel tunnel(config);
+  CHECK(push_one(inner4, tunnel, sa.get()).wrong == DropReason::gre_recursion);
+  Bytes packet = inner4;
+  packet[9] = 50;
+  CHECK(push_one(packet, tunnel, sa.get()).wrong == DropReason::gre_recursion);
+  packet[9] = 6;
+  CHECK_FALSE(push_one(packet, tunnel, sa.get()).wrong.has_value());
+  packet = inner4;
+  packet[23] ^= 1;  // another UDP port
+  CHECK_FALSE(push_one(packet, tunnel, sa.get()).wrong.has_value());
+  packet = inner4;
+  packet[15] ^= 1;  // another source
+  CHECK_FALSE(push_one(packet, tunnel, sa.get()).wrong.has_value());
+}
+
 TEST_CASE("multicast goes through GRE as anything else") {
   // scapy: IP(src='169.254.10.1',dst='224.0.0.5',ttl=1,proto=89)/b'hello'
   const Bytes ospf = hex("45000019000100000159e67ca9fe0a01e000000568656c6c6f");
