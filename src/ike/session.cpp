@@ -35,6 +35,8 @@ void Session::on_request(const Path& path, ByteView datagram, const Message& mes
     case ResponseWindow::Verdict::fresh: break;
   }
   if (!message.encrypted || message.encrypted->fragment || !in_) return core_.count(DropReason::ike_malformed);
+  // Overtook the answer to our IKE_AUTH, or came after a failed one: nobody has authenticated the sender. It will repeat it.
+  if (!association_ && state_ != State::half_open) return core_.count(DropReason::ike_unknown_sa);
   auto payloads = in_->open(datagram, message);
   if (!payloads && !payloads.error().authentic) return core_.count(DropReason::ike_integrity);
   follow(path);
