@@ -54,20 +54,29 @@ Node to_node(const toml::node& from) {
 }
 
 std::expected<void, Diagnostic> check_bounds(std::string_view text, const std::filesystem::path& name) {
-  if (text.size() > max_text_len) {
-    return std::unexpected(Diagnostic{name.string(), 0, 0, "", fmt::format("longer than {} bytes", max_text_len)});
-  }
-  std::uint32_t line = 1;
+  Position at{1, 1};
   std::size_t num_dots = 0;
+  const auto wrong = [&](std::string message) {
+    return std::unexpected(Diagnostic{name.string(), at.line, at.column, "", std::move(message)});
+  };
+  if (text.size() > max_text_len) {
+    at = {};
+    return wrong(fmt::format("longer than {} bytes", max_text_len));
+  }
   for (const char c : text) {
-    if (c == '\n') {
-      ++line;
-      num_dots = 0;
-    } else if (c == '.' && ++num_dots > max_dots_in_line) {
-      return std::unexpected(Diagnostic{
-          name.string(), line, 1, "",
-          fmt::format("more than {} dots in one line: spread the list over several lines", max_dots_in_line)});
+    const auto byte = static_cast<unsigned char>(c);
+    // TOML 1.0 allows none of these anywhere, and toml++ 3.3 asserts on a NUL in a table's header.
+    if ((byte < 0x20 && c != '\t' && c != '\n' && c != '\r') || byte == 0x7f) {
+      return wrong(
+          fmt::format("the control character 0x{:02x} may not stand in TOML: write \\u{:04x} in a string", byte, byte));
     }
+    if (c == '.' && ++num_dots > max_dots_in_line) {
+      return wrong(fmt::format("more than {} dots in one line: spread the list over several lines", max_dots_in_line));
+    }
+    ++at.column;
+    if (c != '\n') continue;
+    at = {at.line + 1, 1};
+    num_dots = 0;
   }
   return {};
 }

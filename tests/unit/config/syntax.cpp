@@ -32,6 +32,20 @@ TEST_CASE("a mistake of syntax has its line and column") {
   CHECK(errors_of("[gateway]\nid = \"\xff\"\n")[0].line == 2);
 }
 
+TEST_CASE("a control character is refused where it stands") {
+  // TOML 1.0 "Comment" and "String": U+0000 to U+0008, U+000A to U+001F and U+007F are not permitted.
+  using namespace std::string_view_literals;
+  for (const auto text :
+       {"[gateway]\n[\0]\n"sv, "[gateway]\n#\0\n"sv, "[gateway]\n\"\x1b\" = 1\n"sv, "[gateway]\n\"\x7f\" = 1\n"sv}) {
+    const auto found = errors_of(text);
+    REQUIRE(found.size() == 1);
+    CHECK(found[0].line == 2);
+    CHECK(found[0].column == 2);
+    CHECK(found[0].message.find("control character") != std::string::npos);
+  }
+  CHECK(errors_of("\t[gateway]\r\n\tid = 7\r\n")[0].message == "expected a string, got an integer");
+}
+
 TEST_CASE("text that would nest without end is refused before it is parsed") {
   CHECK(errors_of(repeated("a.", 500'000) + "b = 1\n")[0].message.find("more than 256 dots in one line") !=
         std::string::npos);
