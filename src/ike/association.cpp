@@ -12,6 +12,7 @@ namespace culvert::ike {
 namespace {
 
 constexpr Duration hint_pause = std::chrono::seconds(10);       // between liveness checks that hints trigger
+constexpr Duration tidy_time = std::chrono::seconds(10);        // for collisions of children to settle by themselves
 constexpr Duration redundant_time = std::chrono::seconds(30);   // for the peer to delete the loser of two associations
 
 void earliest(std::optional<TimePoint>& so_far, std::optional<TimePoint> other) {
@@ -72,6 +73,8 @@ ChildSa& Association::install(NewChild made) {
   child.mode = agreement.mode;
   child.local = agreement.local;
   child.remote = agreement.remote;
+  child.ours = made.ours;
+  child.lowest_nonce = std::move(made.lowest_nonce);
   const Path& path = current_->path();
   const bool udp = current_->nat().needs_udp() && path.local.port == core_.options().nat_port;
   child.encapsulation = udp ? EspEncapsulation::udp : EspEncapsulation::raw;
@@ -108,6 +111,7 @@ ChildSa& Association::install(NewChild made) {
   core_.assign_esp_spi(spi, *this);
   ChildSa& installed = children_[spi] = std::move(child);
   if (made.send) peer_.mark_sending(installed);
+  if (twin_of(installed)) tidy_at_ = core_.now() + tidy_time;
   peer_.on_child_up(*installed.config);
   core_.report(log::Level::info, fmt::format("{}: child {} up: {}, {} mode over {}, {} to {}", peer_.label(), installed.config->name,
                                              to_string(installed.suite), installed.mode == EspMode::transport ? "transport" : "tunnel",
@@ -356,6 +360,7 @@ void Association::end(const std::string& reason, bool lost) {
 std::optional<TimePoint> Association::deadline() const {
   if (ended_) return std::nullopt;
   std::optional<TimePoint> first = redundant_at_;
+  earliest(first, tidy_at_);
   if (current_ && current_->ready()) {
     for (const Task& task : tasks_) {
       if (!redundant_ || task.kind == Task::Kind::delete_child || task.kind == Task::Kind::probe) earliest(first, task.not_before);
@@ -374,6 +379,7 @@ std::optional<TimePoint> Association::deadline() const {
 void Association::on_deadline() {
   if (ended_) return;
   child_deadlines();
+  if (tidy_at_ && *tidy_at_ <= core_.now()) tidy_children();
   if (redundant_at_ && *redundant_at_ <= core_.now()) resolve_redundancy();
   const Duration liveness = peer_.config().liveness;
   if (ended_ || liveness <= Duration::zero() || !current_ || !current_->ready()) return;
@@ -393,6 +399,35 @@ void Association::child_deadlines() {
       delete_child(*child);  // the peer forgot to
     } else if (due(child->soft_at) && !redundant_) {
       start_rekey(*child);
+    }
+  }
+}
+
+ChildSa* Association::twin_of(const ChildSa& child) {
+  for (auto& [spi, other] : children_) {
+    const bool same = other.config == child.config && other.local == child.local && other.remote == child.remote;
+    if (same && &other != &child && other.state == ChildSa::State::live) return &other;
+  }
+  return nullptr;
+}
+
+/// Several collisions on top of each other (a new child of one end, crossed by a rekey of what the other end made) can leave two live
+/// children for the same traffic. The rule of §2.8.1 again: the one with the lowest nonce goes, deleted by who asked for it, or by the
+/// other end when that takes too long.
+void Association::tidy_children() {
+  tidy_at_.reset();
+  std::vector<Spi> spis;
+  for (const auto& [spi, child] : children_) spis.push_back(spi);
+  for (const Spi spi : spis) {
+    ChildSa* child = by_inbound(spi);
+    if (!child || child->state != ChildSa::State::live) continue;
+    ChildSa* twin = twin_of(*child);
+    if (!twin || child->lowest_nonce > twin->lowest_nonce) continue;
+    if (child->ours || core_.now() - child->established > give_up_time) {
+      if (child->sends) activate(*twin);
+      delete_child(*child);
+    } else {
+      tidy_at_ = core_.now() + tidy_time;
     }
   }
 }

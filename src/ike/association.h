@@ -43,6 +43,8 @@ class Association {
   struct NewChild {
     ChildAgreement agreement;
     DirectionKeys inbound, outbound;
+    bool ours = false;   ///< we asked for it
+    Bytes lowest_nonce;
     bool send = true;
   };
   /// Installs it, inbound first of all (make before break).
@@ -52,6 +54,8 @@ class Association {
   [[nodiscard]] std::map<Spi, ChildSa>& children() noexcept { return children_; }
   [[nodiscard]] const std::map<Spi, ChildSa>& children() const noexcept { return children_; }
   [[nodiscard]] const ChildSa* live_child(const ChildConfig& config) const;
+  /// Another live child for the same traffic.
+  [[nodiscard]] ChildSa* twin_of(const ChildSa& child);
   /// `successor` takes over; the peer is to delete `old`, else we do when it took too long.
   void supersede(ChildSa& old, Spi successor);
   /// Sends on it from now on.
@@ -110,6 +114,7 @@ class Association {
   void child_deadlines();
   void start_rekey(ChildSa& child);
   void expire(ChildSa& child);
+  void tidy_children();
   void resolve_redundancy();
   friend class Session;
 
@@ -128,6 +133,7 @@ class Association {
   Ending ending_ = Ending::none;
   std::optional<TimePoint> redundant_at_;    ///< when to settle it ourselves
   TimePoint redundant_since_{};
+  std::optional<TimePoint> tidy_at_;         ///< when to look for children that are there twice
   bool ended_ = false;
 };
 

@@ -33,6 +33,9 @@ struct ChildSa {
   EspEncapsulation encapsulation = EspEncapsulation::udp;
   std::vector<TrafficSelector> local, remote;
 
+  bool ours = false;               ///< we asked for it
+  Bytes lowest_nonce;              ///< the lower of its two nonces
+
   State state = State::live;
   bool sends = false;              ///< the data plane sends on it
   bool in_plane = true;            ///< not removed yet

@@ -117,7 +117,7 @@ void Session::on_child_made(CreatingChild exchange, const Message& message) {
   const bool loses = rival && rival->state == ChildSa::State::live && lowest < exchange.rival->lowest_nonce;
   ChildKeys keys = derive_child_keys(suite_.prf, agreement->suite.cipher, sk_d_.view(), g_ir->view(), offer.nonce, nr);
   ChildSa& made = association_->install({std::move(*agreement), std::move(keys.responder_to_initiator),
-                                         std::move(keys.initiator_to_responder), !loses && !association_->redundant()});
+                                         std::move(keys.initiator_to_responder), true, lowest, !loses && !association_->redundant()});
   settle_child(exchange, made, loses);
 }
 
@@ -243,24 +243,25 @@ std::expected<Session::Exchanged, Refusal> Session::answer_ke(const EspSuite& su
 void Session::install_answered(ChildAgreement agreement, ChildSa* old, const Secret& g_ir, const Bytes& ni, const Bytes& nr) {
   const ChildConfig& child = *agreement.config;
   const Bytes lowest = lower(ni, nr);
-  ChildSa* twin = old;
-  if (!old) {
-    for (auto& [spi, other] : association_->children()) {
-      const bool same = other.config == &child && other.local == agreement.local && other.remote == agreement.remote;
-      if (same && other.state == ChildSa::State::live) twin = &other;
-    }
+  const Spi spi = agreement.inbound;
+  bool has_twin = old != nullptr;
+  for (const auto& [other_spi, other] : association_->children()) {
+    const bool same = other.config == &child && other.local == agreement.local && other.remote == agreement.remote;
+    has_twin = has_twin || (same && other.state == ChildSa::State::live);
   }
-  const bool send = !twin && !association_->redundant();
+  const bool send = !has_twin && !association_->redundant();
   ChildKeys keys = derive_child_keys(suite_.prf, agreement.suite.cipher, sk_d_.view(), g_ir.view(), ni, nr);
   ChildSa& made = association_->install({std::move(agreement), std::move(keys.initiator_to_responder),
-                                         std::move(keys.responder_to_initiator), send});
+                                         std::move(keys.responder_to_initiator), false, lowest, send});
   made.unconfirmed_on = our_spi();
   if (auto* ours = std::get_if<CreatingChild>(&exchange_)) {
     const bool collides = old ? ours->task.kind == Task::Kind::rekey_child && ours->task.spi == old->inbound
                               : ours->task.kind == Task::Kind::create_child && ours->task.config == &child;
-    if (collides) ours->rival = RivalChild{made.inbound, lowest};
+    if (collides) ours->rival = RivalChild{spi, lowest};
   }
-  if (twin) association_->supersede(*twin, made.inbound);
+  // A new child for traffic that has one already is the peer's way to start from scratch (§2.25): the newest counts.
+  ChildSa* replaced = old ? old : association_->twin_of(made);
+  if (replaced) association_->supersede(*replaced, spi);
 }
 
 }  // namespace culvert::ike

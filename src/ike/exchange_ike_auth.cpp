@@ -96,8 +96,8 @@ void Session::accept_first_child(const Message& message) {
     return peer_->on_child_down(child, agreement.error(), true);
   }
   ChildKeys keys = derive_child_keys(suite_.prf, agreement->suite.cipher, sk_d_.view(), {}, handshake_->ni, handshake_->nr);
-  association_->install({std::move(*agreement), std::move(keys.responder_to_initiator), std::move(keys.initiator_to_responder),
-                         !association_->redundant()});
+  association_->install({std::move(*agreement), std::move(keys.responder_to_initiator), std::move(keys.initiator_to_responder), true,
+                         lower(handshake_->ni, handshake_->nr), !association_->redundant()});
 }
 
 // ---- responder -----------------------------------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ void Session::answer_first_child(const Message& message, std::vector<Payload>& p
     if (agreed) {
       ChildKeys keys = derive_child_keys(suite_.prf, agreed->agreement.suite.cipher, sk_d_.view(), {}, handshake_->ni, handshake_->nr);
       association_->install({std::move(agreed->agreement), std::move(keys.initiator_to_responder), std::move(keys.responder_to_initiator),
-                             !association_->redundant()});
+                             false, lower(handshake_->ni, handshake_->nr), !association_->redundant()});
       for (Payload& payload : agreed->head) payloads.push_back(std::move(payload));
       for (Payload& payload : agreed->tail) payloads.push_back(std::move(payload));
       return;
