@@ -77,6 +77,17 @@ TEST_CASE("a cookie survives one change of the secret, and not two") {
   CHECK_FALSE(jar.check(start + seconds(121), cookie, ni, address, spi));
 }
 
+TEST_CASE("the version of a cookie of the secret before cannot change either") {
+  CookieJar jar(crypto::system_random(), seconds(60));
+  const Bytes cookie = jar.make(start, ni, address, spi);
+  REQUIRE(jar.check(start + seconds(60), cookie, ni, address, spi));
+  for (unsigned version = 0; version < 256; ++version) {
+    Bytes changed = cookie;
+    changed[0] = static_cast<std::uint8_t>(version);
+    CHECK(jar.check(start + seconds(60), changed, ni, address, spi) == (version == cookie[0]));
+  }
+}
+
 TEST_CASE("after a long silence an old cookie is worth nothing") {
   CookieJar jar(crypto::system_random(), seconds(60));
   const Bytes cookie = jar.make(start, ni, address, spi);

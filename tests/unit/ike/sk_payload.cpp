@@ -4,6 +4,7 @@
 
 #include "culvert/crypto/cipher_suite.h"
 #include "message.h"
+#include "proposal_select.h"
 #include "wire_bytes.h"
 
 namespace culvert::ike::test {
@@ -49,6 +50,28 @@ TEST_CASE("what is sealed opens again, under every suite") {
     REQUIRE(opened.has_value());
     CHECK(to_hex(build_payloads(*opened).bytes) == to_hex(build_payloads(content).bytes));
   }
+}
+
+TEST_CASE("what is sealed is what tshark opened: every payload, and its ICV correct") {
+  // tshark 4.0, ikev2_decryption_table with 36 times 42 as SK_ei and "AES-GCM-256 with 16 octet ICV [RFC5282]", showed
+  // of these bytes IDi FQDN gw, AUTH, INITIAL_CONTACT, SA (ESP c0000001, AES-GCM-16-256, ESN, no ESN), TSi, TSr, pad
+  // length 0, ICV [correct].
+  auto key = protection(aes_gcm_16_256);
+  const std::vector<Proposal> esp{*parse_esp_proposal("aes256gcm16-esn-noesn")};
+  const std::vector<TrafficSelector> selectors{TrafficSelector::from_prefix(*IpPrefix::parse("10.1.0.0/16")),
+                                               TrafficSelector::from_prefix(*IpPrefix::parse("fd00::/64"), 47)};
+  const auto datagram = key.seal(header, {IdPayload{true, 2, {}, {'g', 'w'}}, AuthPayload{2, Bytes(32, 5)},
+                                          NotifyPayload{NotifyType::initial_contact, ProtocolId::none, {}, {}},
+                                          SaPayload{offer_esp(esp, EspNegotiation::ike_auth, Spi(0xc0000001))},
+                                          TsPayload{true, selectors}, TsPayload{false, selectors}});
+  REQUIRE(datagram.has_value());
+  CHECK(to_hex(*datagram) ==
+        "112233445566778899aabbccddeeff002e202308000000010000011f2300010300000000000000003bc7ec9a0acbfc67"
+        "e7fa28bd91af373f89a06ee524f814ea01ba9dc02e4d7b736078a5ade7bb185cdaa12a44205fab8772b1a61637c6a317"
+        "cb80d0c9bcfde0cf32d3e68230d8d5d0156dec913e14eda888b6f520cb8df1c55a8dd667d9fd820f244e6ea9e417b9a9"
+        "34dad86ef4a3ca506a4d05a48161d77ebad73dbb26c35f508d166cde3e94d45cd4f11a3be7a3f180dfadb674a175413f"
+        "015c3c8121dd5e79e24b1c711d4eb832a134bbd4e402fe1cd6d57240b8d663f7a8f4ad52becbdebfb777d0d765f52b8f"
+        "af29b6fef5c830c5522d4e6401da894ec503543c8200e55456bd772994322d0a24275095e00eeab811520a4a2d7c1c");
 }
 
 TEST_CASE("an empty INFORMATIONAL is an SK payload with nothing inside") {
@@ -110,6 +133,7 @@ TEST_CASE("a pad length beyond the plaintext is malformed, and known to be authe
       REQUIRE_FALSE(opened.has_value());
       CHECK(opened.error().authentic);
       CHECK(opened.error().parse.kind == ParseError::Kind::invalid_syntax);
+      CHECK(std::string_view(opened.error().parse.where) == "pad length");
     }
   }
 }
