@@ -5,7 +5,7 @@ from labkit.capture import Capture
 from labkit.inject import multicast
 from labkit.pair import pair, tables
 from labkit.process import wait_for
-from labkit.traffic import assert_reaches, assert_silent, ping, tcp_both_ways
+from labkit.traffic import assert_reaches, assert_silent, echo, tcp_both_ways
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +67,8 @@ def test_two_keys_to_one_peer_never_cross(lab, net):
     b.wait_up()
     assert len(a.peer()["children"]) == 1, "tunnels of one peer share one pair of SAs"
     with Capture(net.B.gw, "key1", lab.folder, "key1") as first, Capture(net.B.gw, "key2", lab.folder, "key2") as second:
-        assert_reaches(net.A.gw, "169.254.1.2", count=20, extra=("-p", "11"))
-        assert_reaches(net.A.gw, "169.254.2.2", count=20, extra=("-p", "22"))
+        assert_reaches(net.A.gw, "169.254.1.2", count=20, pattern=0x11)
+        assert_reaches(net.A.gw, "169.254.2.2", count=20, pattern=0x22)
     addresses = [{row[0] for row in c.tshark(fields=["ip.dst"], display="icmp.type == 8")} for c in (first, second)]
     assert addresses == [{"169.254.1.2"}, {"169.254.2.2"}]
     assert first.count("icmp.type == 8") == 20 and second.count("icmp.type == 8") == 20
@@ -84,7 +84,7 @@ def test_nothing_leaves_in_the_clear_while_the_tunnel_is_down(lab, net):
     a = lab.culvert(net.A.gw, tables(net.A, net.B))
     wait_for("the device is there", lambda: "cvB" in net.A.gw.devices())
     with Capture(net.internet, "wanA", lab.folder) as capture:
-        assert ping(net.A.host, net.B.host4, count=5, wait=0.3).received == 0
+        assert echo(net.A.host, net.B.host4, count=5, wait=0.3).received == 0
     assert capture.count("!(isakmp || udpencap || arp || icmpv6)") == 0
     assert a.drops()["no_sa"] >= 5
     child = a.peer()["children"][0]

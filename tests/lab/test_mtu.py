@@ -34,8 +34,8 @@ def test_tcp_passes_and_its_mss_is_clamped(lab, net, tunnel_mtu):
 
 def test_a_full_packet_fits_exactly_and_one_byte_more_does_not(net, tunnel_mtu):
     assert 1300 < tunnel_mtu < 1500
-    assert_reaches(net.A.host, net.B.host4, size=tunnel_mtu - 28, do="do")
-    assert_reaches(net.A.host, net.B.host6, size=tunnel_mtu - 48, do="do")
+    assert_reaches(net.A.host, net.B.host4, size=tunnel_mtu - 28, dont_fragment=True)
+    assert_reaches(net.A.host, net.B.host6, size=tunnel_mtu - 48, dont_fragment=True)
 
 
 def test_too_big_is_answered_with_the_mtu(net, tunnel_mtu):
@@ -49,7 +49,7 @@ def test_too_big_is_answered_with_the_mtu(net, tunnel_mtu):
 
 def test_large_udp_without_df_is_fragmented_and_passes(net, tunnel_mtu):
     assert tunnel_mtu < 1500
-    assert_reaches(net.A.host, net.B.host4, size=4000, do="dont")
+    assert_reaches(net.A.host, net.B.host4, size=4000)
     run = iperf3(net.A.host, net.B.host, net.B.host4, "-u", "-b", "5M", "-t", 1, "-l", 4000)["end"]["sum"]
     assert run["lost_packets"] == 0
 
@@ -57,7 +57,7 @@ def test_large_udp_without_df_is_fragmented_and_passes(net, tunnel_mtu):
 def test_a_configured_mtu_is_that_of_the_device(lab, net):
     pair(lab, net, tunnel={"mtu": 1280})
     assert "mtu 1280" in net.A.gw.ip("link", "show", "cvB").stdout
-    assert_reaches(net.A.host, net.B.host6, size=1280 - 48, do="do")
+    assert_reaches(net.A.host, net.B.host6, size=1280 - 48, dont_fragment=True)
 
 
 def test_clamping_can_be_switched_off(lab, net):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from labkit.culvert import BIN
 from labkit.process import sh, wait_for
-from labkit.traffic import assert_reaches, ping, tcp_both_ways
+from labkit.traffic import assert_reaches, echo, tcp_both_ways
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 
@@ -59,4 +59,4 @@ def test_the_same_with_strongswan_at_one_end(lab):
     paris.ctl("down", "tokyo")
     wait_for("strongSwan has seen the Delete", lambda: strongswan.num_ike_sas() == 0)
     paris.ctl("up", "tokyo")
-    wait_for("traffic again", lambda: ping(net.B.host, net.A.host4, count=1, wait=0.5).received)
+    wait_for("traffic again", lambda: echo(net.B.host, net.A.host4, count=1, wait=0.5).received)

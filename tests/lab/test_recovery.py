@@ -3,7 +3,7 @@ import pytest
 
 from labkit.pair import assert_one_ike_sa, pair, tables
 from labkit.process import wait_for
-from labkit.traffic import assert_reaches, assert_silent, ping, wait_reaches
+from labkit.traffic import assert_reaches, assert_silent, echo, wait_reaches
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def test_the_tunnel_comes_up_through_20_percent_loss(lab, net, attempt):
     a, b = pair(lab, net, wait=False)
     a.wait_up(timeout=60)
     b.wait_up(timeout=60)
-    assert ping(net.A.host, net.B.host4, count=20).received > 5
+    assert echo(net.A.host, net.B.host4, count=20, wait=0.5).received > 5
     net.lose(0)
     assert_reaches(net.A.host, net.B.host4)
 
@@ -34,7 +34,7 @@ def test_after_kill_9_and_return_traffic_flows_on_exactly_one_ike_sa(lab, net, v
     wait_reaches(net.A.host, net.B.host4, timeout=30)
     a.wait_up()
     b.wait_up()
-    ping(net.A.host, net.B.host4, count=20, interval=0.1)
+    echo(net.A.host, net.B.host4, count=20, interval=0.1, wait=0.5)
     assert_one_ike_sa(a, b)
     assert_reaches(net.A.host, net.B.host4)
     assert_reaches(net.B.host, net.A.host4)

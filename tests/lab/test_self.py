@@ -6,7 +6,7 @@ from labkit.capture import Capture
 from labkit.inject import send_udp
 from labkit.process import LabError, Process, wait_for
 from labkit.strongswan import swanctl_conf
-from labkit.traffic import UdpRun, assert_reaches, assert_silent, iperf3, ping, tcp_both_ways
+from labkit.traffic import UdpRun, assert_reaches, assert_silent, echo, iperf3, tcp_both_ways
 
 
 def open_routes(net):
@@ -64,7 +64,7 @@ def test_loss_takes_about_its_share_of_udp(lab):
 def test_a_cut_internet_passes_nothing_until_it_is_whole_again(lab):
     net = lab.net()
     net.cut()
-    assert ping(net.A.gw, net.B.wan4, count=2, wait=0.5).received == 0
+    assert echo(net.A.gw, net.B.wan4, count=2, wait=0.5).received == 0
     net.cut(False)
     assert_reaches(net.A.gw, net.B.wan4)
 
@@ -98,7 +98,7 @@ def test_openvswitch_ends_gre(lab):
     lab.ovs(net.A.host, "lan", net.A.host4, 24, net.A.gw4, net.B.host4, 99, "10.9.0.1", "10.9.0.2")
     lab.ovs(net.B.host, "lan", net.B.host4, 24, net.B.gw4, net.A.host4, 99, "10.9.0.2", "10.9.0.1")
     with Capture(net.internet, "wanA", lab.folder, expression="proto gre") as capture:
-        wait_for("ping through OVS GRE", lambda: ping(net.A.host, "10.9.0.2", count=1, wait=0.5).received)
+        wait_for("ping through OVS GRE", lambda: echo(net.A.host, "10.9.0.2", count=1, wait=0.5).received)
         assert_reaches(net.A.host, "10.9.0.2")
     assert capture.count("gre.key == 99 && icmp") >= 6
 

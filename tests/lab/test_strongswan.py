@@ -40,13 +40,20 @@ class Ends:
 
     def check(self):
         """Traffic both ways, and both ends agree that there is one IKE SA and one child SA."""
-        assert_reaches(self.net.A.host, self.net.B.host4)
-        assert_reaches(self.net.B.host, self.net.A.host4)
-        tcp_both_ways(self.net.A.host, self.net.B.host, self.net.B.host4, "1M")
+        try:
+            self.check_traffic()
+        except AssertionError:
+            print(f"culvert's drops: { {k: v for k, v in self.culvert.drops().items() if v} }\n{self.strongswan.sas()}")
+            raise
         wait_for(lambda: f"one IKE SA and one child SA at strongSwan\n{self.strongswan.sas()}",
                  lambda: self.strongswan.num_ike_sas() == 1 and self.strongswan.num_child_sas() == 1)
         peer = self.culvert.peer()
         assert peer["spi_i"][2:].lower() in self.strongswan.sas() and peer["spi_r"][2:].lower() in self.strongswan.sas()
+
+    def check_traffic(self):
+        assert_reaches(self.net.A.host, self.net.B.host4)
+        assert_reaches(self.net.B.host, self.net.A.host4)
+        tcp_both_ways(self.net.A.host, self.net.B.host, self.net.B.host4, "1M")
 
     def renew(self, what, rekey):
         """`rekey` makes a new child ("child") or IKE ("ike") SA; wait until culvert shows it."""

@@ -5,7 +5,7 @@ from labkit.capture import Capture
 from labkit.pair import tables
 from labkit.process import wait_for
 from labkit.strongswan import swanctl_conf
-from labkit.traffic import assert_reaches, iperf3, ping
+from labkit.traffic import assert_reaches, echo, iperf3
 
 IKE, ESP, PSK = "aes256gcm16-prfsha384-x25519", "aes256gcm16-x25519", "three makers"
 
@@ -37,7 +37,7 @@ def test_culvert_strongswan_openvswitch(lab, ours, theirs):
     culvert.wait_up()
     strongswan.wait_up()
     with Capture(net.B.gw, "lan", lab.folder) as behind:
-        wait_for("the first ping", lambda: ping(net.A.gw, "10.9.0.2", count=1, wait=0.5).received)
+        wait_for("the first ping", lambda: echo(net.A.gw, "10.9.0.2", count=1, wait=0.5).received)
         assert_reaches(net.A.gw, "10.9.0.2", count=10)
         assert_reaches(net.B.host, "10.9.0.1", count=10)
         for options in ([], ["-R"]):

@@ -3,7 +3,7 @@ import pytest
 
 from labkit.capture import Capture
 from labkit.pair import assert_one_ike_sa, pair
-from labkit.traffic import assert_reaches, assert_silent, ping, tcp_both_ways
+from labkit.traffic import assert_reaches, assert_silent, echo, tcp_both_ways
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +65,14 @@ def test_the_responder_narrows_and_only_that_passes(lab, net):
 def test_the_packet_that_wakes_an_on_traffic_tunnel_is_not_lost(lab, net, carry):
     a, _ = pair(lab, net, carry=carry, start=("on-traffic", "wait"), wait=False)
     assert a.peer()["state"] != "up"
-    assert ping(net.A.host, net.B.host4, count=1, wait=5).received == 1
+    assert echo(net.A.host, net.B.host4, count=1, wait=5).received == 1
     a.wait_up()
 
 
 def test_both_ends_start_at_once_and_agree_on_one_ike_sa(lab, net):
     a, b = pair(lab, net, carry="ip", start=("always", "always"))
     assert_reaches(net.A.host, net.B.host4)
-    ping(net.A.host, net.B.host4, count=20, interval=0.1)
+    echo(net.A.host, net.B.host4, count=20, interval=0.1, wait=0.5)
     a.wait_up()
     b.wait_up()
     assert_one_ike_sa(a, b)

@@ -3,6 +3,8 @@ import socket
 import struct
 import time
 
+from .traffic import internet_checksum
+
 ETH_P_ALL = 3
 
 
@@ -34,15 +36,8 @@ def shortened(frame, cut):
     struct.pack_into("!H", frame, 16, total)
     struct.pack_into("!H", frame, 14 + header + 4, total - header)
     struct.pack_into("!H", frame, 24, 0)
-    struct.pack_into("!H", frame, 24, _ip_checksum(frame[14:14 + header]))
+    struct.pack_into("!H", frame, 24, internet_checksum(bytes(frame[14:14 + header])))
     return bytes(frame[:14 + total])
-
-
-def _ip_checksum(header):
-    total = sum(struct.unpack(f"!{len(header) // 2}H", header))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
 
 
 def send_frames(ns, device, frames, pause=0.0):

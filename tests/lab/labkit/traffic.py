@@ -2,11 +2,25 @@
 import itertools
 import json
 import re
+import select
+import socket
+import struct
+import threading
 import time
 
 from .process import LabError, Process, wait_for
 
+IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, IP_PMTUDISC_DONT, IP_PMTUDISC_DO = 10, 23, 0, 2  # linux/in.h, linux/in6.h
 _ports = itertools.count(5201)
+_identifiers = itertools.count(int(time.time()))
+
+
+def internet_checksum(data):
+    data = data + b"\0" * (len(data) % 2)
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
 
 
 class PingResult:
@@ -21,36 +35,106 @@ class PingResult:
         return f"<ping {self.received} of {self.sent}>\n{self.text}"
 
 
-def ping(ns, address, count=3, interval=0.02, size=None, do="dont", wait=1, source=None, extra=()):
-    """`size` bytes of ICMP payload; do="do" sets DF."""
-    argv = ["ping", "-n", "-c", count, "-i", interval, "-W", wait, "-M", do]
-    argv += ["-s", size] if size is not None else []
-    argv += ["-I", source] if source else []
-    return PingResult(ns.run(*argv, *extra, address, check=False, timeout=count * max(interval, wait) + 20).stdout)
+def ping(ns, address, count=2, size=56, do="dont"):
+    """ping(8), for what it says of ICMP errors. `size` bytes of ICMP payload; do="do" sets DF."""
+    return PingResult(ns.run("ping", "-n", "-c", count, "-i", 0.05, "-W", 1, "-M", do, "-s", size, address, check=False).stdout)
+
+
+class Echo(threading.Thread):
+    """ICMP echo requests at an interval, and the replies to them. Where ping(8) gives a slow last reply up after two round trips, this one
+    waits `wait` seconds for it, so that what is counted as lost is lost. `count` 0: until finish()."""
+
+    def __init__(self, ns, address, count=3, interval=0.02, size=56, dont_fragment=False, source=None, pattern=0x41, wait=2.0):
+        super().__init__(daemon=True)
+        self.count, self.interval, self.wait = count, interval, wait
+        self.v6 = ":" in address
+        self.payload = bytes([pattern]) * size
+        self.identifier = next(_identifiers) & 0xFFFF
+        self.socket = ns.socket(*((socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) if self.v6
+                                  else (socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)))
+        discover = IP_PMTUDISC_DO if dont_fragment else IP_PMTUDISC_DONT
+        self.socket.setsockopt(*((socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER) if self.v6 else (socket.IPPROTO_IP, IP_MTU_DISCOVER)), discover)
+        if source:
+            self.socket.bind((source, 0))
+        self.socket.connect((address, 0))
+        self.sent, self.missing, self.errors, self.stopping = 0, set(), 0, False
+        self.start()
+
+    def request(self, number):
+        header = struct.pack("!BBHHH", 128 if self.v6 else 8, 0, 0, self.identifier, number & 0xFFFF)
+        if not self.v6:  # the kernel fills in ICMPv6's
+            header = header[:2] + struct.pack("!H", internet_checksum(header + self.payload)) + header[4:]
+        return header + self.payload
+
+    def run(self):
+        next_send = time.monotonic()
+        last_sent = next_send
+        while True:
+            now = time.monotonic()
+            more = not self.stopping and (self.count == 0 or self.sent < self.count)
+            if more and now >= next_send:
+                self.send()
+                next_send, last_sent = now + self.interval, now
+                continue
+            if not more and (not self.missing or now > last_sent + self.wait):
+                break
+            readable = select.select([self.socket], [], [], max(0.0, next_send - now) if more else 0.1)[0]
+            if readable:
+                self.receive()
+        self.socket.close()
+
+    def send(self):
+        self.sent += 1
+        self.missing.add(self.sent)
+        try:
+            self.socket.send(self.request(self.sent))
+        except OSError:  # no route, too big: not sent, so it will be missing
+            self.errors += 1
+
+    def receive(self):
+        try:
+            data = self.socket.recv(65536)
+        except OSError:  # an ICMP error that came back
+            self.errors += 1
+            return
+        if not self.v6:
+            data = data[4 * (data[0] & 15):]
+        kind, _, _, identifier, number = struct.unpack_from("!BBHHH", data)
+        if kind == (129 if self.v6 else 0) and identifier == self.identifier and data[8:] == self.payload:
+            self.missing = {n for n in self.missing if n & 0xFFFF != number}
+
+    def finish(self):
+        """Ends it; waits for what is under way."""
+        self.stopping = True
+        self.join(self.wait + 5)
+        return self
+
+    @property
+    def received(self):
+        return self.sent - len(self.missing)
+
+    def __repr__(self):
+        return f"<{self.received} of {self.sent} answered, missing {sorted(self.missing)[:20]}, {self.errors} errors>"
+
+
+def echo(ns, address, **options):
+    """`count` (3) echo requests; the finished Echo."""
+    run = Echo(ns, address, **options)
+    run.join()
+    return run
 
 
 def assert_reaches(ns, address, **options):
-    """A few pings, all of which must come back."""
-    result = ping(ns, address, **options)
-    assert result.sent > 0 and result.received == result.sent, f"{ns} -> {address}: {result!r}"
-    return result
+    """A few echo requests, all of which must be answered."""
+    run = echo(ns, address, **options)
+    assert run.sent > 0 and run.received == run.sent, f"{ns} -> {address}: {run!r}"
+    return run
 
 
 def assert_silent(ns, address, count=2):
-    """No ping may come back."""
-    result = ping(ns, address, count=count, wait=0.5)
-    assert result.received == 0, f"{ns} -> {address} should not get through: {result!r}"
-
-
-def start_ping(ns, address, interval=0.01):
-    """Endless ping in the background; finish_ping gives its result."""
-    return Process(["ping", "-n", "-i", interval, "-W", "1", address], ns=ns)
-
-
-def finish_ping(process):
-    process.popen.send_signal(2)
-    process.wait(10)
-    return PingResult(process.output())
+    """No echo request may be answered."""
+    run = echo(ns, address, count=count, wait=0.5)
+    assert run.received == 0, f"{ns} -> {address} should not get through: {run!r}"
 
 
 def iperf3(client, server, address, *options, timeout=120):
@@ -107,5 +191,5 @@ class UdpRun:
 def wait_reaches(ns, address, timeout=20):
     """Until a ping comes back; returns the seconds it took."""
     start = time.monotonic()
-    wait_for(f"{ns} reaches {address}", lambda: ping(ns, address, count=1, wait=0.3).received, timeout)
+    wait_for(f"{ns} reaches {address}", lambda: echo(ns, address, count=1, wait=0.3).received, timeout)
     return time.monotonic() - start
