@@ -1,5 +1,7 @@
-// Bringing an IKE SA and its first child up, and down again.
+// Bringing an IKE SA and its first child up.
 #include <doctest/doctest.h>
+
+#include <algorithm>
 
 #include "simulation.h"
 
@@ -9,8 +11,29 @@ using namespace culvert::ike::test;
 
 namespace {
 
-/// Only side a initiates.
-void one_sided(Simulation& simulation) { simulation.config(b).start = StartMode::wait; }
+/// Side a initiates, side b waits.
+struct OneSided : Simulation {
+  OneSided() {
+    config(b).start = StartMode::wait;
+    record_wire = true;
+    use_debug_keys();
+  }
+  bool comes_up(Duration limit = 5s) {
+    start();
+    return run_until([&] { return both_up(); }, limit);
+  }
+};
+
+std::vector<Proposal> ike_of(const char* text) { return {*parse_ike_proposal(text)}; }
+std::vector<Proposal> esp_of(const char* text) { return {*parse_esp_proposal(text)}; }
+
+std::vector<Message> requests_of(const std::vector<Message>& messages, ExchangeType exchange) {
+  std::vector<Message> found;
+  std::ranges::copy_if(messages, std::back_inserter(found), [&](const Message& message) {
+    return message.header.exchange == exchange && !message.header.response;
+  });
+  return found;
+}
 
 }  // namespace
 
@@ -19,11 +42,412 @@ void one_sided(Simulation& simulation) { simulation.config(b).start = StartMode:
 // a: IKE_AUTH     -->
 //                 <--  b
 TEST_CASE("two endpoints come up with one IKE SA and one child in four messages") {
-  Simulation simulation;
-  one_sided(simulation);
-  simulation.record_wire = true;
-  simulation.start();
-  REQUIRE(simulation.run_until([&] { return simulation.both_up(); }, 5s));
+  OneSided simulation;
+  REQUIRE(simulation.comes_up());
   CHECK(simulation.disagreement().value_or("") == "");
   CHECK(simulation.wire.size() == 4);
+  CHECK(simulation.reported(a, "peer tokyo: up"));
+  CHECK(simulation.reported(b, "peer paris: up"));
+}
+
+TEST_CASE("message IDs count from 0 and the I flag is the initiator's") {
+  OneSided simulation;
+  REQUIRE(simulation.comes_up());
+  const auto messages = simulation.messages();
+  REQUIRE(messages.size() == 4);
+  for (std::size_t i = 0; i < 4; ++i) {
+    CHECK(messages[i].header.message_id.value() == i / 2);
+    CHECK(messages[i].header.initiator == (i % 2 == 0));
+    CHECK(messages[i].header.response == (i % 2 == 1));
+  }
+  CHECK(messages[0].header.spi_r.value() == 0);
+}
+
+// a: IKE_SA_INIT  -->        <--  IKE_SA_INIT :b
+// a: IKE_AUTH     -->        <--  IKE_AUTH :b       both finish; the loser by nonces is deleted by its initiator
+TEST_CASE("both sides initiate at once and keep the same IKE SA and child") {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    Simulation simulation(seed);
+    simulation.start();
+    simulation.run_for(30s);
+    CHECK(simulation.disagreement().value_or("") == "");
+  }
+}
+
+TEST_CASE("simultaneous initiation does not wait for timers to settle") {
+  Simulation simulation;
+  simulation.start();
+  simulation.run_for(1s);
+  const PeerStatus here = simulation.status(a), there = simulation.status(b);
+  CHECK(here.state == PeerStatus::State::established);
+  CHECK(here.spi_i == there.spi_i);
+  CHECK(here.spi_r == there.spi_r);
+}
+
+// a: HDR, SA, KE, N            -->
+//                              <--  HDR, N(COOKIE)
+// a: HDR, N(COOKIE), SA, KE, N -->    message ID 0 again, RFC 7296 §2.6
+TEST_CASE("a COOKIE is returned first in the same request, still with message ID 0") {
+  OneSided simulation;
+  simulation.node(b).options.cookie_threshold = 0;
+  REQUIRE(simulation.comes_up());
+  const auto sent = requests_of(simulation.messages(a), ExchangeType::ike_sa_init);
+  REQUIRE(sent.size() == 2);
+  CHECK(sent[1].header.message_id.value() == 0);
+  CHECK(sent[0].header.spi_i == sent[1].header.spi_i);
+  const auto* first = std::get_if<NotifyPayload>(&sent[1].payloads.front());
+  REQUIRE(first);
+  CHECK(first->type == NotifyType::cookie);
+  CHECK(sent[0].find<NoncePayload>()->data == sent[1].find<NoncePayload>()->data);
+}
+
+// a: HDR, SA, KE(modp2048), N  -->
+//                              <--  HDR, N(INVALID_KE_PAYLOAD, x25519)
+// a: HDR, SA, KE(x25519), N    -->    with all proposals, RFC 7296 §1.2
+TEST_CASE("INVALID_KE_PAYLOAD is answered with the other group and the whole set of proposals") {
+  OneSided simulation;
+  simulation.config(a).ike_proposals = ike_of("aes128gcm16-prfsha256-ecp256-x25519");
+  REQUIRE(simulation.comes_up());
+  const auto sent = requests_of(simulation.messages(a), ExchangeType::ike_sa_init);
+  REQUIRE(sent.size() == 2);
+  CHECK(sent[0].find<KePayload>()->method == 19);  // IANA: 256-bit random ECP group
+  CHECK(sent[1].find<KePayload>()->method == 31);  // IANA: curve25519
+  CHECK(sent[0].find<SaPayload>()->proposals == sent[1].find<SaPayload>()->proposals);
+  CHECK(sent[1].header.message_id.value() == 0);
+}
+
+TEST_CASE("a COOKIE is kept when INVALID_KE_PAYLOAD follows") {
+  OneSided simulation;
+  simulation.node(b).options.cookie_threshold = 0;
+  simulation.config(a).ike_proposals = ike_of("aes128gcm16-prfsha256-ecp256-x25519");
+  REQUIRE(simulation.comes_up());
+  const auto sent = requests_of(simulation.messages(a), ExchangeType::ike_sa_init);
+  REQUIRE(sent.size() == 3);
+  const NotifyPayload* cookie = sent[2].find_notify(NotifyType::cookie);
+  REQUIRE(cookie);
+  CHECK(cookie->data == sent[1].find_notify(NotifyType::cookie)->data);
+}
+
+TEST_CASE("a peer that asks for another COOKIE for ever is given up") {
+  OneSided simulation;
+  int rounds = 0;
+  simulation.filter = [&](const Datagram& datagram) {
+    if (datagram.from == b) return false;
+    Header header = parsed(datagram.bytes).header;
+    header.response = true;
+    header.initiator = false;
+    const Bytes cookie{1, 2, 3, static_cast<std::uint8_t>(++rounds)};
+    if (rounds < 50) simulation.deliver({b, {datagram.path.remote, datagram.path.local}, build(header, {notify(NotifyType::cookie, cookie)}), false});
+    return false;
+  };
+  simulation.start(a);
+  simulation.run_for(500ms);
+  CHECK(rounds < 12);
+  CHECK(simulation.reported(a, "COOKIE"));
+}
+
+TEST_CASE("INVALID_KE_PAYLOAD for a group that was not offered ends the attempt") {
+  OneSided simulation;
+  simulation.filter = [&](const Datagram& datagram) {
+    if (datagram.from == b) return false;
+    Header header = parsed(datagram.bytes).header;
+    header.response = true;
+    header.initiator = false;
+    simulation.deliver({b, {datagram.path.remote, datagram.path.local}, build(header, {notify(NotifyType::invalid_ke_payload, {0, 14})}), false});
+    return false;
+  };
+  simulation.start(a);
+  simulation.run_for(500ms);
+  CHECK(simulation.reported(a, "wants a key exchange"));
+  CHECK(simulation.status(a).retry_at.has_value());
+}
+
+// Lost: the first IKE_SA_INIT response and the first IKE_AUTH response.
+TEST_CASE("the requester alone retransmits, and request and response are the same byte for byte") {
+  OneSided simulation;
+  int num_responses = 0;
+  simulation.filter = [&](const Datagram& datagram) { return datagram.from == a || ++num_responses % 2 == 0; };
+  REQUIRE(simulation.comes_up(10s));
+  REQUIRE(simulation.wire.size() == 8);
+  CHECK(simulation.wire[0].bytes == simulation.wire[2].bytes);
+  CHECK(simulation.wire[1].bytes == simulation.wire[3].bytes);
+  CHECK(simulation.wire[4].bytes == simulation.wire[6].bytes);
+  CHECK(simulation.wire[5].bytes == simulation.wire[7].bytes);
+  CHECK(simulation.node(b).installs == 1);
+}
+
+TEST_CASE("retransmissions back off by the configured factor and end in words") {
+  OneSided simulation;
+  std::vector<double> at;
+  simulation.filter = [&](const Datagram&) {
+    at.push_back(std::chrono::duration<double>(simulation.now().time_since_epoch()).count());
+    return false;
+  };
+  simulation.config(a).retransmit_tries = 4;
+  simulation.start(a);
+  simulation.run_for(15s);
+  REQUIRE(at.size() >= 4);
+  CHECK(at[1] - at[0] == doctest::Approx(1.0));
+  CHECK(at[2] - at[1] == doctest::Approx(1.8));
+  CHECK(at[3] - at[2] == doctest::Approx(3.24));
+  CHECK(simulation.reported(a, "no answer from 192.0.2.2 after 4 tries"));
+  CHECK(simulation.status(a).reason.starts_with("no answer from 192.0.2.2 after 4 tries (last "));
+  CHECK(simulation.status(a).children.front().reason.contains("no answer"));
+}
+
+TEST_CASE("a peer with several addresses is tried at each in turn, then after a pause, resolved again") {
+  OneSided simulation;
+  const Endpoint wrong{*IpAddress::parse("192.0.2.77"), 500};
+  simulation.node(a).resolved = std::vector{Path{simulation.node(a).inner, wrong}, Path{simulation.node(a).inner, simulation.node(b).address}};
+  simulation.filter = [&](const Datagram& datagram) { return datagram.from == b || datagram.path.remote.address != wrong.address; };
+  simulation.config(a).retransmit_tries = 2;
+  REQUIRE(simulation.comes_up(20s));
+  simulation.kill(b);
+  simulation.run_for(300s);
+  CHECK(simulation.node(a).resolves >= 4);
+}
+
+TEST_CASE("the wrong pre-shared key is refused in protected words, and both operators read which key") {
+  OneSided simulation;
+  simulation.config(b).psk = std::make_shared<const Secret>(Secret::copy_of(as_bytes("wrong")));
+  simulation.start();
+  simulation.run_for(3s);
+  CHECK_FALSE(simulation.established(a));
+  CHECK_FALSE(simulation.established(b));
+  CHECK(simulation.reported(b, "the pre-shared key does not match that of [peer.paris]"));
+  CHECK(simulation.reported(a, "AUTHENTICATION_FAILED"));
+  CHECK(simulation.status(a).reason.contains("AUTHENTICATION_FAILED"));
+  REQUIRE(simulation.wire.size() >= 4);
+  const auto answer = simulation.open(simulation.wire[3]);
+  REQUIRE(answer);
+  CHECK(parsed(simulation.wire[3].bytes).encrypted.has_value());
+  CHECK(answer->find_notify(NotifyType::authentication_failed) != nullptr);
+  CHECK(answer->find<AuthPayload>() == nullptr);
+}
+
+TEST_CASE("an unknown identity is refused as a wrong key is, and the log names it") {
+  OneSided simulation;
+  simulation.config(a).local_id = *Identity::parse("mallory.example.net");
+  simulation.start();
+  simulation.run_for(3s);
+  CHECK_FALSE(simulation.established(a));
+  CHECK(simulation.reported(b, "mallory.example.net"));
+  CHECK(simulation.reported(b, "no configured peer has this identity"));
+  const auto answer = simulation.open(simulation.wire.at(3));
+  REQUIRE(answer);
+  CHECK(answer->find_notify(NotifyType::authentication_failed) != nullptr);
+}
+
+// Somebody in the middle changes the IKE_SA_INIT response where it does not change the keys: what b signs is not what a got. b believes
+// that all is well, so it is told by an exchange of its own (RFC 7296 §2.21.2).
+TEST_CASE("a responder that does not prove what it sent is refused, and loses its IKE SA, too") {
+  OneSided simulation;
+  simulation.filter = [&](const Datagram& datagram) {
+    const Message message = parsed(datagram.bytes);
+    if (message.header.exchange != ExchangeType::ike_sa_init || !message.header.response) return true;
+    Datagram changed = datagram;
+    changed.bytes.back() ^= 1;  // within the last NAT_DETECTION hash
+    simulation.deliver(changed);
+    return false;
+  };
+  simulation.start();
+  simulation.run_for(500ms);
+  CHECK_FALSE(simulation.established(a));
+  CHECK_FALSE(simulation.established(b));
+  CHECK(simulation.node(a).plane.empty());
+  CHECK(simulation.node(b).plane.empty());
+  CHECK(simulation.node(a).installs == 0);
+  CHECK(simulation.reported(a, "the pre-shared key does not match"));
+  CHECK(simulation.reported(b, "did not accept our AUTH"));
+}
+
+TEST_CASE("without a common proposal the operator of each side reads what was offered and allowed") {
+  OneSided simulation;
+  simulation.config(b).ike_proposals = ike_of("aes256-sha256-ecp384");
+  simulation.start();
+  simulation.run_for(1s);
+  CHECK_FALSE(simulation.established(a));
+  CHECK(simulation.reported(b, "peer paris (192.0.2.1)"));
+  CHECK(simulation.reported(a, "NO_PROPOSAL_CHOSEN"));
+  CHECK(simulation.status(a).reason.contains("NO_PROPOSAL_CHOSEN"));
+}
+
+TEST_CASE("an address that no peer has gets nothing but NO_PROPOSAL_CHOSEN") {
+  OneSided simulation;
+  simulation.config(b).addresses = {"198.51.100.9"};
+  simulation.start();
+  simulation.run_for(1s);
+  CHECK(simulation.reported(b, "an address that no configured peer has"));
+  CHECK_FALSE(simulation.established(a));
+}
+
+TEST_CASE("a failed child leaves the IKE SA up and is tried again later") {
+  OneSided simulation;
+  simulation.config(a).esp_proposals = esp_of("aes256gcm16");
+  simulation.start();
+  REQUIRE(simulation.run_until([&] { return simulation.established(a); }, 3s));
+  simulation.run_for(1s);
+  CHECK(simulation.established(b));
+  CHECK_FALSE(simulation.up(a));
+  const std::string reason = simulation.status(a).children.front().reason;
+  CHECK(reason.contains("NO_PROPOSAL_CHOSEN"));
+  CHECK(reason.contains("next try in"));
+  const std::size_t before = simulation.wire.size();
+  simulation.run_for(20s);
+  CHECK(simulation.wire.size() > before);
+  CHECK(simulation.established(a));
+}
+
+TEST_CASE("selectors that do not meet give TS_UNACCEPTABLE, in words") {
+  OneSided simulation;
+  simulation.config(a).children.front().mode = ModePreference::tunnel;
+  simulation.config(a).children.front().local = {SelectorSpec{*IpPrefix::parse("10.1.0.0/16"), 0}};
+  simulation.config(a).children.front().remote = {SelectorSpec{*IpPrefix::parse("10.2.0.0/16"), 0}};
+  simulation.start();
+  simulation.run_for(2s);
+  CHECK(simulation.established(a));
+  CHECK(simulation.status(a).children.front().reason.contains("TS_UNACCEPTABLE"));
+  CHECK(simulation.reported(b, "10.1.0.0/16 to 10.2.0.0/16"));
+}
+
+TEST_CASE("the responder narrows, and both sides install the same selectors") {
+  OneSided simulation;
+  for (const Side side : {a, b}) {
+    ChildConfig& child = simulation.config(side).children.front();
+    child.mode = ModePreference::tunnel;
+    child.local = {SelectorSpec{*IpPrefix::parse(side == a ? "10.1.0.0/16" : "10.2.3.0/24"), 0}};
+    child.remote = {SelectorSpec{*IpPrefix::parse(side == a ? "10.2.0.0/16" : "10.1.0.0/16"), 0}};
+  }
+  REQUIRE(simulation.comes_up());
+  CHECK(simulation.disagreement().value_or("") == "");
+  const ChildSaKeys& keys = simulation.node(a).plane.begin()->second.keys;
+  CHECK(keys.remote == std::vector{TrafficSelector::from_prefix(*IpPrefix::parse("10.2.3.0/24"))});
+  CHECK(keys.mode == EspMode::tunnel);
+}
+
+TEST_CASE("transport mode is asked for, and tunnel mode accepted when it is only preferred") {
+  OneSided simulation;
+  SUBCASE("both prefer transport") {
+    REQUIRE(simulation.comes_up());
+    CHECK(simulation.node(a).plane.begin()->second.keys.mode == EspMode::transport);
+  }
+  SUBCASE("the responder knows tunnel mode alone") {
+    simulation.config(b).children.front().mode = ModePreference::tunnel;
+    REQUIRE(simulation.comes_up());
+    CHECK(simulation.node(a).plane.begin()->second.keys.mode == EspMode::tunnel);
+    CHECK(simulation.disagreement().value_or("") == "");
+  }
+  SUBCASE("the initiator insists: the child is deleted again, with the reason") {
+    simulation.config(a).children.front().mode = ModePreference::transport;
+    simulation.config(b).children.front().mode = ModePreference::tunnel;
+    CHECK_FALSE(simulation.comes_up(2s));
+    CHECK(simulation.status(a).children.front().reason.contains("insists on tunnel mode"));
+    CHECK(simulation.node(a).plane.empty());
+    CHECK(simulation.node(b).plane.empty());
+  }
+}
+
+TEST_CASE("several children come up, the first in IKE_AUTH, the others by CREATE_CHILD_SA") {
+  OneSided simulation;
+  for (const Side side : {a, b}) {
+    ChildConfig lan = simulation.config(side).children.front();
+    lan.id = ChildId(8);
+    lan.name = "lan";
+    lan.mode = ModePreference::tunnel;
+    lan.local = {SelectorSpec{*IpPrefix::parse(side == a ? "10.1.0.0/16" : "10.2.0.0/16"), 0}};
+    lan.remote = {SelectorSpec{*IpPrefix::parse(side == a ? "10.2.0.0/16" : "10.1.0.0/16"), 0}};
+    simulation.config(side).children.push_back(lan);
+  }
+  REQUIRE(simulation.comes_up());
+  CHECK(simulation.node(a).plane.size() == 2);
+  CHECK(simulation.node(b).plane.size() == 2);
+  CHECK(simulation.wire.size() == 6);
+  CHECK(simulation.node(a).sending.size() == 2);
+  CHECK(simulation.node(b).sending.size() == 2);
+}
+
+TEST_CASE("on-traffic comes up with the packet's own selector first in TSi and TSr") {
+  OneSided simulation;
+  simulation.config(a).start = StartMode::on_traffic;
+  for (const Side side : {a, b}) {
+    ChildConfig& child = simulation.config(side).children.front();
+    child.mode = ModePreference::tunnel;
+    child.local = {SelectorSpec{*IpPrefix::parse(side == a ? "10.1.0.0/16" : "10.2.0.0/16"), 0}};
+    child.remote = {SelectorSpec{*IpPrefix::parse(side == a ? "10.2.0.0/16" : "10.1.0.0/16"), 0}};
+  }
+  simulation.start();
+  simulation.run_for(5s);
+  CHECK(simulation.wire.empty());
+  CHECK(simulation.status(a).state == PeerStatus::State::waiting);
+  CHECK(simulation.status(a).reason == "waiting for traffic");
+  const TrafficSelector source{17, 4000, 4000, *IpAddress::parse("10.1.0.5"), *IpAddress::parse("10.1.0.5")};
+  const TrafficSelector destination{17, 53, 53, *IpAddress::parse("10.2.0.9"), *IpAddress::parse("10.2.0.9")};
+  simulation.perform(a, simulation.node(a).ike->on_acquire(simulation.now(), ChildId(7), source, destination));
+  REQUIRE(simulation.run_until([&] { return simulation.both_up(); }, 3s));
+  const auto auth = requests_of(simulation.messages(a), ExchangeType::ike_auth);
+  REQUIRE(auth.size() == 1);
+  CHECK(auth[0].find_ts(true)->selectors.front() == source);
+  CHECK(auth[0].find_ts(false)->selectors.front() == destination);
+}
+
+TEST_CASE("half-open IKE SAs are bounded, and go by themselves") {
+  OneSided simulation;
+  simulation.node(b).options.max_half_open = 5;
+  simulation.node(b).options.cookie_threshold = 1000;
+  simulation.start();
+  simulation.filter = [](const Datagram&) { return false; };
+  REQUIRE(!simulation.wire.empty());
+  Datagram flood = simulation.wire.front();
+  for (std::uint8_t i = 0; i < 20; ++i) {
+    flood.bytes[0] = i;  // another SPIi
+    simulation.inject(flood);
+  }
+  CHECK(simulation.node(b).drops[DropReason::ike_half_open_limit] >= 14);
+  simulation.run_for(40s);
+  simulation.node(b).drops.clear();
+  flood.bytes[0] = 200;
+  CHECK(simulation.inject(flood).size() == 1);
+}
+
+TEST_CASE("a copy of an IKE_SA_INIT request gets the same response and makes no second IKE SA") {
+  OneSided simulation;
+  simulation.filter = [](const Datagram&) { return false; };
+  simulation.start();
+  const Datagram request = simulation.wire.front();
+  const auto first = simulation.inject(request);
+  const auto second = simulation.inject(request);
+  REQUIRE(first.size() == 1);
+  REQUIRE(second.size() == 1);
+  CHECK(first.front().bytes == second.front().bytes);
+}
+
+TEST_CASE("a crash of either side is repaired by INITIAL_CONTACT, without a second IKE SA") {
+  Simulation simulation;
+  simulation.start();
+  REQUIRE(simulation.run_until([&] { return simulation.both_up(); }, 5s));
+  simulation.run_for(10s);
+  for (const Side side : {a, b}) {
+    simulation.kill(side);
+    simulation.run_for(2s);
+    simulation.start(side);
+    simulation.run_for(1s);
+    CHECK(simulation.both_up());
+    CHECK(simulation.reported(other(side), "INITIAL_CONTACT") == true);
+    simulation.run_for(10s);
+    CHECK(simulation.disagreement().value_or("") == "");
+  }
+}
+
+TEST_CASE("a peer that is gone for good is found by liveness, and tried again with pauses up to a minute") {
+  OneSided simulation;
+  REQUIRE(simulation.comes_up());
+  simulation.kill(b);
+  simulation.run_for(200s);
+  CHECK_FALSE(simulation.established(a));
+  CHECK(simulation.node(a).plane.empty());
+  CHECK(simulation.reported(a, "down: no answer from 192.0.2.2 after 7 tries"));
+  simulation.run_for(600s);
+  simulation.start(b);
+  simulation.run_for(150s);
+  CHECK(simulation.both_up());
 }

@@ -141,6 +141,7 @@ void Simulation::step() {
 void Simulation::send(Side from, const Path& path, Bytes bytes) {
   const Datagram datagram{from, path, std::move(bytes), false};
   if (trace) tell(from, "sends " + header_text(datagram.bytes));
+  if (captured_) return captured_->push_back(datagram);
   if (record_wire) wire.push_back(datagram);
   if (filter && !filter(datagram)) return;
   if (random_.chance(conditions_.loss)) return;
@@ -164,6 +165,60 @@ Path Simulation::seen_by_receiver(Side from, const Path& path) const {
     seen.local = {nodes_[a].inner.address, path.remote == nat_500_ ? std::uint16_t{500} : std::uint16_t{4500}};
   }
   return seen;
+}
+
+namespace {
+
+Result<SkProtection> protection(const DebugIkeKeys& keys, bool initiator) {
+  return SkProtection::create(keys.cipher, initiator ? keys.sk_ei.view() : keys.sk_er.view(), initiator ? keys.sk_ai.view() : keys.sk_ar.view());
+}
+
+}  // namespace
+
+Message parsed(ByteView bytes) {
+  auto message = parse(bytes);
+  return message ? std::move(*message) : Message{};
+}
+
+NotifyPayload notify(NotifyType type, Bytes data) { return {type, ProtocolId::none, {}, std::move(data)}; }
+
+std::optional<Message> Simulation::open(const Datagram& datagram) const {
+  auto message = parse(datagram.bytes);
+  if (!message) return std::nullopt;
+  if (!message->encrypted) return std::move(*message);
+  const auto keys = keys_.find({message->header.spi_i, message->header.spi_r});
+  if (keys == keys_.end()) return std::nullopt;
+  auto sk = protection(keys->second, message->header.initiator);
+  auto payloads = sk ? sk->open(datagram.bytes, *message) : std::unexpected(SkProtection::OpenError{});
+  if (!payloads) return std::nullopt;
+  return Message{message->header, std::move(*payloads), std::nullopt};
+}
+
+std::vector<Message> Simulation::messages(std::optional<Side> from) const {
+  std::vector<Message> all;
+  for (const Datagram& datagram : wire) {
+    if (from && datagram.from != *from) continue;
+    if (auto message = open(datagram)) all.push_back(std::move(*message));
+  }
+  return all;
+}
+
+Datagram Simulation::forge(Side from, ExchangeType exchange, bool response, std::uint32_t message_id,
+                           const std::vector<Payload>& payloads) const {
+  const PeerStatus peer = status(from);
+  const auto keys = keys_.find({peer.spi_i, peer.spi_r});
+  if (keys == keys_.end()) return {};
+  auto sk = protection(keys->second, peer.initiator);
+  const Header header{peer.spi_i, peer.spi_r, exchange, peer.initiator, response, MessageId(message_id)};
+  return {from, peer.path, sk ? sk->seal(header, payloads).value_or(Bytes{}) : Bytes{}, false};
+}
+
+std::vector<Datagram> Simulation::inject(const Datagram& datagram) {
+  std::vector<Datagram> answers;
+  captured_ = &answers;
+  deliver(datagram);
+  captured_ = nullptr;
+  return answers;
 }
 
 void Simulation::deliver(const Datagram& datagram) {
@@ -261,6 +316,8 @@ void Simulation::act(Side side, Action& action) {
   } else if (auto* report = std::get_if<Report>(&action)) {
     if (trace) tell(side, "\"" + report->text + "\"");
     node.reports.push_back(std::move(report->text));
+  } else if (auto* keys = std::get_if<DebugIkeKeys>(&action)) {
+    keys_.insert_or_assign({keys->spi_i, keys->spi_r}, std::move(*keys));
   } else if (auto* drop = std::get_if<CountDrop>(&action)) {
     ++node.drops[drop->reason];
     if (trace) tell(side, "drops: " + std::string(drop_reason_name(drop->reason)));

@@ -11,8 +11,9 @@
 #include <string>
 #include <vector>
 
-#include "culvert/ike/endpoint.h"
 #include "culvert/ike/config.h"
+#include "culvert/ike/endpoint.h"
+#include "message.h"
 
 namespace culvert::ike::test {
 
@@ -107,6 +108,16 @@ class Simulation {
   std::function<bool(const Datagram&)> filter;
   /// Delivers at once, whatever the network does to others.
   void deliver(const Datagram& datagram);
+  /// A datagram of the wire, opened with the keys that debug_keys gave away; nullopt: not parsable, or no keys.
+  [[nodiscard]] std::optional<Message> open(const Datagram& datagram) const;
+  /// Every recorded message that opens, for `side` or both.
+  [[nodiscard]] std::vector<Message> messages(std::optional<Side> from = std::nullopt) const;
+  /// A protected message as `from` would send it on its current IKE SA, with these payloads.
+  [[nodiscard]] Datagram forge(Side from, ExchangeType exchange, bool response, std::uint32_t message_id, const std::vector<Payload>& payloads) const;
+  /// Hands over a datagram from `from` and performs what the other side makes of it, without anything of that going on the wire:
+  /// what it would have sent.
+  std::vector<Datagram> inject(const Datagram& datagram);
+  void use_debug_keys() { nodes_[a].options.debug_keys = nodes_[b].options.debug_keys = true; }
   /// Every IKE datagram that left, in order.
   std::vector<Datagram> wire;
   bool record_wire = false;
@@ -169,7 +180,13 @@ class Simulation {
   TimePoint next_traffic_{};
   bool nat_ = false;
   Endpoint nat_500_, nat_4500_;
+  std::map<std::pair<IkeSpi, IkeSpi>, DebugIkeKeys> keys_;
+  std::vector<Datagram>* captured_ = nullptr;
 };
+
+/// For messages that parse.
+[[nodiscard]] Message parsed(ByteView bytes);
+[[nodiscard]] NotifyPayload notify(NotifyType type, Bytes data = {});
 
 /// A peer as the configuration would give it: transport-mode GRE between the two gateways, x25519 and AES-GCM.
 [[nodiscard]] PeerConfig make_config(Side side);
