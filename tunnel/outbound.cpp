@@ -99,7 +99,7 @@ OutboundSa* Worker::choose_sa(const PortView& at, const wire::Flow& flow, ByteVi
 
 void Worker::wait_for_sa(const PortView& at, const wire::Flow& flow, ByteView packet) {
   Port& port = *at.port;
-  if (!port.config.trap) return drops_.add(DropReason::no_sa);
+  if (!port.config.trap || wire::is_link_housekeeping(flow)) return drops_.add(DropReason::no_sa);
   const TimePoint now = Clock::now();
   if (port.waiting.push(packet, now)) {
     packets_wait_ = true;

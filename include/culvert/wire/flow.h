@@ -98,6 +98,16 @@ inline std::optional<Flow> Flow::parse(ByteView packet) noexcept {
   return flow;
 }
 
+/// What a kernel sends into an interface by itself: group membership reports (IGMP, RFC 3376; MLD, RFC 3810) and IPv6 neighbour and
+/// router discovery (RFC 4861). Nobody asked for it, so it brings up no tunnel that waits for traffic.
+[[nodiscard]] inline bool is_link_housekeeping(const Flow& flow) noexcept {
+  if (!flow.destination.is_multicast()) return false;
+  if (flow.destination.is_v4()) return flow.protocol == proto_igmp;
+  if (flow.protocol != proto_icmpv6 || !flow.ports_known) return false;
+  const int type = flow.source_port >> 8;
+  return (type >= 130 && type <= 136) || type == 143;
+}
+
 /// The length of an IPv4 or IPv6 packet by its own header; nullopt: neither, or longer than `packet`.
 [[nodiscard]] inline std::optional<std::uint32_t> ip_total_len(ByteView packet) noexcept {
   if (packet.empty()) return std::nullopt;

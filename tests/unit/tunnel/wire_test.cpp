@@ -135,6 +135,25 @@ TEST_CASE("a flow has ports only where they can be known") {
   CHECK(wire::Flow::parse(packet)->destination_port == 0x0500);
 }
 
+// The packets are scapy 2.5's.
+TEST_CASE("what a kernel sends into an interface by itself is told from what somebody wants to send") {
+  const auto is_housekeeping = [](std::string_view packet) {
+    return wire::is_link_housekeeping(wire::Flow::parse(hex(packet)).value());
+  };
+  CHECK(is_housekeeping(  // MLDv2 report behind a hop-by-hop header
+      "600000000024000100000000000000000000000000000000ff0200000000000000000000000000163a000502000001008f006e8a0000000104000000ff"
+      "020000000000000000000000000002"));
+  CHECK(is_housekeeping(  // router solicitation
+      "6000000000083afffe800000000000000000000000000001ff02000000000000000000000000000285007d3600000000"));
+  CHECK(is_housekeeping("46c000200001000001029001a9fe0a01e0000016940400002200ddff00000000"));  // IGMPv3 report
+  CHECK_FALSE(is_housekeeping("45000018000100004059e687a9fe0a01e000000502010004"));            // OSPF hello
+  CHECK_FALSE(is_housekeeping(  // echo request to all nodes
+      "6000000000083a40fd000010000000000000000000000001ff020000000000000000000000000001800083a700000000"));
+  CHECK_FALSE(is_housekeeping(  // unicast
+      "6000000000183afffd000010000000000000000000000001fd0000100000000000000000000000028700817500000000fd0000100000000000000000"
+      "00000002"));
+}
+
 TEST_CASE("UDP and TCP headers: fields, and lengths that do not fit") {
   const ByteView udp = ByteView(inner4).subspan(20);
   const auto header = wire::UdpHeader::parse(udp);
