@@ -139,7 +139,7 @@ Session::Reply Session::answer_auth(const Message& message) {
   }
   const auto proof = verify_psk(claimed ? &claimed->config() : nullptr, core_.decoy_psk(), suite_.prf, handshake_->init_request,
                                 handshake_->nr, handshake_->sk_pi.view(), id_i, auth);
-  if (!proof) return refuse_initiator(id_i, claimed ? &claimed->config() : nullptr, auth);
+  if (!proof) return refuse_initiator(id_i, id_r, claimed ? &claimed->config() : nullptr, auth);
   if (claimed->admin_down()) {
     Reply reply = reply_with(refusal(NotifyType::temporary_failure, "administratively down"));
     reply.close = true;
@@ -167,10 +167,13 @@ Session::Reply Session::answer_auth(const Message& message) {
 }
 
 /// §2.21.2: AUTHENTICATION_FAILED, protected by keys that nobody has proved to own. Which part failed is for the operator alone.
-Session::Reply Session::refuse_initiator(const IdPayload& id, const PeerConfig* claimed, const AuthPayload* auth) {
+Session::Reply Session::refuse_initiator(const IdPayload& id, const IdPayload* wanted, const PeerConfig* claimed,
+                                         const AuthPayload* auth) {
   const std::string from = fmt::format("peer {} ({})", address_of(origin_.path), identity_text(id));
   std::string why;
-  if (!claimed) {
+  if (!claimed && wanted && claimed_peer(core_, id, nullptr)) {
+    why = fmt::format("it wants to talk to {}, which is not our identity towards it; compare `id` there with ours", identity_text(*wanted));
+  } else if (!claimed) {
     why = "no configured peer has this identity";
   } else if (!auth || auth->method != auth_method_shared_key) {
     why = "it does not authenticate with a pre-shared key, the only way that is configured";

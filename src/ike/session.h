@@ -191,7 +191,8 @@ class Session {
   void refuse_responder(std::string why);
   void accept_first_child(const Message& message);
   [[nodiscard]] Reply answer_auth(const Message& message);
-  [[nodiscard]] Reply refuse_initiator(const IdPayload& id, const PeerConfig* claimed, const AuthPayload* auth);
+  [[nodiscard]] Reply refuse_initiator(const IdPayload& id, const IdPayload* wanted, const PeerConfig* claimed,
+                                       const AuthPayload* auth);
   void answer_first_child(const Message& message, std::vector<Payload>& payloads);
   [[nodiscard]] std::expected<void, Refusal> check_encapsulation() const;
   void become_established(Association& association);
