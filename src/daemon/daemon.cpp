@@ -160,8 +160,7 @@ ike::Actions Daemon::on_event(TimePoint now, const tunnel::Event& event) {
                         },
                         [&](const tunnel::SaEvent& sa) { return ike_->on_child_event(now, sa.inbound_spi, sa.event); },
                         [&](const tunnel::UnknownSpiEvent& unknown) {
-                          log::debug("ESP from {} with SPI 0x{:08x}, which nobody has", unknown.remote.to_string(),
-                                     unknown.spi.value());
+                          report_unknown_spi(now, unknown);
                           return ike_->on_hint(now, {unknown.local, unknown.remote});
                         },
                     },

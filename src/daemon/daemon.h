@@ -64,6 +64,7 @@ class Daemon {
   void wait_for_events();
   void take_events();
   [[nodiscard]] ike::Actions on_event(TimePoint now, const tunnel::Event& event);
+  void report_unknown_spi(TimePoint now, const tunnel::UnknownSpiEvent& unknown);
   void arm_deadline();
   void arm_tick();
   void on_tick();
@@ -105,6 +106,7 @@ class Daemon {
 
   std::unordered_map<Spi, InstalledSa> installed_;
   std::set<ChildId> wanted_;  ///< children that packets wait for
+  TimePoint unknown_spi_reported_{};
   std::deque<FollowUp> follow_ups_;
   bool deadline_armed_ = false;
   bool performing_ = false;

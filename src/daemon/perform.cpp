@@ -80,7 +80,7 @@ void Daemon::perform_one(ike::ResolveAddresses& resolve) {
 
 void Daemon::perform_one(ike::Report& report) {
   // Names and identities in it were chosen by whoever sent the message.
-  log::write(report.level, log::sanitize(report.text));
+  if (log::enabled(report.level)) log::write(report.level, log::sanitize(report.text));
 }
 
 void Daemon::perform_one(ike::CountDrop& drop) {
