@@ -127,8 +127,7 @@ void Daemon::run() {
   io_.run();
 }
 
-// ---- the data plane
-// ---------------------------------------------------------------------------------------------------------
+// ---- the data plane -------------------------------------------------------------------------------------------------
 
 void Daemon::wait_for_events() {
   plane_events_.async_wait(asio::posix::stream_descriptor::wait_read, [this](const ErrorCode& error) {
@@ -168,6 +167,15 @@ ike::Actions Daemon::on_event(TimePoint now, const tunnel::Event& event) {
 }
 
 // ---- time
+/// After a restart of either side the peer sends on an SA that is gone; anybody else may send anything. One line a
+/// second says enough.
+void Daemon::report_unknown_spi(TimePoint now, const tunnel::UnknownSpiEvent& unknown) {
+  if (now - unknown_spi_reported_ < std::chrono::seconds(1)) return;
+  unknown_spi_reported_ = now;
+  log::info("ESP from {} with SPI 0x{:08x}: no SA has that SPI (of one that is gone, or not meant for us)",
+            unknown.remote.to_string(), unknown.spi.value());
+}
+
 // -------------------------------------------------------------------------------------------------------------------
 
 void Daemon::arm_deadline() {
@@ -228,8 +236,7 @@ void Daemon::flush_unreachable(TimePoint now) {
   }
 }
 
-// ---- the end
-// ----------------------------------------------------------------------------------------------------------------
+// ---- the end --------------------------------------------------------------------------------------------------------
 
 void Daemon::wait_for_signals() {
   ErrorCode error;
