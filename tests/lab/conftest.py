@@ -1,7 +1,6 @@
 """Fixtures of the lab. Everything that a test starts is ended when the test ends, also when it fails."""
 import os
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 

@@ -6,7 +6,7 @@ from labkit.capture import Capture
 from labkit.inject import send_udp
 from labkit.process import LabError, Process, wait_for
 from labkit.strongswan import swanctl_conf
-from labkit.traffic import UdpRun, assert_reaches, assert_silent, echo, iperf3, tcp_both_ways
+from labkit.traffic import UdpRun, assert_reaches, assert_silent, echo, tcp_both_ways
 
 
 def open_routes(net):
