@@ -1,26 +1,34 @@
 #include "culvert/crypto/aead.h"
 
-#include <array>
 #include <atomic>
 #include <string>
 
 #include "aead_implementation.h"
 #include "aead_openssl.h"
+#include "gcm_aead.h"
 
 namespace culvert::crypto {
 namespace {
 
-// The table. A kernel for another instruction set is one more row, ahead of the slower ones.
-constexpr std::array<const AeadImplementation*, 1> table{&openssl_aead};
+// The table, best first.
+const std::vector<const AeadImplementation*>& table() {
+  static const std::vector<const AeadImplementation*> rows = [] {
+    const auto vectorized = gcm_aeads();
+    std::vector<const AeadImplementation*> all(vectorized.begin(), vectorized.end());
+    all.push_back(&openssl_aead);
+    return all;
+  }();
+  return rows;
+}
 
-const AeadImplementation& best() noexcept {
-  for (const AeadImplementation* implementation : table) {
+const AeadImplementation& best() {
+  for (const AeadImplementation* implementation : table()) {
     if (implementation->runs_here()) return *implementation;
   }
   return openssl_aead;
 }
 
-std::atomic<const AeadImplementation*>& selected() noexcept {
+std::atomic<const AeadImplementation*>& selected() {
   static std::atomic<const AeadImplementation*> implementation{&best()};
   return implementation;
 }
@@ -66,13 +74,13 @@ void open_batch(std::span<AeadJob> jobs) noexcept {
                [](const AeadImplementation& implementation, std::span<AeadJob> run) { implementation.open(run); });
 }
 
-std::span<const AeadImplementation* const> all_aead_implementations() noexcept {
-  return table;
+std::span<const AeadImplementation* const> all_aead_implementations() {
+  return table();
 }
 
 std::vector<std::string_view> aead_implementations() {
   std::vector<std::string_view> names;
-  for (const AeadImplementation* implementation : table) {
+  for (const AeadImplementation* implementation : table()) {
     if (implementation->runs_here()) names.push_back(implementation->name);
   }
   return names;
@@ -84,7 +92,7 @@ std::string_view aead_implementation() noexcept {
 
 Result<void> select_aead_implementation(std::string_view name) {
   std::string known;
-  for (const AeadImplementation* implementation : table) {
+  for (const AeadImplementation* implementation : table()) {
     if (!implementation->runs_here()) continue;
     if (implementation->name == name) {
       selected().store(implementation, std::memory_order_release);

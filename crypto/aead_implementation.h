@@ -24,6 +24,6 @@ struct AeadImplementation {
 };
 
 /// All that were built, the best first. "openssl" is the last.
-[[nodiscard]] std::span<const AeadImplementation* const> all_aead_implementations() noexcept;
+[[nodiscard]] std::span<const AeadImplementation* const> all_aead_implementations();
 
 }  // namespace culvert::crypto

@@ -85,9 +85,10 @@ EVP_CIPHER_CTX* spare_context(CipherIndex index) noexcept {
   return spare.get();
 }
 
-// EVP counts in int. ESP packets and IKE messages are far below.
-bool lengths_fit(const AeadJob& job) noexcept {
-  return job.len <= INT_MAX && job.aad_len <= INT_MAX;
+// EVP counts in int. ESP packets and IKE messages are far below. Only what is sealed comes in pieces.
+bool lengths_fit(const AeadJob& job, Direction direction) noexcept {
+  const std::size_t elsewhere = std::size_t{job.head_len} + job.tail_len;
+  return job.len <= INT_MAX && job.aad_len <= INT_MAX && elsewhere <= (direction == Direction::seal ? job.len : 0);
 }
 
 // The functions of EVP write a length that we know: neither mode buffers here, for CBC gets whole blocks without
@@ -95,6 +96,20 @@ bool lengths_fit(const AeadJob& job) noexcept {
 bool update(EVP_CIPHER_CTX* ctx, std::uint8_t* dst, const std::uint8_t* src, std::uint32_t len) noexcept {
   int written = 0;
   return len == 0 || EVP_CipherUpdate(ctx, dst, &written, src, static_cast<int>(len)) == 1;
+}
+
+// The text of a packet to seal, wherever its pieces stand. CBC has no pieces of a block: it gets them put together.
+bool update_text(EVP_CIPHER_CTX* ctx, const AeadJob& job, bool is_stream) noexcept {
+  if ((job.head_len | job.tail_len) == 0) return update(ctx, job.dst, job.src, job.len);
+  std::uint8_t* body = job.dst + job.head_len;
+  const std::uint32_t body_len = job.len - job.head_len - job.tail_len;
+  if (!is_stream) {
+    if (body_len > 0) std::memmove(body, job.src, body_len);
+    return update(ctx, job.dst, job.dst, job.len);
+  }
+  std::uint8_t* tail = body + body_len;
+  return update(ctx, job.dst, job.dst, job.head_len) && update(ctx, body, job.src, body_len) &&
+         update(ctx, tail, tail, job.tail_len);
 }
 
 bool finish(EVP_CIPHER_CTX* ctx) noexcept {
@@ -223,12 +238,12 @@ OpensslAeadKey::Lease::~Lease() {
 }
 
 bool OpensslAeadKey::seal(EVP_CIPHER_CTX* ctx, const AeadJob& job) const noexcept {
-  if (!lengths_fit(job)) return false;
+  if (!lengths_fit(job, Direction::seal)) return false;
   return sizes_.is_aead ? seal_aead(ctx, job) : seal_cbc(ctx, job);
 }
 
 bool OpensslAeadKey::open(EVP_CIPHER_CTX* ctx, const AeadJob& job) const noexcept {
-  if (!lengths_fit(job)) return false;
+  if (!lengths_fit(job, Direction::open)) return false;
   return sizes_.is_aead ? open_aead(ctx, job) : open_cbc(ctx, job);
 }
 
@@ -242,7 +257,7 @@ bool OpensslAeadKey::start_aead(EVP_CIPHER_CTX* ctx, const AeadJob& job, Directi
 
 bool OpensslAeadKey::seal_aead(EVP_CIPHER_CTX* ctx, const AeadJob& job) const noexcept {
   return start_aead(ctx, job, Direction::seal) && update(ctx, nullptr, job.aad, job.aad_len) &&
-         update(ctx, job.dst, job.src, job.len) && finish(ctx) &&
+         update_text(ctx, job, true) && finish(ctx) &&
          EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, sizes_.icv_len, job.icv) == 1;
 }
 
@@ -258,8 +273,7 @@ bool OpensslAeadKey::cbc_accepts(const AeadJob& job) const noexcept {
 
 bool OpensslAeadKey::seal_cbc(EVP_CIPHER_CTX* ctx, const AeadJob& job) const noexcept {
   if (!cbc_accepts(job)) return false;
-  if (EVP_CipherInit_ex(ctx, nullptr, nullptr, nullptr, job.iv, 1) != 1 || !update(ctx, job.dst, job.src, job.len))
-    return false;
+  if (EVP_CipherInit_ex(ctx, nullptr, nullptr, nullptr, job.iv, 1) != 1 || !update_text(ctx, job, false)) return false;
   compute_icv(job, job.dst, {job.icv, sizes_.icv_len});
   return true;
 }

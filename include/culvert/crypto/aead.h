@@ -14,19 +14,20 @@ namespace culvert::crypto {
 /// How a CBC+HMAC suite authenticates what it is given as AAD.
 enum class AadLayout : std::uint8_t {
   prefix,  ///< the ICV covers aad | iv | ciphertext (IKE SK payload, ESP without ESN)
-  esn,     ///< aad is SPI | seq_hi | seq_lo; an HMAC covers SPI | seq_lo | iv | ciphertext | seq_hi (RFC 4303 §2.2.1). AEADs: no difference
+  esn,     ///< aad is SPI | seq_hi | seq_lo; an HMAC covers SPI | seq_lo | iv | ciphertext | seq_hi (RFC 4303 §2.2.1).
+           ///< AEADs: no difference
 };
 
 struct AeadImplementation;
 
-/// One key of one direction: key schedule, salt, hash powers. Made on the control thread, then immutable and shared by all workers;
-/// wiped when it goes.
+/// One key of one direction: key schedule, salt, hash powers. Made on the control thread, then immutable and shared by
+/// all workers; wiped when it goes.
 class AeadKey {
  public:
   /// `encryption` is key_len + salt_len bytes, `integrity` integrity_len bytes.
   /// Errors: Errc::invalid when a length is wrong, Errc::internal when the library refuses.
-  [[nodiscard]] static Result<std::unique_ptr<AeadKey>> create(CipherSuite suite, ByteView encryption, ByteView integrity,
-                                                               AadLayout layout);
+  [[nodiscard]] static Result<std::unique_ptr<AeadKey>> create(CipherSuite suite, ByteView encryption,
+                                                               ByteView integrity, AadLayout layout);
   virtual ~AeadKey() = default;
   AeadKey(const AeadKey&) = delete;
   AeadKey& operator=(const AeadKey&) = delete;
@@ -46,18 +47,25 @@ class AeadKey {
   AadLayout layout_;
 };
 
-/// One packet to seal or to open. `src` and `dst` are equal (in place) or do not overlap. All pointers stay valid during the call.
-/// For CBC the length is a multiple of 16.
+/// One packet to seal or to open. `src` and `dst` are equal (in place) or do not overlap. All pointers stay valid
+/// during the call. For CBC the length is a multiple of 16.
+///
+/// Seal may join a packet from two places: the first head_len and the last tail_len bytes of the text stand at dst
+/// already, and the bytes between them come from src (which then has len - head_len - tail_len bytes, elsewhere or
+/// right at dst + head_len). All of it is encrypted to dst. Such a job is refused where head and tail are longer than
+/// len, and by open.
 struct AeadJob {
   const AeadKey* key = nullptr;
   const std::uint8_t* aad = nullptr;
-  const std::uint8_t* iv = nullptr;   ///< explicit IV, iv_len bytes, as on the wire
+  const std::uint8_t* iv = nullptr;  ///< explicit IV, iv_len bytes, as on the wire
   const std::uint8_t* src = nullptr;
   std::uint8_t* dst = nullptr;
-  std::uint8_t* icv = nullptr;        ///< icv_len bytes: written by seal, compared (constant time) by open
+  std::uint8_t* icv = nullptr;  ///< icv_len bytes: written by seal, compared (constant time) by open
   std::uint32_t aad_len = 0;
-  std::uint32_t len = 0;              ///< bytes at src and dst
-  bool ok = false;                    ///< result: open: the ICV holds; seal: sealed
+  std::uint32_t len = 0;  ///< bytes at dst
+  std::uint16_t head_len = 0;
+  std::uint16_t tail_len = 0;
+  bool ok = false;  ///< result: open: the ICV holds; seal: sealed
 };
 
 /// Independent packets, of one or of several keys, in any order. Never allocates, never throws; sets `ok` of each job.
@@ -68,7 +76,8 @@ void open_batch(std::span<AeadJob> jobs) noexcept;
 /// The implementations that this CPU has, the best first ("openssl" is always there), and the one in use.
 [[nodiscard]] std::vector<std::string_view> aead_implementations();
 [[nodiscard]] std::string_view aead_implementation() noexcept;
-/// Forces one by name, for all keys created afterwards. Before workers start, or in tests. Errc::not_found names what there is.
+/// Forces one by name, for all keys created afterwards. Before workers start, or in tests. Errc::not_found names what
+/// there is.
 [[nodiscard]] Result<void> select_aead_implementation(std::string_view name);
 /// Known-answer test of every implementation that may be chosen; the daemon refuses to start when it fails.
 [[nodiscard]] Result<void> aead_self_test();

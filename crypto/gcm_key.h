@@ -1,0 +1,47 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "culvert/crypto/aead.h"
+
+namespace culvert::crypto {
+
+/// Blocks of text that one stretch of a packet may have; a longer packet is hashed stretch by stretch. One stretch has
+/// room for every packet that an MTU of 2000 lets through.
+inline constexpr std::size_t max_stretch_blocks = 128;
+
+/// Powers of the hash key that a stretch needs: for its text, the AAD before it and the lengths behind it.
+inline constexpr std::size_t num_gcm_powers = max_stretch_blocks + 2;
+
+/// What the vector kernels keep of an AES-GCM key. `powers` holds H^num_gcm_powers ... H^1 in this order, as the
+/// kernels multiply by them (bytes reversed, times x), so that the powers for consecutive blocks of a packet are
+/// consecutive; then zeros, for what a vector reads beyond its last block. `folded` has the exclusive or of the two
+/// halves of each (Karatsuba).
+struct GcmKeyData {
+  static constexpr std::size_t padding = 4;
+  alignas(64) std::uint8_t powers[num_gcm_powers + padding][16];
+  alignas(64) std::uint8_t folded[num_gcm_powers + padding][16];
+  alignas(64) std::uint8_t round_keys[15][16];
+  alignas(16) std::uint8_t first_counter[16];  ///< salt | 00000000 00000000 | 00000001 (SP 800-38D §7.1, RFC 4106 §4)
+  std::uint32_t num_rounds;                    ///< 10 or 14
+};
+
+/// Of the table of kernels: what each is compiled to for its instruction set. No other function of a kernel is visible.
+struct GcmKernel {
+  /// `key` is key_len (16 or 32) bytes and 4 of salt behind them.
+  void (*expand)(GcmKeyData& data, const std::uint8_t* key, std::size_t key_len) noexcept;
+  void (*seal)(AeadJob* jobs, std::size_t num_jobs) noexcept;
+  void (*open)(AeadJob* jobs, std::size_t num_jobs) noexcept;
+};
+
+/// A key of any of the kernels. Written once, wiped when it goes.
+class GcmKey final : public AeadKey {
+ public:
+  GcmKey(const AeadImplementation& implementation, CipherSuite suite, AadLayout layout) noexcept
+      : AeadKey(implementation, suite, layout) {}
+  ~GcmKey() override;
+
+  GcmKeyData data;
+};
+
+}  // namespace culvert::crypto

@@ -1,0 +1,292 @@
+#pragma once
+#include "gcm_steps.h"
+
+// AES-GCM over batches of packets, for one width of vectors (vector_128.h, vector_256.h, vector_512.h). Included by one
+// source file for each instruction set, and all of it in an anonymous namespace: code for one instruction set must
+// never be what another file's call is linked to. That is also why nothing of the standard library is called here.
+//
+// A batch runs in windows of 64 (gcm_window.h): collect -> encrypt_first_counters -> run_small, run_large (gcm_steps.h)
+// -> finish, which computes the tags of as many packets as a vector has lanes, at once.
+namespace culvert::crypto {
+namespace {
+
+// Encrypts the first counters of V::lanes * N packets, which mask the tags (SP 800-38D §7.1 step 6).
+template <class V, int N, bool Mixed>
+void encrypt_first_counters(Window<V>& window, std::size_t at) noexcept {
+  typename V::Reg state[N];
+  const Packet* packets = window.packets + at;
+  const auto key = [packets](int round, auto i) CULVERT_INLINE {
+    if constexpr (!Mixed) return V::broadcast(packets[0].key->round_keys[round]);
+    const std::uint8_t* keys[V::lanes];
+    for (std::size_t lane = 0; lane < V::lanes; ++lane) {
+      keys[lane] = packets[i.value * V::lanes + lane].key->round_keys[round];
+    }
+    return V::gather(keys);
+  };
+  const int num_rounds = static_cast<int>(packets[0].key->num_rounds);
+  for_each_index<N>([&](auto i) CULVERT_INLINE {
+    state[i.value] = V::exclusive_or(V::load(window.first_counters[at + i.value * V::lanes]), key(0, i));
+  });
+  middle_rounds<V, N>(state, packets[0].key->num_rounds, key, NothingBetween{});
+  for_each_index<N>([&](auto i) CULVERT_INLINE {
+    V::store(window.pads[at + i.value * V::lanes], V::aes_last_round(state[i.value], key(num_rounds, i)));
+  });
+}
+
+template <class V, bool Mixed>
+void encrypt_first_counters(Window<V>& window) noexcept {
+  std::size_t at = 0;
+  for (; at + 8 * V::lanes <= window.num; at += 8 * V::lanes) encrypt_first_counters<V, 8, Mixed>(window, at);
+  for (; at + 4 * V::lanes <= window.num; at += 4 * V::lanes) encrypt_first_counters<V, 4, Mixed>(window, at);
+  for (; at < window.num; at += V::lanes) encrypt_first_counters<V, 1, Mixed>(window, at);
+}
+
+template <class V>
+[[gnu::always_inline]] inline typename V::Reg reduced(const Sums<V>& sums) {
+  alignas(16) static constexpr std::uint64_t polynomial[2] = {ghash_polynomial, 0};
+  return reduce<V>(sums.lo, V::exclusive_or(sums.mid, sums.lo, sums.hi), sums.hi, V::broadcast(polynomial));
+}
+
+// The tags of V::lanes packets, one a lane.
+template <class V, bool Seal>
+[[gnu::always_inline]] inline void finish(Window<V>& window, std::size_t at) {
+  using Reg = typename V::Reg;
+  Reg lo[V::lanes], mid[V::lanes], hi[V::lanes];
+  const std::uint8_t *carry_powers[V::lanes], *carry_folded[V::lanes], *last_powers[V::lanes], *last_folded[V::lanes];
+  std::uint8_t* icvs[V::lanes];
+  for (std::size_t lane = 0; lane < V::lanes; ++lane) {
+    const Packet& packet = window.packets[at + lane];
+    const Sums<V>& sums = window.sums[(at + lane) % ring_len];
+    lo[lane] = sums.lo;
+    mid[lane] = sums.mid;
+    hi[lane] = sums.hi;
+    carry_powers[lane] = packet.carry_powers;
+    carry_folded[lane] = packet.carry_powers + folded_offset;
+    last_powers[lane] = packet.key->powers[num_gcm_powers - 1];
+    last_folded[lane] = packet.key->folded[num_gcm_powers - 1];
+    icvs[lane] = packet.icv;
+  }
+  Sums<V> sums{V::sums(lo), V::sums(mid), V::sums(hi)};
+  add_product<V>(sums, reversed<V>(V::load(window.carries[at])), V::gather(carry_powers), V::gather(carry_folded));
+  const Reg lengths = V::load(window.lengths[at]);
+  if (window.mixed) {
+    add_product<V>(sums, lengths, V::gather(last_powers), V::gather(last_folded));
+  } else {
+    add_product<V>(sums, lengths, V::broadcast(last_powers[0]), V::broadcast(last_folded[0]));
+  }
+  const Reg tags = V::exclusive_or(reversed<V>(reduced<V>(sums)), V::load(window.pads[at]));
+  if constexpr (Seal) {
+    V::scatter(tags, icvs);
+    for (std::size_t lane = 0; lane < V::lanes; ++lane) window.packets[at + lane].job->ok = true;
+  } else {
+    const std::uint8_t* theirs[V::lanes];
+    for (std::size_t lane = 0; lane < V::lanes; ++lane) theirs[lane] = icvs[lane];
+    const unsigned equal = V::equal_lanes(tags, V::gather(theirs));  // all bytes of all tags, whatever they are
+    for (std::size_t lane = 0; lane < V::lanes; ++lane) window.packets[at + lane].job->ok = (equal >> lane & 1) != 0;
+  }
+}
+
+template <class V, bool Seal>
+[[gnu::always_inline]] inline void finish_until(Window<V>& window, std::size_t num_hashed) {
+  for (; window.finished + V::lanes <= num_hashed; window.finished += V::lanes)
+    finish<V, Seal>(window, window.finished);
+}
+
+template <class V, bool Seal, bool Mixed, int Class>
+void run_small(Window<V>& window) noexcept {
+  constexpr int num_packets = static_cast<int>(class_group[Class]), num_units = Class + 1;
+  const std::size_t end = window.class_begin[Class + 1];
+  std::size_t at = window.class_begin[Class];
+  if (at == end) return;
+  if constexpr (Seal) {
+    for (auto& blocks : window.pending) blocks = V::zero();
+    for (std::size_t previous = at; at < end; previous = at, at += num_packets) {
+      seal_group<V, num_packets, num_units, Mixed>(window, at, previous);
+      finish_until<V, Seal>(window, previous == at ? at : previous + num_packets);
+    }
+    hash_group<V, num_packets, num_units>(window, end - num_packets);
+    finish_until<V, Seal>(window, end);
+  } else {
+    for (; at < end; at += num_packets) {
+      open_group<V, num_packets, num_units, Mixed>(window, at);
+      finish_until<V, Seal>(window, at + num_packets);
+    }
+  }
+}
+
+template <class V, bool Seal>
+using StepFunction = void (*)(Window<V>&, const Step<V>&, Pending<V>&) noexcept;
+
+// Rows: units of the step, from 4; columns: units that are pending, none and from 4.
+template <class V, bool Seal>
+struct StepTable {
+  StepFunction<V, Seal> functions[5][6];
+  template <int N>
+  constexpr void set_row() {
+    if constexpr (Seal) {
+      functions[N - 4][0] = seal_step<V, N, 0>;
+      functions[N - 4][1] = seal_step<V, N, 4>;
+      functions[N - 4][2] = seal_step<V, N, 5>;
+      functions[N - 4][3] = seal_step<V, N, 6>;
+      functions[N - 4][4] = seal_step<V, N, 7>;
+      functions[N - 4][5] = seal_step<V, N, 8>;
+    } else {
+      for (StepFunction<V, Seal>& function : functions[N - 4]) function = open_step<V, N>;
+    }
+  }
+  constexpr StepTable() : functions{} {
+    set_row<4>();
+    set_row<5>();
+    set_row<6>();
+    set_row<7>();
+    set_row<8>();
+  }
+};
+
+// A stretch of a packet: `num_units` from `first_unit` on, the last of the packet or not.
+struct Stretch {
+  std::size_t first_unit, num_units;
+  bool is_last;
+};
+
+template <class V, bool Seal>
+void run_stretch(Window<V>& window, std::size_t at, const Stretch& stretch, Pending<V>& pending) noexcept {
+  static constexpr StepTable<V, Seal> table;
+  const Packet& packet = window.packets[at];
+  const std::size_t num_steps = (stretch.num_units + 7) / 8;
+  std::size_t longer = stretch.num_units % num_steps, unit = stretch.first_unit;
+  Step<V> step{.key = packet.key,
+               .first_counter = window.first_counters[at],
+               .counters = stretch.first_unit == 0 ? first_counters.blocks[0] : window.counters[0],
+               .src = packet.src + unit * V::len,
+               .dst = packet.dst + unit * V::len,
+               .powers = packet.powers,
+               .sums = &window.sums[at % ring_len],
+               .last_len = V::len,
+               .first_src = static_cast<std::ptrdiff_t>(packet.first_src_unit) - static_cast<std::ptrdiff_t>(unit),
+               .end_src = static_cast<std::ptrdiff_t>(packet.end_src_unit) - static_cast<std::ptrdiff_t>(unit)};
+  for (std::size_t i = 0; i < num_steps; ++i) {
+    const std::size_t num = stretch.num_units / num_steps + (longer > 0);
+    longer -= longer > 0;
+    unit += num;
+    if (stretch.is_last && i + 1 == num_steps) step.last_len = packet.len - (unit - 1) * V::len;
+    table.functions[num - 4][pending.num == 0 ? 0 : pending.num - 3](window, step, pending);
+    step.src += num * V::len;
+    step.dst += num * V::len;
+    step.powers += num * V::len;
+    step.counters += num * V::len;
+    step.first_src -= static_cast<std::ptrdiff_t>(num);
+    step.end_src -= static_cast<std::ptrdiff_t>(num);
+  }
+}
+
+// What has been hashed of a packet becomes one block, which the next stretch begins with.
+template <class V>
+void carry_over(Window<V>& window, std::size_t at) noexcept {
+  const Packet& packet = window.packets[at];
+  Sums<V>& all = window.sums[at % ring_len];
+  alignas(64) std::uint8_t lanes[3][V::len];
+  V::store(lanes[0], all.lo);
+  V::store(lanes[1], all.mid);
+  V::store(lanes[2], all.hi);
+  Sums<Vector128> sums;
+  zero(sums);
+  for (std::size_t lane = 0; lane < V::lanes; ++lane) {
+    sums.lo = _mm_xor_si128(sums.lo, Vector128::load(lanes[0] + 16 * lane));
+    sums.mid = _mm_xor_si128(sums.mid, Vector128::load(lanes[1] + 16 * lane));
+    sums.hi = _mm_xor_si128(sums.hi, Vector128::load(lanes[2] + 16 * lane));
+  }
+  hash_unit(sums, reversed_bytes(Vector128::load(window.carries[at])), packet.carry_powers);
+  Vector128::store(window.carries[at], reversed_bytes(reduced<Vector128>(sums)));
+  zero(all);
+}
+
+// A packet that one table of powers does not cover.
+template <class V, bool Seal>
+[[gnu::noinline]] void run_long(Window<V>& window, std::size_t at, std::size_t num_units,
+                                Pending<V>& pending) noexcept {
+  constexpr std::size_t max_units = max_stretch_blocks / V::lanes;
+  Packet& packet = window.packets[at];
+  const std::size_t num_blocks = (std::size_t{packet.len} + 15) / 16;
+  const std::size_t num_stretches = (num_units + max_units - 1) / max_units;
+  std::size_t unit = 0;
+  for (std::size_t i = 0; i < num_stretches; ++i) {
+    const bool is_last = i + 1 == num_stretches;
+    const std::size_t num = num_units / num_stretches + (i < num_units % num_stretches);
+    const std::size_t highest = is_last ? num_blocks - unit * V::lanes + 1 : num * V::lanes;
+    packet.powers = packet.key->powers[0] + (num_gcm_powers - highest) * 16;
+    packet.carry_powers = i == 0 ? packet.powers - 16 : packet.powers;
+    if (i > 0) fill_counters(window, static_cast<std::uint32_t>(unit * V::lanes), num);
+    run_stretch<V, Seal>(window, at, {unit, num, is_last}, pending);
+    unit += num;
+    if (is_last) break;
+    hash_pending(window, pending);
+    carry_over(window, at);
+  }
+}
+
+template <class V, bool Seal>
+void run_large(Window<V>& window) noexcept {
+  Pending<V> pending;
+  const std::size_t end = window.class_begin[num_classes];
+  for (std::size_t at = window.class_begin[num_classes - 1]; at < end; ++at) {
+    const std::size_t num_units = (std::size_t{window.packets[at].len} + V::len - 1) / V::len;
+    zero(window.sums[at % ring_len]);
+    if (num_units <= max_stretch_blocks / V::lanes) {
+      run_stretch<V, Seal>(window, at, {0, num_units, true}, pending);
+    } else {
+      run_long<V, Seal>(window, at, num_units, pending);
+    }
+    finish_until<V, Seal>(window, Seal ? at : at + 1);
+  }
+  if constexpr (Seal) hash_pending(window, pending);
+  for (std::size_t at = end; at < window.num; ++at) zero(window.sums[at % ring_len]);
+  finish_until<V, Seal>(window, window.num);
+}
+
+template <class V, bool Seal, bool Mixed>
+void run_classes(Window<V>& window) noexcept {
+  encrypt_first_counters<V, Mixed>(window);
+  run_small<V, Seal, Mixed, 0>(window);
+  run_small<V, Seal, Mixed, 1>(window);
+  run_small<V, Seal, Mixed, 2>(window);
+  run_small<V, Seal, Mixed, 3>(window);
+  run_large<V, Seal>(window);
+}
+
+// With a pad or a sum and its packet, one could compute H.
+template <class V>
+void wipe(Window<V>& window) noexcept {
+  for (std::size_t at = 0; at < window.num; at += V::lanes) V::store(window.pads[at], V::zero());
+  for (std::size_t i = 0; i < ring_len && i < window.num; ++i) zero(window.sums[i]);
+  asm volatile("" : : "r"(&window) : "memory");
+}
+
+template <class V, bool Seal>
+void run(AeadJob* jobs, std::size_t num_jobs) noexcept {
+  Window<V> window;
+  for (; num_jobs > 0;) {
+    const std::size_t num = num_jobs < max_window ? num_jobs : max_window;
+    for (std::size_t i = 0; i < num; ++i) jobs[i].ok = false;
+    for (const std::uint32_t num_rounds : {14U, 10U}) {
+      if (!collect<V, Seal>(window, jobs, num, num_rounds)) continue;
+      window.mixed ? run_classes<V, Seal, true>(window) : run_classes<V, Seal, false>(window);
+      wipe(window);
+    }
+    if constexpr (!Seal) {
+      for (std::size_t i = 0; i < num; ++i) {
+        if (!jobs[i].ok) __builtin_memset(jobs[i].dst, 0, jobs[i].len);
+      }
+    }
+    jobs += num;
+    num_jobs -= num;
+  }
+}
+
+template <class V>
+constexpr GcmKernel gcm_kernel() noexcept {
+  return {.expand = expand, .seal = run<V, true>, .open = run<V, false>};
+}
+
+}  // namespace
+}  // namespace culvert::crypto

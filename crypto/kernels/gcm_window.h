@@ -1,0 +1,196 @@
+#pragma once
+#include "gcm_expand.h"
+
+// A window: up to 64 jobs whose keys have one number of rounds, put in order of their size so that packets of one shape
+// stand together, each with all that the steps (gcm_steps.h) need of it.
+//
+// A unit is what one vector holds: 1, 2 or 4 blocks. Packets of up to 4 units run several at a time, as many as fill 8
+// vectors; each number of packets is filled up with packets that are nobody's. Larger packets come after them and run
+// one after another in steps of 4 to 8 units.
+namespace culvert::crypto {
+namespace {
+
+constexpr std::size_t max_window = 64;
+constexpr std::size_t num_classes = 5;                                   // 1, 2, 3, 4 units; more
+constexpr std::size_t class_group[num_classes] = {8, 4, 2, 2, 1};        // packets that run side by side
+constexpr std::size_t window_capacity = max_window + 7 + 3 + 1 + 1 + 4;  // with the fillers, and rounded to lanes
+constexpr std::size_t ring_len = 16;                                     // packets between hashing and finishing
+
+struct Packet {
+  const std::uint8_t* src;
+  std::uint8_t* dst;
+  const GcmKeyData* key;
+  const std::uint8_t* powers;        // for the first block of the stretch of text that comes next
+  const std::uint8_t* carry_powers;  // for what is hashed before that block
+  std::uint8_t* icv;
+  AeadJob* job;
+  std::uint32_t len;
+  std::uint32_t first_src_unit, end_src_unit;  // these units are read from src, the others from dst
+};
+
+// The sum of products of blocks and powers, not yet reduced, lane by lane.
+template <class V>
+struct Sums {
+  typename V::Reg lo, mid, hi;
+};
+
+template <class V>
+struct alignas(64) Window {
+  std::uint8_t first_counters[window_capacity][16];
+  std::uint8_t pads[window_capacity][16];     // the encrypted first counters, which the tags are masked with
+  std::uint8_t carries[window_capacity][16];  // AAD, or the hash of all before this stretch
+  std::uint64_t lengths[window_capacity][2];  // in bits, of text and AAD, with their bytes already reversed
+  Sums<V> sums[ring_len];
+  typename V::Reg pending[8];  // sealed, not yet hashed, with their bytes reversed
+  std::uint8_t counters[max_stretch_blocks][16];
+  std::uint8_t nobodys_text[4 * V::len];
+  std::uint8_t nobodys_icv[16];
+  AeadJob nobody;
+  Packet packets[window_capacity];
+  std::size_t class_begin[num_classes + 1];
+  std::size_t num;       // packets with fillers, a multiple of the lanes
+  std::size_t finished;  // packets whose tags are done
+  bool mixed;            // more than one key
+};
+
+template <class V>
+[[gnu::always_inline]] inline typename V::Reg reversed(typename V::Reg blocks) {
+  alignas(16) static constexpr std::uint8_t order[16] = {15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0};
+  return V::shuffle_bytes(blocks, V::broadcast(order));
+}
+
+// AAD longer than a block: the hash of all blocks but the last, added to the last, is hashed like one block.
+[[gnu::noinline]] inline void absorb_aad(std::uint8_t* carry, const GcmKeyData& key, const std::uint8_t* aad,
+                                         std::size_t len) {
+  const __m128i h = Vector128::load(key.powers[num_gcm_powers - 1]);
+  __m128i hash = _mm_setzero_si128();
+  for (; len > 16; aad += 16, len -= 16)
+    hash = multiply_in_field(_mm_xor_si128(hash, reversed_bytes(Vector128::load(aad))), h);
+  Vector128::store(carry, _mm_xor_si128(reversed_bytes(hash), Vector128::load_first(aad, len)));
+}
+
+[[gnu::always_inline]] inline void set_aad(std::uint8_t* carry, const AeadJob& job) {
+  if (job.aad_len == 8) {  // ESP
+    return Vector128::store(carry, _mm_loadl_epi64(reinterpret_cast<const __m128i*>(job.aad)));
+  }
+  if (job.aad_len == 12) {  // ESP with extended sequence numbers
+    const __m128i high = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(job.aad + 4));
+    const __m128i low = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(job.aad));
+    return Vector128::store(carry, _mm_or_si128(low, _mm_slli_si128(_mm_srli_epi64(high, 32), 8)));
+  }
+  absorb_aad(carry, static_cast<const GcmKey&>(*job.key).data, job.aad, job.aad_len);
+}
+
+// Head and tail stand at dst, the body comes from elsewhere. Only a unit that has bytes of both is completed at dst
+// first.
+template <class V>
+[[gnu::noinline]] inline void join_pieces(Packet& packet, const AeadJob& job) {
+  const std::size_t body_begin = job.head_len, body_end = job.len - job.tail_len;
+  std::size_t first = (body_begin + V::len - 1) / V::len, end = body_end / V::len;
+  if (first >= end || job.len <= 4 * V::len) first = end = 0;
+  const auto copy = [&job](std::size_t from, std::size_t to) {
+    if (to > from) __builtin_memmove(job.dst + from, job.src + (from - job.head_len), to - from);
+  };
+  copy(body_begin, end == 0 ? body_end : first * V::len);
+  if (end != 0) copy(end * V::len, body_end);
+  packet.src = end == 0 ? job.dst : job.src - job.head_len;
+  packet.first_src_unit = static_cast<std::uint32_t>(first);
+  packet.end_src_unit = static_cast<std::uint32_t>(end);
+}
+
+template <class V>
+[[gnu::always_inline]] inline void set_packet(Window<V>& window, std::size_t at, AeadJob& job) {
+  const GcmKeyData& key = static_cast<const GcmKey&>(*job.key).data;
+  Packet& packet = window.packets[at];
+  const std::size_t num_blocks = (std::size_t{job.len} + 15) / 16;
+  packet = {.src = job.src,
+            .dst = job.dst,
+            .key = &key,
+            .powers = key.powers[0] + (num_gcm_powers - num_blocks - 1) * 16,  // set again for more than one stretch
+            .carry_powers = key.powers[0] + (num_gcm_powers - num_blocks - 2) * 16,
+            .icv = job.icv,
+            .job = &job,
+            .len = job.len,
+            .first_src_unit = 0,
+            .end_src_unit = ~0U};
+  if ((job.head_len | job.tail_len) != 0) join_pieces<V>(packet, job);
+  const __m128i iv = _mm_slli_si128(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(job.iv)), 4);
+  Vector128::store(window.first_counters[at], _mm_or_si128(Vector128::load(key.first_counter), iv));
+  set_aad(window.carries[at], job);
+  window.lengths[at][0] = std::uint64_t{job.len} * 8;
+  window.lengths[at][1] = std::uint64_t{job.aad_len} * 8;
+}
+
+// Nobody's packet, of as many units as those of its group.
+template <class V>
+void set_filler(Window<V>& window, std::size_t at, std::size_t num_units, const GcmKeyData& key) {
+  window.packets[at] = {.src = window.nobodys_text,
+                        .dst = window.nobodys_text,
+                        .key = &key,
+                        .powers = key.powers[0],
+                        .carry_powers = key.powers[0],
+                        .icv = window.nobodys_icv,
+                        .job = &window.nobody,
+                        .len = static_cast<std::uint32_t>(num_units * V::len),
+                        .first_src_unit = 0,
+                        .end_src_unit = ~0U};
+  Vector128::store(window.first_counters[at], _mm_setzero_si128());
+  Vector128::store(window.carries[at], _mm_setzero_si128());
+  Vector128::store(window.lengths[at], _mm_setzero_si128());
+}
+
+template <class V>
+[[gnu::always_inline]] inline std::size_t class_of(std::uint32_t len) {
+  const std::size_t index = (std::size_t{len} + (len == 0) - 1) / V::len;
+  return index < num_classes ? index : num_classes - 1;
+}
+
+constexpr std::size_t round_up(std::size_t num, std::size_t multiple) {
+  return (num + multiple - 1) / multiple * multiple;
+}
+
+// Only what is sealed comes in pieces.
+template <bool Seal>
+[[gnu::always_inline]] inline bool pieces_fit(const AeadJob& job) {
+  const std::size_t elsewhere = std::size_t{job.head_len} + job.tail_len;
+  return Seal ? elsewhere <= job.len : elsewhere == 0;
+}
+
+// The jobs of `num_rounds`, by class; the others are for another window. False when there are none.
+template <class V, bool Seal>
+bool collect(Window<V>& window, AeadJob* jobs, std::size_t num_jobs, std::uint32_t num_rounds) {
+  constexpr std::uint8_t no_class = 0xff;
+  std::uint8_t classes[max_window];
+  std::size_t next[num_classes] = {};
+  const GcmKeyData* some_key = nullptr;
+  window.mixed = false;
+  for (std::size_t i = 0; i < num_jobs; ++i) {
+    const GcmKeyData& key = static_cast<const GcmKey&>(*jobs[i].key).data;
+    const bool ours = key.num_rounds == num_rounds && pieces_fit<Seal>(jobs[i]);
+    classes[i] = ours ? static_cast<std::uint8_t>(class_of<V>(jobs[i].len)) : no_class;
+    if (!ours) continue;
+    ++next[classes[i]];
+    window.mixed |= some_key != nullptr && some_key != &key;
+    some_key = &key;
+  }
+  if (some_key == nullptr) return false;
+  std::size_t begin = 0;
+  for (std::size_t c = 0; c < num_classes; ++c) {
+    window.class_begin[c] = begin;
+    const std::size_t end = begin + round_up(next[c], class_group[c]);
+    for (std::size_t at = begin + next[c]; at < end; ++at) set_filler(window, at, c + 1, *some_key);
+    next[c] = begin;
+    begin = end;
+  }
+  window.class_begin[num_classes] = begin;
+  window.num = round_up(begin, V::lanes);
+  window.finished = 0;
+  for (std::size_t at = begin; at < window.num; ++at) set_filler(window, at, 0, *some_key);
+  for (std::size_t i = 0; i < num_jobs; ++i) {
+    if (classes[i] != no_class) set_packet(window, next[classes[i]]++, jobs[i]);
+  }
+  return true;
+}
+
+}  // namespace
+}  // namespace culvert::crypto

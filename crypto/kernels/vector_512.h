@@ -1,0 +1,83 @@
+#pragma once
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+// Four lanes of 128 bits: AVX-512 (F, BW, VL, DQ), VAES, VPCLMULQDQ. The operations are those of vector_128.h.
+namespace culvert::crypto {
+namespace {
+
+struct Vector512 {
+  using Reg = __m512i;
+  static constexpr std::size_t lanes = 4;
+  static constexpr std::size_t len = 64;
+
+  [[gnu::always_inline]] static Reg zero() { return _mm512_setzero_si512(); }
+  [[gnu::always_inline]] static Reg load(const void* from) { return _mm512_loadu_si512(from); }
+  [[gnu::always_inline]] static void store(void* to, Reg a) { _mm512_storeu_si512(to, a); }
+  [[gnu::always_inline]] static Reg broadcast(const void* block) {
+    return _mm512_broadcast_i32x4(_mm_loadu_si128(static_cast<const __m128i*>(block)));
+  }
+  [[gnu::always_inline]] static __mmask64 first_bytes(std::size_t num) {
+    return _bzhi_u64(~0ULL, static_cast<unsigned>(num));
+  }
+  [[gnu::always_inline]] static Reg load_first(const void* from, std::size_t num) {
+    return _mm512_maskz_loadu_epi8(first_bytes(num), from);
+  }
+  [[gnu::always_inline]] static void store_first(void* to, std::size_t num, Reg a) {
+    _mm512_mask_storeu_epi8(to, first_bytes(num), a);
+  }
+  [[gnu::always_inline]] static Reg keep_first(Reg a, std::size_t num) {
+    return _mm512_maskz_mov_epi8(first_bytes(num), a);
+  }
+  [[gnu::always_inline]] static Reg exclusive_or(Reg a, Reg b) { return _mm512_xor_si512(a, b); }
+  [[gnu::always_inline]] static Reg exclusive_or(Reg a, Reg b, Reg c) {
+    return _mm512_ternarylogic_epi64(a, b, c, 0x96);
+  }
+  [[gnu::always_inline]] static Reg add_32(Reg a, Reg b) { return _mm512_add_epi32(a, b); }
+  [[gnu::always_inline]] static Reg shuffle_bytes(Reg a, Reg order) { return _mm512_shuffle_epi8(a, order); }
+  [[gnu::always_inline]] static Reg swap_halves(Reg a) { return _mm512_shuffle_epi32(a, _MM_PERM_BADC); }
+  [[gnu::always_inline]] static Reg aes_round(Reg a, Reg key) { return _mm512_aesenc_epi128(a, key); }
+  [[gnu::always_inline]] static Reg aes_last_round(Reg a, Reg key) { return _mm512_aesenclast_epi128(a, key); }
+  template <int Halves>
+  [[gnu::always_inline]] static Reg multiply(Reg a, Reg b) {
+    return _mm512_clmulepi64_epi128(a, b, Halves);
+  }
+  [[gnu::always_inline]] static void pin(Reg& a) { asm volatile("" : "+v"(a)); }
+  [[gnu::always_inline]] static Reg gather(const std::uint8_t* const (&blocks)[lanes]) {
+    const auto block = [&blocks](int i) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(blocks[i])); };
+    Reg all = _mm512_castsi128_si512(block(0));
+    all = _mm512_mask_broadcast_i32x4(all, 0x00f0, block(1));
+    all = _mm512_mask_broadcast_i32x4(all, 0x0f00, block(2));
+    return _mm512_mask_broadcast_i32x4(all, 0xf000, block(3));
+  }
+  [[gnu::always_inline]] static void scatter(Reg a, std::uint8_t* const (&blocks)[lanes]) {
+    const auto put = [&blocks](int i, __m128i lane) { _mm_storeu_si128(reinterpret_cast<__m128i*>(blocks[i]), lane); };
+    put(0, _mm512_castsi512_si128(a));
+    put(1, _mm512_extracti32x4_epi32(a, 1));
+    put(2, _mm512_extracti32x4_epi32(a, 2));
+    put(3, _mm512_extracti32x4_epi32(a, 3));
+  }
+  // Lane i of the result is the sum of the lanes of `of[i]`: a transposition on the way to the sum.
+  [[gnu::always_inline]] static Reg sums(const Reg (&of)[lanes]) {
+    const Reg even = add_pairs(of[0], of[1]), odd = add_pairs(of[2], of[3]);
+    const Reg low = _mm512_shuffle_i32x4(even, odd, 0x88), high = _mm512_shuffle_i32x4(even, odd, 0xdd);
+    return exclusive_or(low, high);
+  }
+  // Bit i: the blocks in lane i are equal.
+  [[gnu::always_inline]] static unsigned equal_lanes(Reg a, Reg b) {
+    const unsigned halves = _mm512_cmpeq_epi64_mask(a, b);
+    const unsigned both = halves & (halves >> 1);
+    return (both & 1) | ((both >> 1) & 2) | ((both >> 2) & 4) | ((both >> 3) & 8);
+  }
+
+ private:
+  // a0+a2, a1+a3, b0+b2, b1+b3
+  [[gnu::always_inline]] static Reg add_pairs(Reg a, Reg b) {
+    return exclusive_or(_mm512_shuffle_i32x4(a, b, 0x44), _mm512_shuffle_i32x4(a, b, 0xee));
+  }
+};
+
+}  // namespace
+}  // namespace culvert::crypto

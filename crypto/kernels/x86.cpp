@@ -1,0 +1,75 @@
+#include <sodium.h>
+
+#include <array>
+
+#include "gcm_aead.h"
+#include "gcm_key.h"
+
+namespace culvert::crypto {
+
+extern const GcmKernel gcm_aesni_avx2, gcm_vaes256, gcm_vaes512;
+extern const AeadImplementation aesni_avx2_aead, vaes256_aead, vaes512_aead;
+
+GcmKey::~GcmKey() {
+  sodium_memzero(&data, sizeof data);
+}
+
+namespace {
+
+bool supports(CipherSuite suite) noexcept {
+  return suite == CipherSuite::aes_gcm_16_128 || suite == CipherSuite::aes_gcm_16_256;
+}
+
+template <const AeadImplementation& Implementation, const GcmKernel& Kernel>
+Result<std::unique_ptr<AeadKey>> make_key(CipherSuite suite, ByteView encryption, ByteView, AadLayout layout) {
+  auto key = std::make_unique<GcmKey>(Implementation, suite, layout);
+  Kernel.expand(key->data, encryption.data(), info(suite).key_len);
+  return key;
+}
+
+template <const GcmKernel& Kernel>
+void seal(std::span<AeadJob> jobs) noexcept {
+  Kernel.seal(jobs.data(), jobs.size());
+}
+
+template <const GcmKernel& Kernel>
+void open(std::span<AeadJob> jobs) noexcept {
+  Kernel.open(jobs.data(), jobs.size());
+}
+
+template <const AeadImplementation& Implementation, const GcmKernel& Kernel>
+constexpr AeadImplementation row(std::string_view name, bool (*runs_here)() noexcept) {
+  return {.name = name,
+          .runs_here = runs_here,
+          .supports = supports,
+          .make_key = make_key<Implementation, Kernel>,
+          .seal = seal<Kernel>,
+          .open = open<Kernel>};
+}
+
+// __builtin_cpu_supports asks CPUID, and XGETBV for what the operating system saves of the vector registers.
+bool has_avx2() noexcept {
+  return __builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("avx2");
+}
+
+bool has_vaes256() noexcept {
+  return has_avx2() && __builtin_cpu_supports("vaes") && __builtin_cpu_supports("vpclmulqdq");
+}
+
+bool has_vaes512() noexcept {
+  return has_vaes256() && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("avx512f") &&
+         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+}
+
+}  // namespace
+
+const AeadImplementation aesni_avx2_aead = row<aesni_avx2_aead, gcm_aesni_avx2>("aesni-avx2", has_avx2);
+const AeadImplementation vaes256_aead = row<vaes256_aead, gcm_vaes256>("vaes256", has_vaes256);
+const AeadImplementation vaes512_aead = row<vaes512_aead, gcm_vaes512>("vaes512", has_vaes512);
+
+std::span<const AeadImplementation* const> gcm_aeads() noexcept {
+  static constexpr std::array<const AeadImplementation*, 3> rows{&vaes512_aead, &vaes256_aead, &aesni_avx2_aead};
+  return rows;
+}
+
+}  // namespace culvert::crypto
