@@ -55,7 +55,7 @@ bool fill_address(const std::filesystem::path& path, sockaddr_un& address) {
 
 /// Removes what a crashed daemon left; leaves alone whatever is in use or is no socket.
 Result<void> clear_stale(const std::filesystem::path& path, const sockaddr_un& address) {
-  struct stat existing{};
+  struct stat existing {};
   if (lstat(path.c_str(), &existing) != 0) {
     if (errno == ENOENT) return {};
     return fail(Errc::io, fmt::format("control socket {}: {}", path.string(), std::strerror(errno)), errno);

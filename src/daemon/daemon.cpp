@@ -166,7 +166,6 @@ ike::Actions Daemon::on_event(TimePoint now, const tunnel::Event& event) {
                     event);
 }
 
-// ---- time
 /// After a restart of either side the peer sends on an SA that is gone; anybody else may send anything. One line a
 /// second says enough.
 void Daemon::report_unknown_spi(TimePoint now, const tunnel::UnknownSpiEvent& unknown) {
@@ -176,7 +175,7 @@ void Daemon::report_unknown_spi(TimePoint now, const tunnel::UnknownSpiEvent& un
             unknown.remote.to_string(), unknown.spi.value());
 }
 
-// -------------------------------------------------------------------------------------------------------------------
+// ---- time -----------------------------------------------------------------------------------------------------------
 
 void Daemon::arm_deadline() {
   const auto when = stopping_ ? std::nullopt : ike_->deadline();

@@ -97,7 +97,7 @@ Result<DebugKeys> DebugKeys::open(const std::filesystem::path& file) {
   const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0) return fail(Errc::io, fmt::format("--debug-keys {}: {}", file.string(), std::strerror(errno)), errno);
   DebugKeys keys(fd);
-  struct stat status{};
+  struct stat status {};
   if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || status.st_uid != geteuid() || (status.st_mode & 077) != 0)
     return fail(Errc::invalid,
                 fmt::format("--debug-keys {}: must be a regular file of ours with mode 0600", file.string()));
