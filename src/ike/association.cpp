@@ -26,7 +26,7 @@ Association::Association(Core& core, Peer& peer, const AuthenticatedPeer& proof,
   assert(&proof_.config() == &peer.config());
 }
 
-Association::~Association() = default;
+Association::~Association() { core_.release_esp_spis_of(*this); }
 
 // ---- IKE SAs -------------------------------------------------------------------------------------------------------------------
 
@@ -113,8 +113,8 @@ ChildSa& Association::install(NewChild made) {
   if (made.send) peer_.mark_sending(installed);
   if (twin_of(installed)) tidy_at_ = core_.now() + tidy_time;
   peer_.on_child_up(*installed.config);
-  core_.report(log::Level::info, fmt::format("{}: child {} up: {}, {} mode over {}, {} to {}", peer_.label(), installed.config->name,
-                                             to_string(installed.suite), installed.mode == EspMode::transport ? "transport" : "tunnel",
+  core_.report(log::Level::info, fmt::format("{}: child {} {}: {}, {} mode over {}, {} to {}", peer_.label(), installed.config->name,
+                                             made.rekey ? "rekeyed" : "up", to_string(installed.suite), installed.mode == EspMode::transport ? "transport" : "tunnel",
                                              udp ? "UDP" : "raw ESP", to_string(installed.local), to_string(installed.remote)));
   return installed;
 }
@@ -311,6 +311,7 @@ void Association::check_liveness() {
 void Association::on_hint() {
   if (hinted_at_ && core_.now() - *hinted_at_ < hint_pause) return;
   hinted_at_ = core_.now();
+  core_.touch();
   check_liveness();
 }
 

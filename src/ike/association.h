@@ -46,6 +46,7 @@ class Association {
     bool ours = false;   ///< we asked for it
     Bytes lowest_nonce;
     bool send = true;
+    bool rekey = false;  ///< for the log
   };
   /// Installs it, inbound first of all (make before break).
   ChildSa& install(NewChild made);

@@ -28,11 +28,12 @@ Core::Core(EndpointOptions options, std::vector<PeerConfig> configs, crypto::Ran
   for (PeerConfig& config : configs) peers_.push_back(std::make_unique<Peer>(*this, std::move(config)));
 }
 
-Core::~Core() = default;
+Core::~Core() { peers_.clear(); }  // associations give their SPIs back to a table that must still be there
 
 // ---- one public call -----------------------------------------------------------------------------------------------------------
 
 Actions Core::finish() {
+  if (!std::exchange(touched_, false)) return std::exchange(actions_, {});
   for (const auto& peer : peers_) peer->finish();
   sweep();
   deadline_.reset();
@@ -132,13 +133,17 @@ IkeSpi Core::new_ike_spi() {
   }
 }
 
-Spi Core::new_esp_spi() {
+Spi Core::new_esp_spi(Association* owner) {
   for (;;) {
     const Spi spi(random_.u32());
     if (spi.value() < 256 || esp_spis_.contains(spi)) continue;
-    esp_spis_.emplace(spi, nullptr);
+    esp_spis_.emplace(spi, owner);
     return spi;
   }
+}
+
+void Core::release_esp_spis_of(const Association& owner) {
+  std::erase_if(esp_spis_, [&](const auto& entry) { return entry.second == &owner; });
 }
 
 Association* Core::owner_of(Spi inbound) const {
@@ -174,6 +179,7 @@ Peer* Core::find_peer(PeerId id) const {
 
 Session& Core::add_session(std::unique_ptr<Session> session) {
   const IkeSpi spi = session->our_spi();
+  touch();
   return *(sessions_[spi] = std::move(session));
 }
 
@@ -182,9 +188,14 @@ Session* Core::find_session(IkeSpi ours) const {
   return found == sessions_.end() ? nullptr : found->second.get();
 }
 
-std::size_t Core::num_half_open() const {
-  return static_cast<std::size_t>(
-      std::ranges::count_if(sessions_, [](const auto& entry) { return entry.second->is_half_open(); }));
+Core::HalfOpen Core::count_half_open(const IpAddress& address) const {
+  HalfOpen num;
+  for (const auto& [spi, session] : sessions_) {
+    if (!session->is_half_open()) continue;
+    ++num.all;
+    if (session->path().remote.address == address) ++num.of_address;
+  }
+  return num;
 }
 
 }  // namespace culvert::ike

@@ -28,6 +28,8 @@ class Core {
 
   // ---- one public call ----
   void begin(TimePoint now) { now_ = now; }
+  /// Something changed that `finish` and the deadline must see. What is dropped unread does not: a flood costs no walk over the tables.
+  void touch() { touched_ = true; }
   /// Runs what became possible (tasks, postponed closings), drops what has ended, and hands out the actions.
   [[nodiscard]] Actions finish();
   [[nodiscard]] TimePoint now() const noexcept { return now_; }
@@ -48,9 +50,11 @@ class Core {
   [[nodiscard]] Bytes new_nonce();
   [[nodiscard]] IkeSpi new_ike_spi();
   /// An inbound ESP SPI (never 0–255, RFC 4303 §2.1), taken until release_esp_spi.
-  [[nodiscard]] Spi new_esp_spi();
+  /// `owner` is nullptr before IKE_AUTH is through.
+  [[nodiscard]] Spi new_esp_spi(Association* owner);
   void assign_esp_spi(Spi spi, Association& owner) { esp_spis_[spi] = &owner; }
   void release_esp_spi(Spi spi) { esp_spis_.erase(spi); }
+  void release_esp_spis_of(const Association& owner);
   [[nodiscard]] Association* owner_of(Spi inbound) const;
   /// Keeps the inbound SA a little, so that packets under way still find it, and removes it then.
   void linger(Spi inbound, PeerId peer);
@@ -69,7 +73,6 @@ class Core {
 
   // ---- the way in (endpoint.cpp) ----
   void receive(const Path& path, ByteView datagram);
-  [[nodiscard]] std::size_t num_half_open() const;
   /// Lines and answers that nobody has authenticated: at most a burst of 10, one more each 100 ms.
   [[nodiscard]] bool may_answer_stranger();
 
@@ -85,6 +88,10 @@ class Core {
     std::uint64_t left_out = 0;
   };
 
+  struct HalfOpen {
+    std::size_t all = 0, of_address = 0;
+  };
+  [[nodiscard]] HalfOpen count_half_open(const IpAddress& address) const;
   void admit(const Path& path, ByteView datagram, const Message& message);
   void answer_stateless(const Path& path, const Header& request, std::vector<Payload> payloads);
   void answer_stranger(const Path& path, const Header& request, std::vector<Payload> payloads);
@@ -101,10 +108,11 @@ class Core {
   std::vector<std::unique_ptr<Peer>> peers_;
   std::map<IkeSpi, std::unique_ptr<Session>> sessions_;  ///< by our SPI
   std::map<InitKey, IkeSpi> init_requests_;              ///< SPIi and digest of an IKE_SA_INIT request → our SPI (RFC 7296 §2.1)
-  std::map<Spi, Association*> esp_spis_;                 ///< nullptr: reserved, not installed
+  std::map<Spi, Association*> esp_spis_;                 ///< taken inbound SPIs, installed or not
   std::vector<Lingering> lingering_;
   std::map<std::string, Topic> topics_;
   TimePoint stranger_credit_{};                          ///< token bucket: when it was (or will be) empty
+  bool touched_ = true;
   mutable std::optional<std::optional<TimePoint>> deadline_;
 };
 

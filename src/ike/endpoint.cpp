@@ -23,18 +23,20 @@ IkeEndpoint::~IkeEndpoint() = default;
 
 Actions IkeEndpoint::start(TimePoint now) {
   impl_->core.begin(now);
+  impl_->core.touch();
   for (const auto& peer : impl_->core.peers()) peer->start();
   return impl_->core.finish();
 }
 
 Actions IkeEndpoint::on_datagram(TimePoint now, const Path& path, ByteView bytes) {
-  impl_->core.begin(now);
+  impl_->core.begin(now);  // touched by what is not dropped
   impl_->core.receive(path, bytes);
   return impl_->core.finish();
 }
 
 Actions IkeEndpoint::on_deadline(TimePoint now) {
   impl_->core.begin(now);
+  impl_->core.touch();
   impl_->core.on_deadline();
   return impl_->core.finish();
 }
@@ -43,12 +45,14 @@ std::optional<TimePoint> IkeEndpoint::deadline() const { return impl_->core.dead
 
 Actions IkeEndpoint::on_addresses(TimePoint now, PeerId id, std::vector<Path> paths, std::string why) {
   impl_->core.begin(now);
+  impl_->core.touch();
   if (Peer* peer = impl_->core.find_peer(id)) peer->on_addresses(std::move(paths), std::move(why));
   return impl_->core.finish();
 }
 
 Actions IkeEndpoint::on_acquire(TimePoint now, ChildId child, const TrafficSelector& source, const TrafficSelector& destination) {
   impl_->core.begin(now);
+  impl_->core.touch();
   for (const auto& peer : impl_->core.peers()) {
     for (const ChildConfig& config : peer->config().children) {
       if (config.id == child) peer->on_acquire(config, {source, destination});
@@ -59,6 +63,7 @@ Actions IkeEndpoint::on_acquire(TimePoint now, ChildId child, const TrafficSelec
 
 Actions IkeEndpoint::on_child_event(TimePoint now, Spi inbound_spi, ChildEvent event) {
   impl_->core.begin(now);
+  impl_->core.touch();
   Association* association = impl_->core.owner_of(inbound_spi);
   ChildSa* child = association ? association->by_inbound(inbound_spi) : nullptr;
   if (child) association->on_child_event(*child, event);
@@ -72,6 +77,7 @@ void IkeEndpoint::on_inbound_traffic(TimePoint now, Spi inbound_spi) {
 
 Actions IkeEndpoint::on_hint(TimePoint now, const Path& path) {
   impl_->core.begin(now);
+  impl_->core.touch();
   for (const auto& peer : impl_->core.peers()) peer->on_hint(path);
   return impl_->core.finish();
 }
@@ -87,6 +93,7 @@ std::unexpected<Error> unknown_peer(const Core& core, std::string_view name) {
 template <class Command>
 Result<Actions> command(Core& core, TimePoint now, std::string_view name, Command run) {
   core.begin(now);
+  core.touch();
   Peer* peer = core.find_peer(name);
   if (!peer) return unknown_peer(core, name);
   Result<void> done = run(*peer);
@@ -110,6 +117,7 @@ Result<Actions> IkeEndpoint::rekey(TimePoint now, std::string_view peer, RekeyWh
 
 Actions IkeEndpoint::shut_down(TimePoint now) {
   impl_->core.begin(now);
+  impl_->core.touch();
   for (const auto& peer : impl_->core.peers()) peer->shut_down();
   return impl_->core.finish();
 }
@@ -230,8 +238,9 @@ void Core::admit(const Path& path, ByteView datagram, const Message& message) {
   }
   const bool well_formed = header.initiator && header.message_id.value() == 0 && header.spi_i.value() != 0 && !message.encrypted;
   if (!well_formed) return count(DropReason::ike_malformed);
-  const std::size_t half_open = num_half_open();
-  if (half_open >= options_.max_half_open) return count(DropReason::ike_half_open_limit);
+  const HalfOpen half_open = count_half_open(path.remote.address);
+  const std::size_t most_of_address = std::max<std::size_t>(8, options_.max_half_open / 10);
+  if (half_open.all >= options_.max_half_open || half_open.of_address >= most_of_address) return count(DropReason::ike_half_open_limit);
 
   if (const auto problem = check_payloads(MessageKind::init_request, message.payloads)) {
     if (problem->kind == PayloadProblem::Kind::unknown_critical) {
@@ -240,7 +249,7 @@ void Core::admit(const Path& path, ByteView datagram, const Message& message) {
     return count(DropReason::ike_malformed);
   }
   const auto& nonce = *message.find<NoncePayload>();
-  if (half_open >= options_.cookie_threshold && !cookie_holds(path, message)) {
+  if (half_open.all >= options_.cookie_threshold && !cookie_holds(path, message)) {
     Bytes cookie = cookies_.make(now_, nonce.data, path.remote.address, header.spi_i);
     return answer_stateless(path, header, {NotifyPayload{NotifyType::cookie, ProtocolId::none, {}, std::move(cookie)}});
   }

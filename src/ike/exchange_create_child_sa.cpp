@@ -30,7 +30,7 @@ bool Session::begin_child(Task task) {
   if (!rekey && association_->live_child(*task.config)) return false;
 
   const ChildContext context = child_context(EspNegotiation::create_child);
-  const Spi spi = core_.new_esp_spi();
+  const Spi spi = core_.new_esp_spi(association_);
   ChildOffer offer = rekey ? make_rekey_offer(context, *old, spi) : make_offer(context, *task.config, task.trigger, spi);
   offer.nonce = core_.new_nonce();
   if (const auto method = task.ke ? task.ke : preferred_ke(config().esp_proposals)) {
@@ -117,7 +117,8 @@ void Session::on_child_made(CreatingChild exchange, const Message& message) {
   const bool loses = rival && rival->state == ChildSa::State::live && lowest < exchange.rival->lowest_nonce;
   ChildKeys keys = derive_child_keys(suite_.prf, agreement->suite.cipher, sk_d_.view(), g_ir->view(), offer.nonce, nr);
   ChildSa& made = association_->install({std::move(*agreement), std::move(keys.responder_to_initiator),
-                                         std::move(keys.initiator_to_responder), true, lowest, !loses && !association_->redundant()});
+                                         std::move(keys.initiator_to_responder), true, lowest, !loses && !association_->redundant(),
+                                         exchange.task.kind == Task::Kind::rekey_child});
   settle_child(exchange, made, loses);
 }
 
@@ -205,7 +206,7 @@ std::expected<Session::Reply, Refusal> Session::answer_child_request(const Messa
     return std::unexpected(refusal(NotifyType::no_additional_sas, "it has too many child SAs"));
   }
   if (auto allowed = check_encapsulation(); !allowed) return std::unexpected(std::move(allowed.error()));
-  const Spi spi = core_.new_esp_spi();
+  const Spi spi = core_.new_esp_spi(association_);
   auto answer = answer_child(child_context(EspNegotiation::create_child), message, *old, spi);
   auto exchanged = answer ? answer_ke(answer->agreement.suite, message) : std::expected<Exchanged, Refusal>(std::unexpected(answer.error()));
   if (!exchanged) {
@@ -252,7 +253,7 @@ void Session::install_answered(ChildAgreement agreement, ChildSa* old, const Sec
   const bool send = !has_twin && !association_->redundant();
   ChildKeys keys = derive_child_keys(suite_.prf, agreement.suite.cipher, sk_d_.view(), g_ir.view(), ni, nr);
   ChildSa& made = association_->install({std::move(agreement), std::move(keys.initiator_to_responder),
-                                         std::move(keys.responder_to_initiator), false, lowest, send});
+                                         std::move(keys.responder_to_initiator), false, lowest, send, old != nullptr});
   made.unconfirmed_on = our_spi();
   if (auto* ours = std::get_if<CreatingChild>(&exchange_)) {
     const bool collides = old ? ours->task.kind == Task::Kind::rekey_child && ours->task.spi == old->inbound

@@ -33,7 +33,7 @@ void Session::send_auth() {
                                                                      handshake_->sk_pi.view(), id.body())});
   if (const ChildConfig* child = peer_->first_wanted()) {
     const ChildContext context = child_context(EspNegotiation::ike_auth);
-    handshake_->offer = make_offer(context, *child, peer_->trigger_of(*child), core_.new_esp_spi());
+    handshake_->offer = make_offer(context, *child, peer_->trigger_of(*child), core_.new_esp_spi(nullptr));
     for (Payload& payload : offer_payloads(*handshake_->offer)) payloads.push_back(std::move(payload));
   }
   send_request(ExchangeType::ike_auth, payloads, Handshaking{});
@@ -97,7 +97,7 @@ void Session::accept_first_child(const Message& message) {
   }
   ChildKeys keys = derive_child_keys(suite_.prf, agreement->suite.cipher, sk_d_.view(), {}, handshake_->ni, handshake_->nr);
   association_->install({std::move(*agreement), std::move(keys.responder_to_initiator), std::move(keys.initiator_to_responder), true,
-                         lower(handshake_->ni, handshake_->nr), !association_->redundant()});
+                         lower(handshake_->ni, handshake_->nr), !association_->redundant(), false});
 }
 
 // ---- responder -----------------------------------------------------------------------------------------------------------------
@@ -116,12 +116,9 @@ Peer* claimed_peer(const Core& core, const IdPayload& id_i, const IdPayload* id_
   return nullptr;
 }
 
-bool allows(const PeerConfig& config, const IkeSuite& suite, const Handshake& handshake) {
-  const auto request = parse(handshake.init_request);
-  const auto* offered = request ? request->find<SaPayload>() : nullptr;
-  const auto choice = offered ? choose_ike(config.ike_proposals, *offered, IkeNegotiation::initial)
-                              : Result<IkeChoice>(fail(Errc::no_match, {}));
-  return choice && choice->suite == suite;
+/// Whether the suite that IKE_SA_INIT agreed on, before anybody knew who it is, is one that this peer may use.
+bool allows(const PeerConfig& config, const Handshake& handshake) {
+  return choose_ike(config.ike_proposals, SaPayload{handshake.offered}, IkeNegotiation::initial).has_value();
 }
 
 }  // namespace
@@ -145,9 +142,9 @@ Session::Reply Session::answer_auth(const Message& message) {
     reply.close = true;
     return reply;
   }
-  if (!allows(claimed->config(), suite_, *handshake_)) {
+  if (!allows(claimed->config(), *handshake_)) {
     core_.report_limited("suite " + claimed->config().name, log::Level::warn,
-                         fmt::format("{}: {} is not what `ike` of this peer prefers; give peers that share an address the same `ike`",
+                         fmt::format("{}: {} is not what `ike` of this peer allows; give peers that share an address the same `ike`",
                                      claimed->label(), to_string(suite_)));
     Reply reply = reply_with(refusal(NotifyType::no_proposal_chosen, "its algorithms are not allowed for this identity"));
     reply.close = true;
@@ -189,14 +186,14 @@ Session::Reply Session::refuse_initiator(const IdPayload& id, const IdPayload* w
 
 void Session::answer_first_child(const Message& message, std::vector<Payload>& payloads) {
   if (!message.find<SaPayload>()) return;  // RFC 6023: an IKE SA without a child
-  const Spi spi = core_.new_esp_spi();
+  const Spi spi = core_.new_esp_spi(association_);
   auto answer = check_encapsulation();
   if (answer) {
     auto agreed = answer_child(child_context(EspNegotiation::ike_auth), message, nullptr, spi);
     if (agreed) {
       ChildKeys keys = derive_child_keys(suite_.prf, agreed->agreement.suite.cipher, sk_d_.view(), {}, handshake_->ni, handshake_->nr);
       association_->install({std::move(agreed->agreement), std::move(keys.initiator_to_responder), std::move(keys.responder_to_initiator),
-                             false, lower(handshake_->ni, handshake_->nr), !association_->redundant()});
+                             false, lower(handshake_->ni, handshake_->nr), !association_->redundant(), false});
       for (Payload& payload : agreed->head) payloads.push_back(std::move(payload));
       for (Payload& payload : agreed->tail) payloads.push_back(std::move(payload));
       return;

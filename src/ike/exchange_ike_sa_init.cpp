@@ -63,6 +63,7 @@ void Session::send_init() {
 
 void Session::on_init_response(const Path& path, ByteView datagram, const Message& message) {
   // Nothing here is authenticated; what does not come from where we sent to, or does not answer, is dropped.
+  core_.touch();
   const bool plausible = path.remote.address == origin_.path.remote.address && !message.encrypted && requests_.answers(message.header);
   if (!plausible) return core_.count(DropReason::ike_malformed);
   if (check_payloads(MessageKind::init_response, message.payloads)) return core_.count(DropReason::ike_malformed);
@@ -162,6 +163,7 @@ void Session::answer_init(const IkeChoice& choice, const KePayload& peer_ke, Byt
   handshake_ = std::make_unique<Handshake>();
   handshake_->ni = std::move(ni);
   handshake_->nr = core_.new_nonce();
+  handshake_->offered = {choice.answer};
   handshake_->init_request.assign(request.begin(), request.end());
   derive_keys(g_ir->view());
   if (!in_) return close();

@@ -15,6 +15,7 @@ namespace culvert::ike {
 namespace {
 
 constexpr std::size_t max_open_sessions = 4;  // of one association
+constexpr std::size_t max_sessions = 64;      // the closed ones that still answer retransmissions included
 constexpr int max_ke_retries = 2;
 
 KePayload ke_payload(const crypto::KeyExchange& ke) {
@@ -127,7 +128,7 @@ Session::Reply Session::answer_rekey_ike(const Message& message) {
   // §2.25.2 for deletion; an exchange about a child would be cut in two, so the rekey waits for that, too.
   const bool busy = state_ != State::established || close_wanted_ || association_->current() != this || association_->redundant() ||
                     std::holds_alternative<CreatingChild>(exchange_) || std::holds_alternative<DeletingChild>(exchange_) ||
-                    (mine && mine->rival) || association_->num_open_sessions() >= max_open_sessions;
+                    (mine && mine->rival) || association_->num_open_sessions() >= max_open_sessions || association_->sessions().size() >= max_sessions;
   if (busy) return reply_with(refusal(NotifyType::temporary_failure, {}));
 
   const Result<IkeChoice> choice = choose_ike(config().ike_proposals, *message.find<SaPayload>(), IkeNegotiation::rekey);

@@ -39,6 +39,7 @@ void Session::on_request(const Path& path, ByteView datagram, const Message& mes
   if (!association_ && state_ != State::half_open) return core_.count(DropReason::ike_unknown_sa);
   auto payloads = in_->open(datagram, message);
   if (!payloads && !payloads.error().authentic) return core_.count(DropReason::ike_integrity);
+  core_.touch();
   follow(path);
   if (association_) {
     association_->heard();
@@ -57,12 +58,13 @@ void Session::on_response(const Path& path, ByteView datagram, const Message& me
   if (!message.encrypted || message.encrypted->fragment || !in_) {
     core_.count(DropReason::ike_malformed);
     // §2.4, §2.21.4: an unprotected notify is a hint at most.
-    if (association_ && message.first_error()) association_->peer().on_hint(path);
+    if (association_ && message.first_error()) association_->on_hint();
     return;
   }
   if (state_ == State::closed || !requests_.answers(message.header)) return core_.count(DropReason::ike_replayed);
   auto payloads = in_->open(datagram, message);
   if (!payloads && !payloads.error().authentic) return core_.count(DropReason::ike_integrity);
+  core_.touch();
   requests_.answered();
   follow(path);
   if (association_) association_->heard();
@@ -146,7 +148,9 @@ void Session::send_reply(const Path& path, ByteView request, const Header& reque
   core_.send(path, std::move(*datagram));
   if (!reply.close) return;
   if (association_) {
-    if (is_open()) core_.report(log::Level::warn, fmt::format("{}: IKE SA closed: {}", label(), reply.reason));
+    // That the peer deletes what a rekey has replaced is how it should be.
+    const bool expected = state_ != State::established || association_->redundant();
+    core_.report(expected ? log::Level::debug : log::Level::info, fmt::format("{}: IKE SA closed: {}", label(), reply.reason));
     association_->on_session_closed(*this, reply.reason, false);
   } else {
     close();
@@ -193,6 +197,7 @@ void Session::complain(ByteView datagram, const Message& message) {
   const bool often = complained_at_ && core_.now() - *complained_at_ < std::chrono::seconds(30);
   if (!association_ || often || !message.encrypted || message.encrypted->fragment || !in_) return;
   if (!in_->open(datagram, message)) return;
+  core_.touch();
   complained_at_ = core_.now();
   Task task;
   task.kind = Task::Kind::complain;
@@ -270,9 +275,9 @@ void Session::mark_unwanted() {
 void Session::take_exchange_back() {
   Exchange about = std::exchange(exchange_, std::monostate{});
   requests_.abandon();
+  if (const auto* child = std::get_if<CreatingChild>(&about)) core_.release_esp_spi(child->offer.spi);
   if (!association_ || association_->ended()) return;
   if (auto* child = std::get_if<CreatingChild>(&about)) {
-    core_.release_esp_spi(child->offer.spi);
     association_->add_task(std::move(child->task));
   } else if (auto* deletion = std::get_if<DeletingChild>(&about)) {
     association_->add_task(std::move(deletion->task));
@@ -291,6 +296,7 @@ void Session::close() {
   take_exchange_back();
   if (handshake_ && handshake_->offer) core_.release_esp_spi(handshake_->offer->spi);
   handshake_.reset();
+  sk_d_.wipe();
   give_up_at_.reset();
   keepalive_at_.reset();
   // Nobody will repeat a request if none has been answered; a stranger's is not kept for long.

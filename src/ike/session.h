@@ -57,7 +57,7 @@ struct Handshake {
   Bytes ni, nr;
   Bytes init_request, init_response;         ///< as last sent: AUTH covers them (§2.15)
   std::unique_ptr<crypto::KeyExchange> ke;   ///< initiator
-  std::vector<Proposal> offered;
+  std::vector<Proposal> offered;             ///< responder: what was chosen
   Bytes cookie;
   int restarts = 0;                          ///< COOKIE and INVALID_KE_PAYLOAD rounds, bounded
   Secret sk_pi, sk_pr;
