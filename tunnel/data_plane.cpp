@@ -70,7 +70,7 @@ class LinuxDataPlane final : public DataPlane {
   DropCounters drops_;
 };
 
-// ---- sockets and workers ---------------------------------------------------------------------------------------------
+// ---- sockets and workers ------------------------------------------------------------------------------------------
 
 /// One group of sockets, one for each worker, appended to `sets`.
 Result<void> open_udp(const Endpoint& local, PortKind kind, std::vector<std::vector<SocketSet::Udp>>& sets) {
@@ -115,7 +115,7 @@ Result<void> LinuxDataPlane::start_workers() {
   return {};
 }
 
-// ---- tunnels ---------------------------------------------------------------------------------------------------------
+// ---- tunnels ------------------------------------------------------------------------------------------------------
 
 Result<void> LinuxDataPlane::add_tunnel(const TunnelConfig& config) {
   if (auto possible = registry_.can_add_port(config); !possible) return possible;
@@ -154,7 +154,7 @@ void LinuxDataPlane::set_mtu(TunnelId id, std::uint16_t mtu) {
   if (Port* port = registry_.port(id)) port->mtu.store(mtu, std::memory_order_relaxed);
 }
 
-// ---- security associations -------------------------------------------------------------------------------------------
+// ---- security associations ----------------------------------------------------------------------------------------
 
 Result<void> LinuxDataPlane::install(ChildSaKeys keys, bool use_outbound) {
   if (registry_.pair(keys.inbound_spi)) return fail(Errc::invalid, "inbound SPI is in use");
@@ -193,7 +193,7 @@ void LinuxDataPlane::flush_waiting(ChildId child) {
   for (Port* port : registry_.ports_of(child)) discard_waiting(*port);
 }
 
-// ---- control messages and events -------------------------------------------------------------------------------------
+// ---- control messages and events ----------------------------------------------------------------------------------
 
 Result<void> LinuxDataPlane::send_control(const Endpoint& local, const Endpoint& remote, ByteView bytes,
                                           bool keepalive) {
@@ -231,7 +231,7 @@ std::vector<Event> LinuxDataPlane::poll_events(std::size_t max) {
   return events;
 }
 
-// ---- counters --------------------------------------------------------------------------------------------------------
+// ---- counters -----------------------------------------------------------------------------------------------------
 
 std::optional<ChildTraffic> LinuxDataPlane::traffic(Spi inbound_spi) const {
   const SaPair* pair = registry_.pair(inbound_spi);
