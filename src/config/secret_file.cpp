@@ -100,6 +100,7 @@ Result<Secret> decode_base64(ByteView digits) {
 
 Result<Secret> decode(ByteView line) {
   const std::string_view text = as_text(line);
+  if (text == "0x" || text == "0s") return fail(Errc::invalid, "there is no key behind its prefix");
   if (text.starts_with("0x")) return decode_hex(line.subspan(2));
   if (text.starts_with("0s")) return decode_base64(line.subspan(2));
   for (const std::uint8_t byte : line) {

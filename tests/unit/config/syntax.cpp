@@ -32,6 +32,12 @@ TEST_CASE("a mistake of syntax has its line and column") {
   CHECK(errors_of("[gateway]\nid = \"\xff\"\n")[0].line == 2);
 }
 
+TEST_CASE("a table header that begins with no key is a mistake like any other") {
+  for (const auto* text : {"[gateway]\n[;]\n", "[gateway]\n[;", "[gateway]\n[[=", "[gateway]\n[\xc3\xa4]\n"}) {
+    CHECK(errors_of(text)[0].line == 2);
+  }
+}
+
 TEST_CASE("a control character is refused where it stands") {
   // TOML 1.0 "Comment" and "String": U+0000 to U+0008, U+000A to U+001F and U+007F are not permitted.
   using namespace std::string_view_literals;
