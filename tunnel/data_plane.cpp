@@ -58,7 +58,6 @@ class LinuxDataPlane final : public DataPlane {
   void discard_waiting(Port& port) {
     if (const std::size_t num = port.waiting.flush()) drops_.add(DropReason::wait_expired, num);
   }
-  void switch_outbound();
   void wait_for_workers_to_leave();
 
   const DataPlaneOptions options_;
@@ -146,7 +145,7 @@ void LinuxDataPlane::remove_tunnel(TunnelId id) {
 /// and its name free. A moment's patience (microseconds, unless the machine is overloaded) makes that true when we
 /// return; if it takes longer, we go on, and poll_events reclaims.
 void LinuxDataPlane::wait_for_workers_to_leave() {
-  const TimePoint until = Clock::now() + std::chrono::milliseconds(100);
+  const TimePoint until = Clock::now() + std::chrono::seconds(1);
   while (!tables_.reclaim() && Clock::now() < until) std::this_thread::sleep_for(std::chrono::microseconds(50));
 }
 
@@ -160,24 +159,20 @@ Result<void> LinuxDataPlane::install(ChildSaKeys keys, bool use_outbound) {
   if (registry_.pair(keys.inbound_spi)) return fail(Errc::invalid, "inbound SPI is in use");
   auto pair = make_sa_pair(std::move(keys));
   if (!pair) return std::unexpected(pair.error());
+  const bool replaces_another = use_outbound && registry_.sends(pair->inbound->child);
   if (auto added = registry_.add_pair(std::move(*pair), use_outbound); !added) return added;
-  if (use_outbound) {
-    switch_outbound();
-  } else {
-    publish();  // a worker loads the tables anew for every batch: whatever arrives from here on finds the inbound SA
-  }
+  publish();  // a worker loads the tables anew for every batch: whatever arrives from here on finds the inbound SA
+  if (use_outbound) wake_workers();  // packets may wait for this SA
+  if (replaces_another) wait_for_workers_to_leave();
   return {};
 }
 
+/// When this returns nothing leaves by the SA of before any more (the same holds for install): a Delete of it that IKE
+/// sends now does not overtake a batch that was still being encrypted, and no packet is lost (RFC 7296 §2.8).
 void LinuxDataPlane::activate_outbound(Spi inbound_spi) {
-  if (registry_.activate(inbound_spi)) switch_outbound();
-}
-
-/// When this returns nothing leaves by the SA of before any more: a Delete of it that IKE sends now does not overtake a
-/// batch that was still being encrypted, and no packet is lost (RFC 7296 §2.8).
-void LinuxDataPlane::switch_outbound() {
+  if (!registry_.activate(inbound_spi)) return;
   publish();
-  wake_workers();  // packets may wait for this SA
+  wake_workers();
   wait_for_workers_to_leave();
 }
 

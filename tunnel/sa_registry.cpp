@@ -76,6 +76,12 @@ bool SaRegistry::remove_pair(Spi inbound_spi) {
   return true;
 }
 
+bool SaRegistry::sends(ChildId child) const {
+  const auto found = children_.find(child.value());
+  return found != children_.end() &&
+         std::ranges::any_of(found->second.pairs, [this](std::uint32_t spi) { return pairs_.at(spi).activation != 0; });
+}
+
 SaPair* SaRegistry::pair(Spi inbound_spi) {
   const auto found = pairs_.find(inbound_spi.value());
   return found == pairs_.end() ? nullptr : &found->second.sas;

@@ -26,6 +26,8 @@ class SaRegistry {
   /// The pair becomes the one that its child sends on. False: there is no such pair.
   bool activate(Spi inbound_spi);
   bool remove_pair(Spi inbound_spi);
+  /// Has the child an active pair?
+  [[nodiscard]] bool sends(ChildId child) const;
   [[nodiscard]] SaPair* pair(Spi inbound_spi);
   [[nodiscard]] const SaPair* pair(Spi inbound_spi) const;
   /// Is this the first report of the event for the pair? Both of its SAs may raise it. False also when the pair is

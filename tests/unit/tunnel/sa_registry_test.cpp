@@ -61,9 +61,11 @@ TEST_CASE("the last activated pair is sent on, and when it goes the one before i
   CHECK(registry.remove_pair(Spi{1001}));
   CHECK(current_outbound(registry) == Spi{1002});
   CHECK(registry.remove_pair(Spi{1002}));
+  CHECK_FALSE(registry.sends(child));
   CHECK(current_outbound(registry) == Spi{0});  // the third was never activated: fail closed
   CHECK(registry.activate(Spi{1003}));
   CHECK(current_outbound(registry) == Spi{1003});
+  CHECK(registry.sends(child));
 }
 
 TEST_CASE("tables that were made before a change keep their SAs, those made after do not name them") {
