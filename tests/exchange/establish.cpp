@@ -74,14 +74,51 @@ TEST_CASE("both sides initiate at once and keep the same IKE SA and child") {
   }
 }
 
-TEST_CASE("simultaneous initiation does not wait for timers to settle") {
+TEST_CASE("simultaneous initiation settles at once, and the IKE SA with the lowest of the four nonces is the one that goes") {
+  int kept_of_a = 0;
+  for (std::uint64_t seed = 1; seed <= 12; ++seed) {
+    Simulation simulation(seed);
+    simulation.record_wire = true;
+    simulation.start();
+    simulation.run_for(1s);
+    const PeerStatus here = simulation.status(a), there = simulation.status(b);
+    CHECK(here.state == PeerStatus::State::established);
+    CHECK(here.spi_i == there.spi_i);
+    CHECK(here.spi_r == there.spi_r);
+    std::map<IkeSpi, Bytes> lowest;
+    for (const Message& message : simulation.messages()) {
+      if (message.header.exchange != ExchangeType::ike_sa_init) continue;
+      const Bytes& nonce = message.find<NoncePayload>()->data;
+      const auto found = lowest.emplace(message.header.spi_i, nonce).first;
+      found->second = std::min(found->second, nonce);
+    }
+    REQUIRE(lowest.size() == 2);
+    for (const auto& [spi, nonce] : lowest) CHECK(lowest.at(here.spi_i) >= nonce);
+    kept_of_a += here.initiator;
+    for (const Side side : {a, b}) {
+      CHECK(simulation.node(side).installs == 2);
+      CHECK_FALSE(simulation.reported(side, "down:"));
+    }
+  }
+  CHECK(kept_of_a > 0);
+  CHECK(kept_of_a < 12);
+}
+
+TEST_CASE("an attempt that has not authenticated itself is dropped when the peer's own comes up first") {
   Simulation simulation;
+  simulation.record_wire = true;
+  simulation.filter = [&](const Datagram& datagram) {
+    const Message message = parsed(datagram.bytes);
+    return datagram.from == a || message.header.exchange != ExchangeType::ike_sa_init || message.header.response;
+  };
   simulation.start();
-  simulation.run_for(1s);
-  const PeerStatus here = simulation.status(a), there = simulation.status(b);
-  CHECK(here.state == PeerStatus::State::established);
-  CHECK(here.spi_i == there.spi_i);
-  CHECK(here.spi_r == there.spi_r);
+  REQUIRE(simulation.run_until([&] { return simulation.both_up(); }, 5s));
+  simulation.wire.clear();
+  simulation.filter = nullptr;
+  simulation.run_for(20s);
+  CHECK(simulation.wire.empty());
+  simulation.run_for(20s);
+  CHECK(simulation.disagreement().value_or("") == "");
 }
 
 // a: HDR, SA, KE, N            -->
@@ -101,7 +138,15 @@ TEST_CASE("a COOKIE is returned first in the same request, still with message ID
   CHECK(sent[0].find<NoncePayload>()->data == sent[1].find<NoncePayload>()->data);
 }
 
-// a: HDR, SA, KE(modp2048), N  -->
+TEST_CASE("a late copy of a COOKIE is not answered again") {
+  OneSided simulation;
+  simulation.node(b).options.cookie_threshold = 0;
+  simulation.conditions().duplicate = 1;
+  REQUIRE(simulation.comes_up());
+  CHECK(requests_of(simulation.messages(a), ExchangeType::ike_sa_init).size() == 2);
+}
+
+// a: HDR, SA, KE(ecp256), N    -->
 //                              <--  HDR, N(INVALID_KE_PAYLOAD, x25519)
 // a: HDR, SA, KE(x25519), N    -->    with all proposals, RFC 7296 §1.2
 TEST_CASE("INVALID_KE_PAYLOAD is answered with the other group and the whole set of proposals") {

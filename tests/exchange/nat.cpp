@@ -156,9 +156,11 @@ TEST_CASE("the side that is not behind the NAT follows a new mapping, on a fresh
   CHECK(simulation.keys(b).remote_endpoint == moved);
 }
 
-TEST_CASE("the side behind the NAT does not follow") {
+TEST_CASE("the side behind the NAT does not follow, even when the other side says that it is behind one, too") {
   Pair simulation;
   simulation.behind_nat();
+  SUBCASE("no NAT there") {}
+  SUBCASE("an announced one") { simulation.config(b).encapsulation = EncapsulationPreference::udp; }
   REQUIRE(simulation.comes_up());
   const Path before = simulation.status(a).path;
   Datagram elsewhere = simulation.forge(b, ExchangeType::informational, false, 0, {});
