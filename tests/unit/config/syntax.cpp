@@ -38,6 +38,24 @@ TEST_CASE("a table header that begins with no key is a mistake like any other") 
   }
 }
 
+TEST_CASE("letters beyond ASCII are welcome in strings and comments, and a mistake elsewhere") {
+  const Folder folder;
+  folder.write("schlüssel.psk", "a key of twenty-four byt\n");
+  const std::string text =
+      replaced(replaced(sound_gre, "good.psk", "schlüssel.psk"), "# end", "# Ende für heute, 終わり");
+  CHECK(sound(folder, text).peers.size() == 1);
+  const auto first = [](std::string_view wrong) {
+    const auto found = errors_of("[gateway]\n" + std::string(wrong) + "\n");
+    return std::to_string(found[0].line) + ":" + std::to_string(found[0].column);
+  };
+  CHECK(first("[tunnel.zürich]") == "2:10");
+  CHECK(first("[tunnel.ω]") == "2:9");
+  CHECK(first("id = \"ü\" ü") == "2:10");
+  CHECK(first("id =\xc2\xa0\"a\"") == "2:5");  // a no-break space, as word processors write it
+  CHECK(first("workers = 3é") == "2:12");
+  CHECK(errors_of("[gateway]\nid = \"a.net\"\n\"ключ\" = 1\n")[0].key == "gateway.'ключ'");
+}
+
 TEST_CASE("a control character is refused where it stands") {
   // TOML 1.0 "Comment" and "String": U+0000 to U+0008, U+000A to U+001F and U+007F are not permitted.
   using namespace std::string_view_literals;
