@@ -15,8 +15,8 @@ inline constexpr std::size_t num_gcm_powers = max_stretch_blocks + 2;
 
 /// What the vector kernels keep of an AES-GCM key. `powers` holds H^num_gcm_powers ... H^1 in this order, as the
 /// kernels multiply by them (bytes reversed, times x), so that the powers for consecutive blocks of a packet are
-/// consecutive; then zeros, for what a vector reads beyond its last block. `folded` has the exclusive or of the two
-/// halves of each (Karatsuba).
+/// consecutive; then zeros, for what a vector reads beyond its last block. `folded` has what the two halves of each add
+/// up to (Karatsuba), and behind it the same of the power that stands at the same place in the next vector.
 struct GcmKeyData {
   static constexpr std::size_t padding = 4;
   alignas(64) std::uint8_t powers[num_gcm_powers + padding][16];

@@ -78,6 +78,7 @@ void expand_256(GcmKeyData& data, const std::uint8_t* key) noexcept {
   }
 }
 
+template <class V>
 void expand(GcmKeyData& data, const std::uint8_t* key, std::size_t key_len) noexcept {
   key_len == 32 ? expand_256(data, key) : expand_128(data, key);
   __m128i h = Vector128::load(data.round_keys[0]);
@@ -85,14 +86,13 @@ void expand(GcmKeyData& data, const std::uint8_t* key, std::size_t key_len) noex
     h = _mm_aesenc_si128(h, Vector128::load(data.round_keys[round]));
   h = times_x(reversed_bytes(_mm_aesenclast_si128(h, Vector128::load(data.round_keys[data.num_rounds]))));
 
+  __builtin_memset(data.powers, 0, sizeof data.powers);
+  __builtin_memset(data.folded, 0, sizeof data.folded);
   __m128i power = h;
   for (std::size_t i = num_gcm_powers; i-- > 0; power = multiply_in_field(power, h)) {
     Vector128::store(data.powers[i], power);
-    Vector128::store(data.folded[i], _mm_xor_si128(power, Vector128::swap_halves(power)));
-  }
-  for (std::size_t i = num_gcm_powers; i < num_gcm_powers + GcmKeyData::padding; ++i) {
-    Vector128::store(data.powers[i], _mm_setzero_si128());
-    Vector128::store(data.folded[i], _mm_setzero_si128());
+    const __m128i both = _mm_xor_si128(power, Vector128::swap_halves(power));
+    Vector128::store(data.folded[i], _mm_unpacklo_epi64(both, Vector128::load(data.folded[i + V::lanes])));
   }
   const auto salt = Vector128::load_first(key + key_len, 4);
   Vector128::store(data.first_counter, _mm_or_si128(salt, _mm_set_epi32(0x01000000, 0, 0, 0)));

@@ -5,7 +5,8 @@
 // source file for each instruction set, and all of it in an anonymous namespace: code for one instruction set must
 // never be what another file's call is linked to. That is also why nothing of the standard library is called here.
 //
-// A batch runs in windows of 64 (gcm_window.h): collect -> encrypt_first_counters -> run_small, run_large (gcm_steps.h)
+// A batch runs in windows of 64 (gcm_window.h): sort, fill -> encrypt_first_counters -> run_small, run_large
+// (gcm_steps.h)
 // -> finish, which computes the tags of as many packets as a vector has lanes, at once.
 namespace culvert::crypto {
 namespace {
@@ -115,7 +116,7 @@ void run_small(Window<V>& window) noexcept {
 }
 
 template <class V, bool Seal>
-using StepFunction = void (*)(Window<V>&, const Step<V>&, Pending<V>&) noexcept;
+using StepFunction = void (*)(const Step<V>&, Pending<V>&) noexcept;
 
 // Rows: units of the step, from 4; columns: units that are pending, none and from 4.
 template <class V, bool Seal>
@@ -149,34 +150,50 @@ struct Stretch {
   bool is_last;
 };
 
+// How many steps a number of units is split into, how many units each has, and how many of them have one more.
+struct Split {
+  std::uint8_t num_steps, num_units, num_longer;
+};
+struct SplitTable {
+  Split splits[max_stretch_blocks + 1];
+  constexpr SplitTable() : splits{} {
+    for (std::size_t units = 1; units <= max_stretch_blocks; ++units) {
+      const std::size_t steps = (units + 7) / 8;
+      splits[units] = {static_cast<std::uint8_t>(steps), static_cast<std::uint8_t>(units / steps),
+                       static_cast<std::uint8_t>(units % steps)};
+    }
+  }
+};
+constexpr SplitTable split_table;
+
 template <class V, bool Seal>
-void run_stretch(Window<V>& window, std::size_t at, const Stretch& stretch, Pending<V>& pending) noexcept {
+[[gnu::always_inline]] inline void run_stretch(Window<V>& window, std::size_t at, const Stretch& stretch,
+                                               Pending<V>& pending) {
   static constexpr StepTable<V, Seal> table;
   const Packet& packet = window.packets[at];
-  const std::size_t num_steps = (stretch.num_units + 7) / 8;
-  std::size_t longer = stretch.num_units % num_steps, unit = stretch.first_unit;
+  const Split split = split_table.splits[stretch.num_units];
+  const auto first_unit = static_cast<std::ptrdiff_t>(stretch.first_unit);
   Step<V> step{.key = packet.key,
                .first_counter = window.first_counters[at],
-               .counters = stretch.first_unit == 0 ? first_counters.blocks[0] : window.counters[0],
-               .src = packet.src + unit * V::len,
-               .dst = packet.dst + unit * V::len,
+               .counters = first_unit == 0 ? first_counters.blocks[0] : window.counters[0],
+               .src = packet.src + stretch.first_unit * V::len,
+               .dst = packet.dst + stretch.first_unit * V::len,
                .powers = packet.powers,
                .sums = &window.sums[at % ring_len],
                .last_len = V::len,
-               .first_src = static_cast<std::ptrdiff_t>(packet.first_src_unit) - static_cast<std::ptrdiff_t>(unit),
-               .end_src = static_cast<std::ptrdiff_t>(packet.end_src_unit) - static_cast<std::ptrdiff_t>(unit)};
-  for (std::size_t i = 0; i < num_steps; ++i) {
-    const std::size_t num = stretch.num_units / num_steps + (longer > 0);
-    longer -= longer > 0;
-    unit += num;
-    if (stretch.is_last && i + 1 == num_steps) step.last_len = packet.len - (unit - 1) * V::len;
-    table.functions[num - 4][pending.num == 0 ? 0 : pending.num - 3](window, step, pending);
+               .first_src = static_cast<std::ptrdiff_t>(packet.first_src_unit) - first_unit,
+               .end_src = static_cast<std::ptrdiff_t>(packet.end_src_unit) - first_unit};
+  for (unsigned i = 0; i < split.num_steps; ++i) {
+    const unsigned num = split.num_units + (i < split.num_longer);
+    if (stretch.is_last && i + 1U == split.num_steps)
+      step.last_len = packet.len - (stretch.first_unit + stretch.num_units - 1) * V::len;
+    table.functions[num - 4][pending.num == 0 ? 0 : pending.num - 3](step, pending);
     step.src += num * V::len;
     step.dst += num * V::len;
     step.powers += num * V::len;
     step.counters += num * V::len;
-    step.first_src -= static_cast<std::ptrdiff_t>(num);
-    step.end_src -= static_cast<std::ptrdiff_t>(num);
+    step.first_src -= num;
+    step.end_src -= num;
   }
 }
 
@@ -220,7 +237,7 @@ template <class V, bool Seal>
     run_stretch<V, Seal>(window, at, {unit, num, is_last}, pending);
     unit += num;
     if (is_last) break;
-    hash_pending(window, pending);
+    hash_pending(pending);
     carry_over(window, at);
   }
 }
@@ -239,7 +256,7 @@ void run_large(Window<V>& window) noexcept {
     }
     finish_until<V, Seal>(window, Seal ? at : at + 1);
   }
-  if constexpr (Seal) hash_pending(window, pending);
+  if constexpr (Seal) hash_pending(pending);
   for (std::size_t at = end; at < window.num; ++at) zero(window.sums[at % ring_len]);
   finish_until<V, Seal>(window, window.num);
 }
@@ -263,29 +280,32 @@ void wipe(Window<V>& window) noexcept {
 }
 
 template <class V, bool Seal>
-void run(AeadJob* jobs, std::size_t num_jobs) noexcept {
+void run_window(AeadJob* jobs, std::size_t num_jobs) noexcept {
   Window<V> window;
-  for (; num_jobs > 0;) {
-    const std::size_t num = num_jobs < max_window ? num_jobs : max_window;
-    for (std::size_t i = 0; i < num; ++i) jobs[i].ok = false;
-    for (const std::uint32_t num_rounds : {14U, 10U}) {
-      if (!collect<V, Seal>(window, jobs, num, num_rounds)) continue;
-      window.mixed ? run_classes<V, Seal, true>(window) : run_classes<V, Seal, false>(window);
-      wipe(window);
-    }
-    if constexpr (!Seal) {
-      for (std::size_t i = 0; i < num; ++i) {
-        if (!jobs[i].ok) __builtin_memset(jobs[i].dst, 0, jobs[i].len);
-      }
-    }
-    jobs += num;
-    num_jobs -= num;
+  Sorted sorted;
+  sort<V, Seal>(sorted, jobs, num_jobs);
+  for (int kind = 0; kind < 2; ++kind) {
+    if (sorted.some_key[kind] == nullptr) continue;
+    fill(window, jobs, sorted, kind);
+    window.mixed ? run_classes<V, Seal, true>(window) : run_classes<V, Seal, false>(window);
+    wipe(window);
   }
+  if constexpr (!Seal) {
+    for (std::size_t i = 0; i < num_jobs; ++i) {
+      if (!jobs[i].ok) __builtin_memset(jobs[i].dst, 0, jobs[i].len);
+    }
+  }
+}
+
+template <class V, bool Seal>
+void run(AeadJob* jobs, std::size_t num_jobs) noexcept {
+  for (; num_jobs > max_window; jobs += max_window, num_jobs -= max_window) run_window<V, Seal>(jobs, max_window);
+  run_window<V, Seal>(jobs, num_jobs);
 }
 
 template <class V>
 constexpr GcmKernel gcm_kernel() noexcept {
-  return {.expand = expand, .seal = run<V, true>, .open = run<V, false>};
+  return {.expand = expand<V>, .seal = run<V, true>, .open = run<V, false>};
 }
 
 }  // namespace

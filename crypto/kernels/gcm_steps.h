@@ -46,6 +46,38 @@ template <class V>
   add_product<V>(sums, blocks, V::load(powers), V::load(powers + folded_offset));
 }
 
+// Two units of a packet: their sums of halves share a vector.
+template <class V>
+[[gnu::always_inline]] inline void hash_pair(Sums<V>& sums, typename V::Reg a, typename V::Reg b,
+                                             const std::uint8_t* powers) {
+  const typename V::Reg powers_a = V::load_once(powers), powers_b = V::load_once(powers + V::len);
+  const typename V::Reg folded = V::load_once(powers + folded_offset);
+  const typename V::Reg both = V::exclusive_or(V::low_halves(a, b), V::high_halves(a, b));
+  sums.lo = V::exclusive_or(sums.lo, V::template multiply<0x00>(a, powers_a), V::template multiply<0x00>(b, powers_b));
+  sums.hi = V::exclusive_or(sums.hi, V::template multiply<0x11>(a, powers_a), V::template multiply<0x11>(b, powers_b));
+  sums.mid =
+      V::exclusive_or(sums.mid, V::template multiply<0x00>(both, folded), V::template multiply<0x11>(both, folded));
+}
+
+template <class V>
+[[gnu::always_inline]] inline void pin(Sums<V>& sums) {
+  V::pin(sums.lo);
+  V::pin(sums.mid);
+  V::pin(sums.hi);
+}
+
+// The share of round I in hashing N units: two of them every other round, a last one alone. `load(i)` gives a unit.
+template <class V, int N, int I, class Load>
+[[gnu::always_inline]] inline void hash_share(Sums<V>& sums, Load load, const std::uint8_t* powers) {
+  if constexpr (I % 2 == 0 && I + 1 < N) {
+    hash_pair<V>(sums, load(Index<I>{}), load(Index<I + 1>{}), powers + I * V::len);
+    pin(sums);
+  } else if constexpr (I % 2 == 0 && I + 1 == N) {
+    hash_unit<V>(sums, load(Index<I>{}), powers + I * V::len);
+    pin(sums);
+  }
+}
+
 // All rounds but the first and the last. `key(round, i)` is what vector i gets; `between(Index)` is work for the gaps.
 template <class V, int N, class Key, class Between>
 [[gnu::always_inline]] inline void middle_rounds(typename V::Reg (&state)[N], std::uint32_t num_rounds, Key key,
@@ -143,26 +175,28 @@ template <class V, int P, int T, bool Mixed, class Keep>
   });
 }
 
-// Unit i of the group at `at`, when it is its turn; the sums leave for the ring with the packet's last unit.
-template <class V, int T>
-[[gnu::always_inline]] inline void hash_in_group(Window<V>& window, std::size_t at, Sums<V>& sums, int i,
-                                                 typename V::Reg blocks) {
-  const std::size_t packet = at + static_cast<std::size_t>(i / T);
-  if (i % T == 0) zero(sums);
-  hash_unit(sums, blocks, window.packets[packet].powers + static_cast<std::size_t>(i % T) * V::len);
-  V::pin(sums.lo);
-  V::pin(sums.mid);
-  V::pin(sums.hi);
-  if (i % T == T - 1) window.sums[packet % ring_len] = sums;
+// The share of round I in hashing P packets of T units, the first of which is `at`. Sums leave for the ring with a
+// packet's last unit.
+template <class V, int P, int T, int I, class Load>
+[[gnu::always_inline]] inline void hash_group_share(Window<V>& window, std::size_t at, Sums<V>& sums, Load load) {
+  if constexpr (I < P * T) {
+    constexpr int t = I % T;
+    const std::size_t packet = at + I / T;
+    if constexpr (t == 0) zero(sums);
+    const auto load_of_packet = [&load](auto i) CULVERT_INLINE { return load(Index<I - t + i.value>{}); };
+    hash_share<V, T, t>(sums, load_of_packet, window.packets[packet].powers);
+    if constexpr (t == T - 1) window.sums[packet % ring_len] = sums;
+  }
 }
 
 template <class V, int P, int T, bool Mixed>
 [[gnu::always_inline]] inline void seal_group(Window<V>& window, std::size_t at, std::size_t previous) {
   typename V::Reg state[P * T];
   Sums<V> sums;
+  const auto load = [&window](auto i) CULVERT_INLINE { return window.pending[i.value]; };
   start_group<V, P, T>(state, window, at);
   group_rounds<V, P, T, Mixed>(state, window.packets + at, [&](auto i) CULVERT_INLINE {
-    if constexpr (i.value < P * T) hash_in_group<V, T>(window, previous, sums, i.value, window.pending[i.value]);
+    hash_group_share<V, P, T, i.value>(window, previous, sums, load);
   });
   write_group<V, P, T, Mixed>(state, window.packets + at, [&](auto i, typename V::Reg out) CULVERT_INLINE {
     window.pending[i.value] = reversed<V>(out);
@@ -172,22 +206,21 @@ template <class V, int P, int T, bool Mixed>
 template <class V, int P, int T>
 [[gnu::always_inline]] inline void hash_group(Window<V>& window, std::size_t at) {
   Sums<V> sums;
-  for_each_index<P * T>(
-      [&](auto i) CULVERT_INLINE { hash_in_group<V, T>(window, at, sums, i.value, window.pending[i.value]); });
+  const auto load = [&window](auto i) CULVERT_INLINE { return window.pending[i.value]; };
+  for_each_index<P * T>([&](auto i) CULVERT_INLINE { hash_group_share<V, P, T, i.value>(window, at, sums, load); });
 }
 
 template <class V, int P, int T, bool Mixed>
 [[gnu::always_inline]] inline void open_group(Window<V>& window, std::size_t at) {
   typename V::Reg state[P * T];
   Sums<V> sums;
+  const Packet* packets = window.packets + at;
+  const auto load = [packets](auto i)
+                        CULVERT_INLINE { return reversed<V>(load_unit<V, T>(packets[i.value / T], i.value % T)); };
   start_group<V, P, T>(state, window, at);
-  group_rounds<V, P, T, Mixed>(state, window.packets + at, [&](auto i) CULVERT_INLINE {
-    if constexpr (i.value < P * T) {
-      const auto blocks = load_unit<V, T>(window.packets[at + i.value / T], i.value % T);
-      hash_in_group<V, T>(window, at, sums, i.value, reversed<V>(blocks));
-    }
-  });
-  write_group<V, P, T, Mixed>(state, window.packets + at, [](auto, typename V::Reg) CULVERT_INLINE {});
+  group_rounds<V, P, T, Mixed>(
+      state, packets, [&](auto i) CULVERT_INLINE { hash_group_share<V, P, T, i.value>(window, at, sums, load); });
+  write_group<V, P, T, Mixed>(state, packets, [](auto, typename V::Reg) CULVERT_INLINE {});
 }
 
 // ---- One packet of more units, N at a time.
@@ -206,10 +239,12 @@ struct Step {
   std::ptrdiff_t first_src, end_src;  // units that are read from src, the others from dst
 };
 
-// Sealed by the last step: the powers and sums for window.pending.
+// What the last step has sealed and nobody has hashed yet.
 template <class V>
 struct Pending {
   int num = 0;
+  const std::uint8_t* text = nullptr;
+  std::size_t last_len = 0;
   const std::uint8_t* powers = nullptr;
   Sums<V>* sums = nullptr;
 };
@@ -226,84 +261,85 @@ template <class V, int N, class Between>
       [round_keys](int round, auto) CULVERT_INLINE { return V::broadcast(round_keys[round]); }, between);
 }
 
-template <class V, int N, class From, class Keep>
-[[gnu::always_inline]] inline void write_step(typename V::Reg (&state)[N], const Step<V>& step, From from, Keep keep) {
+// Unit I of N at `text`, the last of which has last_len bytes.
+template <class V, int N, int I>
+[[gnu::always_inline]] inline typename V::Reg load_in_step(const std::uint8_t* text, std::size_t last_len) {
+  const std::uint8_t* from = text + I * V::len;
+  if constexpr (I + 1 < N) {
+    return V::load(from);
+  } else {
+    return V::load_first(from, last_len);
+  }
+}
+
+// `from(Index)` is the text that a unit is read from, as the address of the step's first unit.
+template <class V, int N, class From>
+[[gnu::always_inline]] inline void write_step(typename V::Reg (&state)[N], const Step<V>& step, From from) {
   const auto last_key = V::broadcast(step.key->round_keys[step.key->num_rounds]);
+  std::uint8_t* const dst = step.dst;  // stores to the text might change the step, for all that the compiler knows
+  const std::size_t last_len = step.last_len;
   for_each_index<N>([&](auto i) CULVERT_INLINE {
-    std::uint8_t* to = step.dst + i.value * V::len;
+    const auto text = load_in_step<V, N, i.value>(from(i), last_len);
+    const auto out = V::aes_last_round(state[i.value], V::exclusive_or(text, last_key));
+    std::uint8_t* const to = dst + i.value * V::len;
     if constexpr (i.value + 1 < N) {
-      const auto out = V::aes_last_round(state[i.value], V::exclusive_or(V::load(from(i)), last_key));
       V::store(to, out);
-      keep(i, out);
     } else {
-      const auto text = V::load_first(from(i), step.last_len);
-      const auto out = V::aes_last_round(state[i.value], V::exclusive_or(text, last_key));
-      V::store_first(to, step.last_len, out);
-      keep(i, V::keep_first(out, step.last_len));
+      V::store_first(to, last_len, out);
     }
   });
 }
 
 // Seals N units while the M that are pending are hashed.
 template <class V, int N, int M>
-void seal_step(Window<V>& window, const Step<V>& step, Pending<V>& pending) noexcept {
+void seal_step(const Step<V>& step, Pending<V>& pending) noexcept {
   typename V::Reg state[N];
   if constexpr (M > 0) {
+    const std::uint8_t *const text = pending.text, *const powers = pending.powers;
+    const std::size_t last_len = pending.last_len;
     Sums<V> sums = *pending.sums;
-    step_rounds<V, N>(state, step, [&](auto i) CULVERT_INLINE {
-      if constexpr (i.value < M) {
-        hash_unit(sums, window.pending[i.value], pending.powers + i.value * V::len);
-        V::pin(sums.lo);
-        V::pin(sums.mid);
-        V::pin(sums.hi);
-      }
-    });
+    const auto load = [text, last_len](auto i)
+                          CULVERT_INLINE { return reversed<V>(load_in_step<V, M, i.value>(text, last_len)); };
+    step_rounds<V, N>(state, step, [&](auto i) CULVERT_INLINE { hash_share<V, M, i.value>(sums, load, powers); });
     *pending.sums = sums;
   } else {
     step_rounds<V, N>(state, step, NothingBetween{});
   }
-  const auto keep = [&window](auto i, typename V::Reg out)
-                        CULVERT_INLINE { window.pending[i.value] = reversed<V>(out); };
-  if (step.first_src <= 0 && step.end_src >= N) {
-    write_step<V, N>(state, step, [&](auto i) CULVERT_INLINE { return step.src + i.value * V::len; }, keep);
+  pending = {N, step.dst, step.last_len, step.powers, step.sums};
+  const std::uint8_t *const src = step.src, *const dst = step.dst;
+  const std::ptrdiff_t first_src = step.first_src, end_src = step.end_src;
+  if (first_src <= 0 && end_src >= N) {
+    write_step<V, N>(state, step, [src](auto) CULVERT_INLINE { return src; });
   } else {
-    const auto from = [&](auto i) CULVERT_INLINE {
-      const bool is_src = i.value >= step.first_src && i.value < step.end_src;
-      return (is_src ? step.src : step.dst) + i.value * V::len;
-    };
-    write_step<V, N>(state, step, from, keep);
+    write_step<V, N>(state, step,
+                     [=](auto i) CULVERT_INLINE { return i.value >= first_src && i.value < end_src ? src : dst; });
   }
-  pending = {N, step.powers, step.sums};
 }
 
 template <class V>
-void hash_pending(Window<V>& window, Pending<V>& pending) noexcept {
+void hash_pending(Pending<V>& pending) noexcept {
   if (pending.num == 0) return;
   Sums<V> sums = *pending.sums;
-  for (int i = 0; i < pending.num; ++i)
-    hash_unit(sums, window.pending[i], pending.powers + static_cast<std::size_t>(i) * V::len);
+  for (int i = 0; i < pending.num; ++i) {
+    const std::size_t at = static_cast<std::size_t>(i) * V::len;
+    const auto text = V::load_first(pending.text + at, i + 1 < pending.num ? V::len : pending.last_len);
+    hash_unit(sums, reversed<V>(text), pending.powers + at);
+  }
   *pending.sums = sums;
   pending.num = 0;
 }
 
 template <class V, int N>
-void open_step(Window<V>&, const Step<V>& step, Pending<V>&) noexcept {
+void open_step(const Step<V>& step, Pending<V>&) noexcept {
   typename V::Reg state[N];
+  const std::uint8_t *const src = step.src, *const powers = step.powers;
+  const std::size_t last_len = step.last_len;
   Sums<V> sums = *step.sums;
-  step_rounds<V, N>(state, step, [&](auto i) CULVERT_INLINE {
-    if constexpr (i.value < N) {
-      const std::uint8_t* from = step.src + i.value * V::len;
-      const auto blocks = i.value + 1 < N ? V::load(from) : V::load_first(from, step.last_len);
-      hash_unit(sums, reversed<V>(blocks), step.powers + i.value * V::len);
-      V::pin(sums.lo);
-      V::pin(sums.mid);
-      V::pin(sums.hi);
-    }
-  });
+  const auto load = [src, last_len](auto i)
+                        CULVERT_INLINE { return reversed<V>(load_in_step<V, N, i.value>(src, last_len)); };
+  step_rounds<V, N>(state, step, [&](auto i) CULVERT_INLINE { hash_share<V, N, i.value>(sums, load, powers); });
   *step.sums = sums;
-  write_step<V, N>(
-      state, step, [&](auto i) CULVERT_INLINE { return step.src + i.value * V::len; },
-      [](auto, typename V::Reg) CULVERT_INLINE {});
+  write_step<V, N>(state, step, [src](auto) CULVERT_INLINE { return src; });
 }
 
 }  // namespace

@@ -53,10 +53,13 @@ struct alignas(64) Window {
   bool mixed;            // more than one key
 };
 
+alignas(64) constexpr std::uint8_t reversing_order[64] = {
+    15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0,
+    15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0};
+
 template <class V>
 [[gnu::always_inline]] inline typename V::Reg reversed(typename V::Reg blocks) {
-  alignas(16) static constexpr std::uint8_t order[16] = {15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0};
-  return V::shuffle_bytes(blocks, V::broadcast(order));
+  return V::shuffle_bytes(blocks, V::load(reversing_order));
 }
 
 // AAD longer than a block: the hash of all blocks but the last, added to the last, is hashed like one block.
@@ -139,12 +142,6 @@ void set_filler(Window<V>& window, std::size_t at, std::size_t num_units, const 
   Vector128::store(window.lengths[at], _mm_setzero_si128());
 }
 
-template <class V>
-[[gnu::always_inline]] inline std::size_t class_of(std::uint32_t len) {
-  const std::size_t index = (std::size_t{len} + (len == 0) - 1) / V::len;
-  return index < num_classes ? index : num_classes - 1;
-}
-
 constexpr std::size_t round_up(std::size_t num, std::size_t multiple) {
   return (num + multiple - 1) / multiple * multiple;
 }
@@ -156,40 +153,58 @@ template <bool Seal>
   return Seal ? elsewhere <= job.len : elsewhere == 0;
 }
 
-// The jobs of `num_rounds`, by class; the others are for another window. False when there are none.
+// Which of up to 64 jobs are in which class, a bit each: with keys of 10 rounds, then with keys of 14.
+struct Sorted {
+  std::uint64_t jobs[2][num_classes];
+  const GcmKeyData* some_key[2];
+  bool mixed[2];
+};
+
 template <class V, bool Seal>
-bool collect(Window<V>& window, AeadJob* jobs, std::size_t num_jobs, std::uint32_t num_rounds) {
-  constexpr std::uint8_t no_class = 0xff;
-  std::uint8_t classes[max_window];
-  std::size_t next[num_classes] = {};
-  const GcmKeyData* some_key = nullptr;
-  window.mixed = false;
+[[gnu::always_inline]] inline void sort(Sorted& sorted, AeadJob* jobs, std::size_t num_jobs) {
+  constexpr std::uint8_t none = 0xff;
+  alignas(64) std::uint8_t classes[max_window];
+  for (std::size_t i = 0; i < max_window; i += 16)
+    Vector128::store(classes + i, _mm_set1_epi8(static_cast<char>(none)));
+  sorted.some_key[0] = sorted.some_key[1] = nullptr;
+  sorted.mixed[0] = sorted.mixed[1] = false;
   for (std::size_t i = 0; i < num_jobs; ++i) {
     const GcmKeyData& key = static_cast<const GcmKey&>(*jobs[i].key).data;
-    const bool ours = key.num_rounds == num_rounds && pieces_fit<Seal>(jobs[i]);
-    classes[i] = ours ? static_cast<std::uint8_t>(class_of<V>(jobs[i].len)) : no_class;
-    if (!ours) continue;
-    ++next[classes[i]];
-    window.mixed |= some_key != nullptr && some_key != &key;
-    some_key = &key;
+    jobs[i].ok = false;
+    if (!pieces_fit<Seal>(jobs[i])) continue;
+    const bool is_256 = key.num_rounds == 14;
+    const std::size_t index = (std::size_t{jobs[i].len} + (jobs[i].len == 0) - 1) / V::len;
+    classes[i] =
+        static_cast<std::uint8_t>((index < num_classes ? index : num_classes - 1) + (is_256 ? num_classes : 0));
+    sorted.mixed[is_256] |= sorted.some_key[is_256] != nullptr && sorted.some_key[is_256] != &key;
+    sorted.some_key[is_256] = &key;
   }
-  if (some_key == nullptr) return false;
-  std::size_t begin = 0;
+  for (std::size_t c = 0; c < 2 * num_classes; ++c) {
+    const __m128i wanted = _mm_set1_epi8(static_cast<char>(c));
+    std::uint64_t found = 0;
+    for (std::size_t i = 0; i < max_window; i += 16) {
+      const int equal = _mm_movemask_epi8(_mm_cmpeq_epi8(Vector128::load(classes + i), wanted));
+      found |= std::uint64_t{static_cast<std::uint32_t>(equal)} << i;
+    }
+    sorted.jobs[c / num_classes][c % num_classes] = found;
+  }
+}
+
+// The jobs whose keys are of one kind, class by class, each class filled up to whole groups.
+template <class V>
+[[gnu::always_inline]] inline void fill(Window<V>& window, AeadJob* jobs, const Sorted& sorted, int kind) {
+  const GcmKeyData& some_key = *sorted.some_key[kind];
+  std::size_t at = 0;
   for (std::size_t c = 0; c < num_classes; ++c) {
-    window.class_begin[c] = begin;
-    const std::size_t end = begin + round_up(next[c], class_group[c]);
-    for (std::size_t at = begin + next[c]; at < end; ++at) set_filler(window, at, c + 1, *some_key);
-    next[c] = begin;
-    begin = end;
+    window.class_begin[c] = at;
+    for (std::uint64_t rest = sorted.jobs[kind][c]; rest != 0; rest &= rest - 1)
+      set_packet(window, at++, jobs[__builtin_ctzll(rest)]);
+    for (const std::size_t end = round_up(at, class_group[c]); at < end; ++at) set_filler(window, at, c + 1, some_key);
   }
-  window.class_begin[num_classes] = begin;
-  window.num = round_up(begin, V::lanes);
+  window.class_begin[num_classes] = at;
+  for (window.num = round_up(at, V::lanes); at < window.num; ++at) set_filler(window, at, 0, some_key);
   window.finished = 0;
-  for (std::size_t at = begin; at < window.num; ++at) set_filler(window, at, 0, *some_key);
-  for (std::size_t i = 0; i < num_jobs; ++i) {
-    if (classes[i] != no_class) set_packet(window, next[classes[i]]++, jobs[i]);
-  }
-  return true;
+  window.mixed = sorted.mixed[kind];
 }
 
 }  // namespace

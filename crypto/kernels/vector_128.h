@@ -6,9 +6,11 @@
 
 // One lane of 128 bits: AES-NI, PCLMULQDQ, AVX. Every vector type of the kernels has these operations:
 //   load_first, store_first, keep_first   the first `num` bytes, never touching memory behind them
+//   low_halves, high_halves               of each block of a and b, a's first
 //   multiply<Halves>                      carry-less product of one half of each block, chosen as PCLMULQDQ does
 //   gather, scatter                       one block a lane, from and to anywhere
 //   sums                                  lane i of the result is the sum of all lanes of the i-th operand
+//   load_once                             into a register, not again by each instruction that uses it
 //   pin                                   the compiler may not move the computation of the register across it: without
 //                                         that, it sinks the AES rounds of each block into a chain of their own
 namespace culvert::crypto {
@@ -45,6 +47,9 @@ struct Vector128 {
   [[gnu::always_inline]] static Reg add_32(Reg a, Reg b) { return _mm_add_epi32(a, b); }
   [[gnu::always_inline]] static Reg shuffle_bytes(Reg a, Reg order) { return _mm_shuffle_epi8(a, order); }
   [[gnu::always_inline]] static Reg swap_halves(Reg a) { return _mm_shuffle_epi32(a, 0x4e); }
+  [[gnu::always_inline]] static Reg load_once(const void* from) { return load(from); }  // 16 registers are too few
+  [[gnu::always_inline]] static Reg low_halves(Reg a, Reg b) { return _mm_unpacklo_epi64(a, b); }
+  [[gnu::always_inline]] static Reg high_halves(Reg a, Reg b) { return _mm_unpackhi_epi64(a, b); }
   [[gnu::always_inline]] static Reg aes_round(Reg a, Reg key) { return _mm_aesenc_si128(a, key); }
   [[gnu::always_inline]] static Reg aes_last_round(Reg a, Reg key) { return _mm_aesenclast_si128(a, key); }
   template <int Halves>

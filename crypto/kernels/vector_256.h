@@ -35,6 +35,9 @@ struct Vector256 {
   [[gnu::always_inline]] static Reg add_32(Reg a, Reg b) { return _mm256_add_epi32(a, b); }
   [[gnu::always_inline]] static Reg shuffle_bytes(Reg a, Reg order) { return _mm256_shuffle_epi8(a, order); }
   [[gnu::always_inline]] static Reg swap_halves(Reg a) { return _mm256_shuffle_epi32(a, 0x4e); }
+  [[gnu::always_inline]] static Reg load_once(const void* from) { return load(from); }  // 16 registers are too few
+  [[gnu::always_inline]] static Reg low_halves(Reg a, Reg b) { return _mm256_unpacklo_epi64(a, b); }
+  [[gnu::always_inline]] static Reg high_halves(Reg a, Reg b) { return _mm256_unpackhi_epi64(a, b); }
   [[gnu::always_inline]] static Reg aes_round(Reg a, Reg key) { return _mm256_aesenc_epi128(a, key); }
   [[gnu::always_inline]] static Reg aes_last_round(Reg a, Reg key) { return _mm256_aesenclast_epi128(a, key); }
   template <int Halves>

@@ -38,6 +38,13 @@ struct Vector512 {
   [[gnu::always_inline]] static Reg add_32(Reg a, Reg b) { return _mm512_add_epi32(a, b); }
   [[gnu::always_inline]] static Reg shuffle_bytes(Reg a, Reg order) { return _mm512_shuffle_epi8(a, order); }
   [[gnu::always_inline]] static Reg swap_halves(Reg a) { return _mm512_shuffle_epi32(a, _MM_PERM_BADC); }
+  [[gnu::always_inline]] static Reg load_once(const void* from) {
+    Reg a = load(from);
+    pin(a);
+    return a;
+  }
+  [[gnu::always_inline]] static Reg low_halves(Reg a, Reg b) { return _mm512_unpacklo_epi64(a, b); }
+  [[gnu::always_inline]] static Reg high_halves(Reg a, Reg b) { return _mm512_unpackhi_epi64(a, b); }
   [[gnu::always_inline]] static Reg aes_round(Reg a, Reg key) { return _mm512_aesenc_epi128(a, key); }
   [[gnu::always_inline]] static Reg aes_last_round(Reg a, Reg key) { return _mm512_aesenclast_epi128(a, key); }
   template <int Halves>
