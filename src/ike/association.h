@@ -12,16 +12,17 @@
 
 namespace culvert::ike {
 
-/// What survives the rekeys of an IKE SA: the proof of who the peer is, the IKE SAs in succession, the child SAs that they inherit from
-/// each other (RFC 7296 §2.8), and what is to be asked next. Children belong here and not to one IKE SA, so that a rekey of the IKE SA
-/// moves nothing, and a late Delete on the old one still finds its child. Owned by its Peer; control thread.
+/// What survives the rekeys of an IKE SA: the proof of who the peer is, the IKE SAs in succession, the child SAs that
+/// they inherit from each other (RFC 7296 §2.8), and what is to be asked next. Children belong here and not to one IKE
+/// SA, so that a rekey of the IKE SA moves nothing, and a late Delete on the old one still finds its child. Owned by
+/// its Peer; control thread.
 class Association {
  public:
   /// Where it came from: what decides between two that were made at once.
   struct Lineage {
-    bool ours = false;       ///< we initiated the first IKE SA
-    TimePoint created{};     ///< when its first message left or came
-    Bytes lowest_nonce;      ///< of its IKE_SA_INIT
+    bool ours = false;    ///< we initiated the first IKE SA
+    TimePoint created{};  ///< when its first message left or came
+    Bytes lowest_nonce;   ///< of its IKE_SA_INIT
   };
   Association(Core& core, Peer& peer, const AuthenticatedPeer& proof, Lineage lineage);
   ~Association();
@@ -43,7 +44,7 @@ class Association {
   struct NewChild {
     ChildAgreement agreement;
     DirectionKeys inbound, outbound;
-    bool ours = false;   ///< we asked for it
+    bool ours = false;  ///< we asked for it
     Bytes lowest_nonce;
     bool send = true;
     bool rekey = false;  ///< for the log
@@ -63,7 +64,8 @@ class Association {
   void activate(ChildSa& child);
   /// We delete it: by an INFORMATIONAL exchange, as soon as there is room.
   void delete_child(ChildSa& child);
-  /// It is gone on both sides, or on the peer's. The successor, or another child of the same configuration, sends from now on.
+  /// It is gone on both sides, or on the peer's. The successor, or another child of the same configuration, sends from
+  /// now on.
   void drop_child(Spi inbound);
   void on_child_event(ChildSa& child, ChildEvent event);
   void move_children(const Path& path);
@@ -83,7 +85,8 @@ class Association {
   [[nodiscard]] TimePoint last_heard() const noexcept { return last_heard_; }
   void check_liveness();
   void on_hint();
-  /// Another association with the same peer takes its place; the ends agree on which. What is done about it, once the call has run:
+  /// Another association with the same peer takes its place; the ends agree on which. What is done about it, once the
+  /// call has run:
   enum class Ending : std::uint8_t {
     none,
     await_delete,  ///< the peer deletes it; we do when it took too long
@@ -126,15 +129,15 @@ class Association {
   TimePoint established_;
   std::vector<Session*> sessions_;
   Session* current_ = nullptr;
-  std::map<Spi, ChildSa> children_;          ///< by inbound SPI
+  std::map<Spi, ChildSa> children_;  ///< by inbound SPI
   std::deque<Task> tasks_;
   TimePoint last_heard_;
   std::optional<TimePoint> hinted_at_;
   bool redundant_ = false;
   Ending ending_ = Ending::none;
-  std::optional<TimePoint> redundant_at_;    ///< when to settle it ourselves
+  std::optional<TimePoint> redundant_at_;  ///< when to settle it ourselves
   TimePoint redundant_since_{};
-  std::optional<TimePoint> tidy_at_;         ///< when to look for children that are there twice
+  std::optional<TimePoint> tidy_at_;  ///< when to look for children that are there twice
   bool ended_ = false;
 };
 

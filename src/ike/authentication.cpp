@@ -6,8 +6,9 @@
 
 namespace culvert::ike {
 
-std::optional<AuthenticatedPeer> verify_psk(const PeerConfig* claimed, ByteView decoy_psk, crypto::Prf prf, ByteView first_message,
-                                            ByteView nonce, ByteView sk_p, const IdPayload& id, const AuthPayload* auth) {
+std::optional<AuthenticatedPeer> verify_psk(const PeerConfig* claimed, ByteView decoy_psk, crypto::Prf prf,
+                                            ByteView first_message, ByteView nonce, ByteView sk_p, const IdPayload& id,
+                                            const AuthPayload* auth) {
   const bool has_key = claimed && claimed->psk && !claimed->psk->empty();
   const ByteView psk = has_key ? claimed->psk->view() : decoy_psk;
   const Bytes expected = psk_auth(prf, psk, first_message, nonce, sk_p, id.body());
@@ -32,7 +33,8 @@ std::optional<Identity> identity_from(const IdPayload& payload) {
     case IdType::rfc822_addr:
     case IdType::ipv6_addr:
     case IdType::der_asn1_dn:
-    case IdType::key_id: return Identity{static_cast<IdType>(payload.type), payload.data};
+    case IdType::key_id:
+      return Identity{static_cast<IdType>(payload.type), payload.data};
   }
   return std::nullopt;
 }

@@ -33,13 +33,13 @@ struct ChildSa {
   EspEncapsulation encapsulation = EspEncapsulation::udp;
   std::vector<TrafficSelector> local, remote;
 
-  bool ours = false;               ///< we asked for it
-  Bytes lowest_nonce;              ///< the lower of its two nonces
+  bool ours = false;   ///< we asked for it
+  Bytes lowest_nonce;  ///< the lower of its two nonces
 
   State state = State::live;
-  bool sends = false;              ///< the data plane sends on it
-  bool in_plane = true;            ///< not removed yet
-  std::optional<Spi> successor;    ///< inbound SPI of what a rekey made of it
+  bool sends = false;            ///< the data plane sends on it
+  bool in_plane = true;          ///< not removed yet
+  std::optional<Spi> successor;  ///< inbound SPI of what a rekey made of it
   /// We answered for it, and have no sign yet that the answer arrived: the IKE SA whose next request will be one.
   std::optional<IkeSpi> unconfirmed_on;
   TimePoint established{};
@@ -54,7 +54,7 @@ struct ChildOffer {
   Bytes nonce;
   std::unique_ptr<crypto::KeyExchange> ke;  ///< with PFS
   std::vector<TrafficSelector> local, remote;
-  bool transport = false;                   ///< USE_TRANSPORT_MODE
+  bool transport = false;  ///< USE_TRANSPORT_MODE
 };
 
 /// What both sides agreed on, before it has keys.

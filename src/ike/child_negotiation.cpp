@@ -9,9 +9,13 @@ namespace {
 
 using Selectors = std::vector<TrafficSelector>;
 
-bool is_host(const TrafficSelector& selector) { return selector.first == selector.last; }
+bool is_host(const TrafficSelector& selector) {
+  return selector.first == selector.last;
+}
 
-bool all_hosts(const Selectors& selectors) { return !selectors.empty() && std::ranges::all_of(selectors, is_host); }
+bool all_hosts(const Selectors& selectors) {
+  return !selectors.empty() && std::ranges::all_of(selectors, is_host);
+}
 
 /// The packet's own selector first (RFC 7296 §2.9), when the configured ones allow it.
 void put_first(Selectors& selectors, const TrafficSelector& packet) {
@@ -20,8 +24,8 @@ void put_first(Selectors& selectors, const TrafficSelector& packet) {
   }
 }
 
-/// RFC 7296 §2.23.1: in transport mode under a NAT each end puts the address that it sees in place of the one that the other end
-/// knows of itself.
+/// RFC 7296 §2.23.1: in transport mode under a NAT each end puts the address that it sees in place of the one that the
+/// other end knows of itself.
 Selectors substitute(Selectors selectors, const IpAddress& address) {
   for (TrafficSelector& selector : selectors) {
     if (is_host(selector) && selector.first.family() == address.family()) selector.first = selector.last = address;
@@ -32,13 +36,14 @@ Selectors substitute(Selectors selectors, const IpAddress& address) {
 struct Narrowed {
   const ChildConfig* config = nullptr;
   EspMode mode = EspMode::tunnel;
-  Selectors local, remote;             ///< ours, with the addresses that the data plane sees
-  Selectors wire_local, wire_remote;   ///< the same with the addresses that the peer used
+  Selectors local, remote;            ///< ours, with the addresses that the data plane sees
+  Selectors wire_local, wire_remote;  ///< the same with the addresses that the peer used
 };
 
-/// Selectors of `specs`; behind a NAT a spec without a prefix also stands for the one address by which the peer calls that end, since the
-/// two ends then disagree on the IKE address (tunnel mode; transport mode has §2.23.1).
-Selectors allowed(std::span<const SelectorSpec> specs, const IpAddress& ike_address, bool nat, const Selectors& offered) {
+/// Selectors of `specs`; behind a NAT a spec without a prefix also stands for the one address by which the peer calls
+/// that end, since the two ends then disagree on the IKE address (tunnel mode; transport mode has §2.23.1).
+Selectors allowed(std::span<const SelectorSpec> specs, const IpAddress& ike_address, bool nat,
+                  const Selectors& offered) {
   Selectors ours = resolve(specs, ike_address);
   const auto host = std::ranges::find_if(offered, is_host);
   const bool open = std::ranges::any_of(specs, [](const SelectorSpec& spec) { return !spec.prefix; });
@@ -46,7 +51,8 @@ Selectors allowed(std::span<const SelectorSpec> specs, const IpAddress& ike_addr
   return resolve(specs, host->first);
 }
 
-Narrowed narrow_transport(const ChildContext& context, const ChildConfig& config, const Selectors& ts_i, const Selectors& ts_r) {
+Narrowed narrow_transport(const ChildContext& context, const ChildConfig& config, const Selectors& ts_i,
+                          const Selectors& ts_r) {
   Narrowed result;
   result.config = &config;
   result.mode = EspMode::transport;
@@ -62,7 +68,8 @@ Narrowed narrow_transport(const ChildContext& context, const ChildConfig& config
   return result;
 }
 
-Narrowed narrow_tunnel(const ChildContext& context, const ChildConfig& config, const Selectors& ts_i, const Selectors& ts_r) {
+Narrowed narrow_tunnel(const ChildContext& context, const ChildConfig& config, const Selectors& ts_i,
+                       const Selectors& ts_r) {
   Narrowed result;
   result.config = &config;
   result.remote = narrow(ts_i, allowed(config.remote, context.path.remote.address, context.nat.remote, ts_i));
@@ -72,7 +79,9 @@ Narrowed narrow_tunnel(const ChildContext& context, const ChildConfig& config, c
   return result;
 }
 
-bool fits(const Narrowed& narrowed) { return !narrowed.local.empty() && !narrowed.remote.empty(); }
+bool fits(const Narrowed& narrowed) {
+  return !narrowed.local.empty() && !narrowed.remote.empty();
+}
 
 /// One configured child against the offer; an empty result does not fit.
 Narrowed try_config(const ChildContext& context, const ChildConfig& config, bool transport_asked, const Selectors& ts_i,
@@ -99,13 +108,15 @@ Narrowed pick_config(const ChildContext& context, bool transport_asked, const Se
 }
 
 Refusal no_selectors(const ChildContext& context, const TsPayload& ts_i, const TsPayload& ts_r, bool transport_asked) {
-  const bool only_transport = !transport_asked && std::ranges::any_of(context.peer.children, [](const ChildConfig& config) {
-    return config.mode == ModePreference::transport;
-  });
-  return refusal(NotifyType::ts_unacceptable,
-                 fmt::format("it wants {} to {} in {} mode, which no tunnel of ours allows{}", to_string(ts_i.selectors),
-                             to_string(ts_r.selectors), transport_asked ? "transport" : "tunnel",
-                             only_transport ? " (mode = \"transport\" is configured here)" : ""));
+  const bool only_transport =
+      !transport_asked && std::ranges::any_of(context.peer.children, [](const ChildConfig& config) {
+        return config.mode == ModePreference::transport;
+      });
+  return refusal(
+      NotifyType::ts_unacceptable,
+      fmt::format("it wants {} to {} in {} mode, which no tunnel of ours allows{}", to_string(ts_i.selectors),
+                  to_string(ts_r.selectors), transport_asked ? "transport" : "tunnel",
+                  only_transport ? " (mode = \"transport\" is configured here)" : ""));
 }
 
 }  // namespace
@@ -118,23 +129,31 @@ std::string PeerRefusal::to_string() const {
   const std::string_view name = notify_name(type);
   switch (type) {
     case NotifyType::no_proposal_chosen:
-      return fmt::format("{}: it allows none of the algorithms that we offer; compare `ike` and `esp` of both sides", name);
+      return fmt::format("{}: it allows none of the algorithms that we offer; compare `ike` and `esp` of both sides",
+                         name);
     case NotifyType::authentication_failed:
       return fmt::format("{}: it does not accept our identity or our pre-shared key; its log says which", name);
     case NotifyType::ts_unacceptable:
-      return fmt::format("{}: it allows none of our traffic selectors; compare `local` and `remote` of both sides", name);
-    case NotifyType::invalid_ke_payload: return fmt::format("{}: it wants a key exchange that we do not allow", name);
-    case NotifyType::temporary_failure: return fmt::format("{}: it is busy or administratively down", name);
-    case NotifyType::no_additional_sas: return fmt::format("{}: it takes no further SAs", name);
-    default: break;
+      return fmt::format("{}: it allows none of our traffic selectors; compare `local` and `remote` of both sides",
+                         name);
+    case NotifyType::invalid_ke_payload:
+      return fmt::format("{}: it wants a key exchange that we do not allow", name);
+    case NotifyType::temporary_failure:
+      return fmt::format("{}: it is busy or administratively down", name);
+    case NotifyType::no_additional_sas:
+      return fmt::format("{}: it takes no further SAs", name);
+    default:
+      break;
   }
   if (name == "unknown notify") return fmt::format("error notify {}", static_cast<unsigned>(type));
   return std::string(name);
 }
 
-// ---- initiator -----------------------------------------------------------------------------------------------------------------
+// ---- initiator
+// -----------------------------------------------------------------------------------------------------------------
 
-ChildOffer make_offer(const ChildContext& context, const ChildConfig& config, const std::optional<Trigger>& trigger, Spi spi) {
+ChildOffer make_offer(const ChildContext& context, const ChildConfig& config, const std::optional<Trigger>& trigger,
+                      Spi spi) {
   ChildOffer offer;
   offer.config = &config;
   offer.spi = spi;
@@ -175,7 +194,8 @@ std::vector<Payload> offer_payloads(const ChildOffer& offer) {
   return payloads;
 }
 
-std::expected<ChildAgreement, std::string> accept_child(const ChildContext& context, const ChildOffer& offer, const Message& answer) {
+std::expected<ChildAgreement, std::string> accept_child(const ChildContext& context, const ChildOffer& offer,
+                                                        const Message& answer) {
   const auto* sa = answer.find<SaPayload>();
   const TsPayload* ts_i = answer.find_ts(true);
   const TsPayload* ts_r = answer.find_ts(false);
@@ -184,7 +204,8 @@ std::expected<ChildAgreement, std::string> accept_child(const ChildContext& cont
   if (!choice) return std::unexpected(choice.error().detail);
   if (choice->peer_spi.value() < 256) return std::unexpected("its answer has a reserved SPI");  // RFC 4303 §2.1
 
-  ChildAgreement agreement{offer.config, offer.spi, choice->peer_spi, choice->suite, EspMode::tunnel, ts_i->selectors, ts_r->selectors};
+  ChildAgreement agreement{offer.config,    offer.spi,       choice->peer_spi, choice->suite,
+                           EspMode::tunnel, ts_i->selectors, ts_r->selectors};
   const bool transport = answer.find_notify(NotifyType::use_transport_mode) != nullptr;
   if (transport && !offer.transport) return std::unexpected("it answers with transport mode, which we did not ask for");
   if (!transport && offer.config->mode == ModePreference::transport) {
@@ -199,19 +220,22 @@ std::expected<ChildAgreement, std::string> accept_child(const ChildContext& cont
   // RFC 7296 §2.9: the responder may narrow, never widen.
   if (agreement.local.empty() || agreement.remote.empty() || !covers_all(offer.local, agreement.local) ||
       !covers_all(offer.remote, agreement.remote)) {
-    return std::unexpected(fmt::format("it answers with the selectors {} to {}, which is more than we offered", to_string(ts_i->selectors),
-                                       to_string(ts_r->selectors)));
+    return std::unexpected(fmt::format("it answers with the selectors {} to {}, which is more than we offered",
+                                       to_string(ts_i->selectors), to_string(ts_r->selectors)));
   }
   return agreement;
 }
 
-// ---- responder -----------------------------------------------------------------------------------------------------------------
+// ---- responder
+// -----------------------------------------------------------------------------------------------------------------
 
-std::expected<ChildAnswer, Refusal> answer_child(const ChildContext& context, const Message& request, const ChildSa* rekeyed, Spi spi) {
+std::expected<ChildAnswer, Refusal> answer_child(const ChildContext& context, const Message& request,
+                                                 const ChildSa* rekeyed, Spi spi) {
   const auto* sa = request.find<SaPayload>();
   const TsPayload* ts_i = request.find_ts(true);
   const TsPayload* ts_r = request.find_ts(false);
-  if (!sa || !ts_i || !ts_r) return std::unexpected(refusal(NotifyType::invalid_syntax, "its request for a child lacks an SA or TS payload"));
+  if (!sa || !ts_i || !ts_r)
+    return std::unexpected(refusal(NotifyType::invalid_syntax, "its request for a child lacks an SA or TS payload"));
 
   const bool transport_asked = request.find_notify(NotifyType::use_transport_mode) != nullptr;
   Narrowed narrowed = rekeyed ? try_config(context, *rekeyed->config, transport_asked, ts_i->selectors, ts_r->selectors)
@@ -220,11 +244,12 @@ std::expected<ChildAnswer, Refusal> answer_child(const ChildContext& context, co
 
   const Result<EspChoice> choice = choose_esp(context.peer.esp_proposals, *sa, context.negotiation);
   if (!choice) return std::unexpected(refusal(NotifyType::no_proposal_chosen, choice.error().detail));
-  if (choice->peer_spi.value() < 256) return std::unexpected(refusal(NotifyType::invalid_syntax, "it proposes a reserved SPI"));
+  if (choice->peer_spi.value() < 256)
+    return std::unexpected(refusal(NotifyType::invalid_syntax, "it proposes a reserved SPI"));
 
   ChildAnswer answer;
-  answer.agreement = {narrowed.config, spi,           choice->peer_spi, choice->suite,
-                      narrowed.mode,   narrowed.local, narrowed.remote};
+  answer.agreement = {narrowed.config, spi, choice->peer_spi, choice->suite, narrowed.mode, narrowed.local,
+                      narrowed.remote};
   if (narrowed.mode == EspMode::transport) {
     answer.head.emplace_back(NotifyPayload{NotifyType::use_transport_mode, ProtocolId::none, {}, {}});
   }

@@ -34,27 +34,31 @@ struct ChildContext {
   EspNegotiation negotiation = EspNegotiation::create_child;
 };
 
-// ---- initiator -----------------------------------------------------------------------------------------------------------------
+// ---- initiator
+// -----------------------------------------------------------------------------------------------------------------
 
 /// Selectors and proposals of `config`; `spi` and `nonce` are the caller's, the key exchange comes later.
-[[nodiscard]] ChildOffer make_offer(const ChildContext& context, const ChildConfig& config, const std::optional<Trigger>& trigger, Spi spi);
+[[nodiscard]] ChildOffer make_offer(const ChildContext& context, const ChildConfig& config,
+                                    const std::optional<Trigger>& trigger, Spi spi);
 /// For a rekey: never less than what is in use (RFC 7296 §2.9.2), in the mode in use.
 [[nodiscard]] ChildOffer make_rekey_offer(const ChildContext& context, const ChildSa& old, Spi spi);
 /// [N(USE_TRANSPORT_MODE)], SA, [Ni, KEi], TSi, TSr; the nonce only when the offer has one (not in IKE_AUTH).
 [[nodiscard]] std::vector<Payload> offer_payloads(const ChildOffer& offer);
 /// Checks SAr2, TSi, TSr and the mode of the answer; the error is the reason for the operator.
-[[nodiscard]] std::expected<ChildAgreement, std::string> accept_child(const ChildContext& context, const ChildOffer& offer,
-                                                                      const Message& answer);
+[[nodiscard]] std::expected<ChildAgreement, std::string> accept_child(const ChildContext& context,
+                                                                      const ChildOffer& offer, const Message& answer);
 
-// ---- responder -----------------------------------------------------------------------------------------------------------------
+// ---- responder
+// -----------------------------------------------------------------------------------------------------------------
 
 struct ChildAnswer {
   ChildAgreement agreement;
   std::vector<Payload> head;  ///< [N(USE_TRANSPORT_MODE)], SA
   std::vector<Payload> tail;  ///< TSi, TSr
 };
-/// Picks the configured child by selectors and mode, narrows, and chooses the ESP suite. `rekeyed` fixes which child it is. `spi` is ours.
-[[nodiscard]] std::expected<ChildAnswer, Refusal> answer_child(const ChildContext& context, const Message& request, const ChildSa* rekeyed,
-                                                               Spi spi);
+/// Picks the configured child by selectors and mode, narrows, and chooses the ESP suite. `rekeyed` fixes which child it
+/// is. `spi` is ours.
+[[nodiscard]] std::expected<ChildAnswer, Refusal> answer_child(const ChildContext& context, const Message& request,
+                                                               const ChildSa* rekeyed, Spi spi);
 
 }  // namespace culvert::ike

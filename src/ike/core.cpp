@@ -28,9 +28,12 @@ Core::Core(EndpointOptions options, std::vector<PeerConfig> configs, crypto::Ran
   for (PeerConfig& config : configs) peers_.push_back(std::make_unique<Peer>(*this, std::move(config)));
 }
 
-Core::~Core() { peers_.clear(); }  // associations give their SPIs back to a table that must still be there
+Core::~Core() {
+  peers_.clear();
+}  // associations give their SPIs back to a table that must still be there
 
-// ---- one public call -----------------------------------------------------------------------------------------------------------
+// ---- one public call
+// -----------------------------------------------------------------------------------------------------------
 
 Actions Core::finish() {
   if (!std::exchange(touched_, false)) return std::exchange(actions_, {});
@@ -93,12 +96,14 @@ void Core::on_deadline() {
   }
 }
 
-// ---- effects -------------------------------------------------------------------------------------------------------------------
+// ---- effects
+// -------------------------------------------------------------------------------------------------------------------
 
 void Core::report_limited(const std::string& topic, log::Level level, std::string text) {
   auto found = topics_.find(topic);
   if (found == topics_.end()) {
-    if (topics_.size() >= max_topics) std::erase_if(topics_, [&](const auto& entry) { return entry.second.next <= now_; });
+    if (topics_.size() >= max_topics)
+      std::erase_if(topics_, [&](const auto& entry) { return entry.second.next <= now_; });
     if (topics_.size() >= max_topics) return;
     found = topics_.emplace(topic, Topic{}).first;
   } else if (now_ < found->second.next) {
@@ -118,7 +123,8 @@ bool Core::may_answer_stranger() {
   return true;
 }
 
-// ---- numbers -------------------------------------------------------------------------------------------------------------------
+// ---- numbers
+// -------------------------------------------------------------------------------------------------------------------
 
 Bytes Core::new_nonce() {
   Bytes nonce(nonce_len);
@@ -165,7 +171,8 @@ void Core::end_lingering(PeerId peer) {
   });
 }
 
-// ---- tables --------------------------------------------------------------------------------------------------------------------
+// ---- tables
+// --------------------------------------------------------------------------------------------------------------------
 
 Peer* Core::find_peer(std::string_view name) const {
   const auto found = std::ranges::find_if(peers_, [&](const auto& peer) { return peer->config().name == name; });

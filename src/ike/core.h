@@ -17,8 +17,9 @@ class Association;
 class Peer;
 class Session;
 
-/// What all sessions of an endpoint share: the tables, the time and the actions of the call under way, numbers that must not clash.
-/// Objects die in `sweep` alone, at the end of each public call, so that nothing disappears under the code that runs. Control thread.
+/// What all sessions of an endpoint share: the tables, the time and the actions of the call under way, numbers that
+/// must not clash. Objects die in `sweep` alone, at the end of each public call, so that nothing disappears under the
+/// code that runs. Control thread.
 class Core {
  public:
   Core(EndpointOptions options, std::vector<PeerConfig> configs, crypto::RandomSource& random);
@@ -28,7 +29,8 @@ class Core {
 
   // ---- one public call ----
   void begin(TimePoint now) { now_ = now; }
-  /// Something changed that `finish` and the deadline must see. What is dropped unread does not: a flood costs no walk over the tables.
+  /// Something changed that `finish` and the deadline must see. What is dropped unread does not: a flood costs no walk
+  /// over the tables.
   void touch() { touched_ = true; }
   /// Runs what became possible (tasks, postponed closings), drops what has ended, and hands out the actions.
   [[nodiscard]] Actions finish();
@@ -38,10 +40,13 @@ class Core {
 
   // ---- effects ----
   template <class T>
-  void emit(T&& action) { actions_.emplace_back(std::forward<T>(action)); }
+  void emit(T&& action) {
+    actions_.emplace_back(std::forward<T>(action));
+  }
   void send(const Path& path, Bytes bytes) { emit(SendDatagram{path, std::move(bytes), false}); }
   void report(log::Level level, std::string text) { emit(Report{level, std::move(text)}); }
-  /// For lines that anybody on the network can cause: one for each `topic` in 10 s; how many were left out is said with the next.
+  /// For lines that anybody on the network can cause: one for each `topic` in 10 s; how many were left out is said with
+  /// the next.
   void report_limited(const std::string& topic, log::Level level, std::string text);
   void count(DropReason reason) { emit(CountDrop{reason}); }
 
@@ -107,11 +112,11 @@ class Core {
   Secret decoy_psk_;
   std::vector<std::unique_ptr<Peer>> peers_;
   std::map<IkeSpi, std::unique_ptr<Session>> sessions_;  ///< by our SPI
-  std::map<InitKey, IkeSpi> init_requests_;              ///< SPIi and digest of an IKE_SA_INIT request → our SPI (RFC 7296 §2.1)
-  std::map<Spi, Association*> esp_spis_;                 ///< taken inbound SPIs, installed or not
+  std::map<InitKey, IkeSpi> init_requests_;  ///< SPIi and digest of an IKE_SA_INIT request → our SPI (RFC 7296 §2.1)
+  std::map<Spi, Association*> esp_spis_;     ///< taken inbound SPIs, installed or not
   std::vector<Lingering> lingering_;
   std::map<std::string, Topic> topics_;
-  TimePoint stranger_credit_{};                          ///< token bucket: when it was (or will be) empty
+  TimePoint stranger_credit_{};  ///< token bucket: when it was (or will be) empty
   bool touched_ = true;
   mutable std::optional<std::optional<TimePoint>> deadline_;
 };

@@ -41,7 +41,9 @@ Actions IkeEndpoint::on_deadline(TimePoint now) {
   return impl_->core.finish();
 }
 
-std::optional<TimePoint> IkeEndpoint::deadline() const { return impl_->core.deadline(); }
+std::optional<TimePoint> IkeEndpoint::deadline() const {
+  return impl_->core.deadline();
+}
 
 Actions IkeEndpoint::on_addresses(TimePoint now, PeerId id, std::vector<Path> paths, std::string why) {
   impl_->core.begin(now);
@@ -50,7 +52,8 @@ Actions IkeEndpoint::on_addresses(TimePoint now, PeerId id, std::vector<Path> pa
   return impl_->core.finish();
 }
 
-Actions IkeEndpoint::on_acquire(TimePoint now, ChildId child, const TrafficSelector& source, const TrafficSelector& destination) {
+Actions IkeEndpoint::on_acquire(TimePoint now, ChildId child, const TrafficSelector& source,
+                                const TrafficSelector& destination) {
   impl_->core.begin(now);
   impl_->core.touch();
   for (const auto& peer : impl_->core.peers()) {
@@ -87,7 +90,8 @@ namespace {
 std::unexpected<Error> unknown_peer(const Core& core, std::string_view name) {
   std::string known;
   for (const auto& peer : core.peers()) known += (known.empty() ? "" : ", ") + peer->config().name;
-  return fail(Errc::not_found, fmt::format("no peer is called {}; there is: {}", log::sanitize(name), known.empty() ? "none" : known));
+  return fail(Errc::not_found,
+              fmt::format("no peer is called {}; there is: {}", log::sanitize(name), known.empty() ? "none" : known));
 }
 
 template <class Command>
@@ -129,7 +133,8 @@ std::vector<PeerStatus> IkeEndpoint::status(TimePoint now) const {
   return all;
 }
 
-// ---- the way in ----------------------------------------------------------------------------------------------------------------
+// ---- the way in
+// ----------------------------------------------------------------------------------------------------------------
 
 void Core::receive(const Path& path, ByteView datagram) {
   const auto parsed = parse(datagram);
@@ -170,7 +175,8 @@ void Core::on_unprotected(const Path& path, const Message& message) {
   answer_stranger(path, header, {NotifyPayload{NotifyType::invalid_ike_spi, ProtocolId::none, {}, {}}});
 }
 
-/// Outside any IKE SA: no state is kept, SPIs and message ID are the request's (§1.5, §2.21). For answers smaller than their request.
+/// Outside any IKE SA: no state is kept, SPIs and message ID are the request's (§1.5, §2.21). For answers smaller than
+/// their request.
 void Core::answer_stateless(const Path& path, const Header& request, std::vector<Payload> payloads) {
   Header header = request;
   header.response = true;
@@ -236,15 +242,18 @@ void Core::admit(const Path& path, ByteView datagram, const Message& message) {
     if (session) session->on_message(path, datagram, message);
     return;
   }
-  const bool well_formed = header.initiator && header.message_id.value() == 0 && header.spi_i.value() != 0 && !message.encrypted;
+  const bool well_formed =
+      header.initiator && header.message_id.value() == 0 && header.spi_i.value() != 0 && !message.encrypted;
   if (!well_formed) return count(DropReason::ike_malformed);
   const HalfOpen half_open = count_half_open(path.remote.address);
   const std::size_t most_of_address = std::max<std::size_t>(8, options_.max_half_open / 10);
-  if (half_open.all >= options_.max_half_open || half_open.of_address >= most_of_address) return count(DropReason::ike_half_open_limit);
+  if (half_open.all >= options_.max_half_open || half_open.of_address >= most_of_address)
+    return count(DropReason::ike_half_open_limit);
 
   if (const auto problem = check_payloads(MessageKind::init_request, message.payloads)) {
     if (problem->kind == PayloadProblem::Kind::unknown_critical) {
-      answer_stranger(path, header, {NotifyPayload{NotifyType::unsupported_critical_payload, ProtocolId::none, {}, {problem->type}}});
+      answer_stranger(path, header,
+                      {NotifyPayload{NotifyType::unsupported_critical_payload, ProtocolId::none, {}, {problem->type}}});
     }
     return count(DropReason::ike_malformed);
   }
@@ -272,7 +281,8 @@ void Core::admit(const Path& path, ByteView datagram, const Message& message) {
     return answer_stateless(path, header, {invalid_ke_payload(choice->suite.ke)});  // §1.2
   }
 
-  Session::Origin origin{false, header.spi_i, new_ike_spi(), path, read_nat(message.payloads, header.spi_i, IkeSpi(0), path)};
+  Session::Origin origin{false, header.spi_i, new_ike_spi(), path,
+                         read_nat(message.payloads, header.spi_i, IkeSpi(0), path)};
   origin.nat.announced = origin.nat.supported && candidates.announce_nat;
   Session& session = add_session(std::make_unique<Session>(*this, origin, Session::State::half_open, MessageId(0)));
   init_requests_.emplace(key, session.our_spi());

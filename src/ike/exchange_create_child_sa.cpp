@@ -5,8 +5,8 @@
 //   HDR, SK {D(old)}                        -->                              (a rekey: make before break)
 //                                           <--  HDR, SK {D(old)}
 //
-// Both ends at once (§2.8.1): four nonces, two new SAs. The one made with the lowest nonce is deleted by who asked for it; who asked for the
-// other one deletes the old SA.
+// Both ends at once (§2.8.1): four nonces, two new SAs. The one made with the lowest nonce is deleted by who asked for
+// it; who asked for the other one deletes the old SA.
 #include <algorithm>
 
 #include "association.h"
@@ -21,7 +21,8 @@ constexpr int max_ke_retries = 2;
 
 }  // namespace
 
-// ---- initiator -----------------------------------------------------------------------------------------------------------------
+// ---- initiator
+// -----------------------------------------------------------------------------------------------------------------
 
 bool Session::begin_child(Task task) {
   const bool rekey = task.kind == Task::Kind::rekey_child;
@@ -31,7 +32,8 @@ bool Session::begin_child(Task task) {
 
   const ChildContext context = child_context(EspNegotiation::create_child);
   const Spi spi = core_.new_esp_spi(association_);
-  ChildOffer offer = rekey ? make_rekey_offer(context, *old, spi) : make_offer(context, *task.config, task.trigger, spi);
+  ChildOffer offer =
+      rekey ? make_rekey_offer(context, *old, spi) : make_offer(context, *task.config, task.trigger, spi);
   offer.nonce = core_.new_nonce();
   if (const auto method = task.ke ? task.ke : preferred_ke(config().esp_proposals)) {
     auto ke = crypto::KeyExchange::generate(*method);
@@ -45,7 +47,8 @@ bool Session::begin_child(Task task) {
     payloads.emplace_back(std::move(rekeys));
   }
   for (Payload& payload : offer_payloads(offer)) payloads.push_back(std::move(payload));
-  send_request(ExchangeType::create_child_sa, payloads, CreatingChild{std::move(task), std::move(offer), std::nullopt, {}});
+  send_request(ExchangeType::create_child_sa, payloads,
+               CreatingChild{std::move(task), std::move(offer), std::nullopt, {}});
   return true;
 }
 
@@ -103,7 +106,8 @@ void Session::on_child_made(CreatingChild exchange, const Message& message) {
     association_->add_task(std::move(orphan));
     if (exchange.rival) return;
     if (exchange.task.kind == Task::Kind::create_child) return peer_->on_child_down(*offer.config, g_ir.error(), true);
-    core_.report(log::Level::warn, fmt::format("{}: rekey of child {} failed: {}", label(), offer.config->name, g_ir.error()));
+    core_.report(log::Level::warn,
+                 fmt::format("{}: rekey of child {} failed: {}", label(), offer.config->name, g_ir.error()));
     exchange.task.attempts += 4;
     return association_->retry_task(std::move(exchange.task));
   }
@@ -116,9 +120,9 @@ void Session::on_child_made(CreatingChild exchange, const Message& message) {
   const ChildSa* rival = exchange.rival ? association_->by_inbound(exchange.rival->inbound) : nullptr;
   const bool loses = rival && rival->state == ChildSa::State::live && lowest < exchange.rival->lowest_nonce;
   ChildKeys keys = derive_child_keys(suite_.prf, agreement->suite.cipher, sk_d_.view(), g_ir->view(), offer.nonce, nr);
-  ChildSa& made = association_->install({std::move(*agreement), std::move(keys.responder_to_initiator),
-                                         std::move(keys.initiator_to_responder), true, lowest, !loses && !association_->redundant(),
-                                         exchange.task.kind == Task::Kind::rekey_child});
+  ChildSa& made = association_->install(
+      {std::move(*agreement), std::move(keys.responder_to_initiator), std::move(keys.initiator_to_responder), true,
+       lowest, !loses && !association_->redundant(), exchange.task.kind == Task::Kind::rekey_child});
   settle_child(exchange, made, loses);
 }
 
@@ -135,7 +139,8 @@ void Session::confirm_children() {
 }
 
 /// The PFS secret of the answer to `offer`; empty without PFS.
-std::expected<Secret, std::string> Session::offered_secret(const ChildOffer& offer, const EspSuite& suite, const Message& message) {
+std::expected<Secret, std::string> Session::offered_secret(const ChildOffer& offer, const EspSuite& suite,
+                                                           const Message& message) {
   if (!message.find<NoncePayload>()) return std::unexpected("its answer has no nonce");
   if (!suite.ke) return Secret{};
   const auto* ke = message.find<KePayload>();
@@ -159,7 +164,8 @@ void Session::settle_child(const CreatingChild& exchange, ChildSa& made, bool lo
   }
 }
 
-// ---- responder -----------------------------------------------------------------------------------------------------------------
+// ---- responder
+// -----------------------------------------------------------------------------------------------------------------
 
 Session::Reply Session::answer_create_child(const Message& message) {
   const auto& proposals = message.find<SaPayload>()->proposals;
@@ -173,7 +179,8 @@ Session::Reply Session::answer_create_child(const Message& message) {
   if (reply) return std::move(*reply);
   Refusal& refused = reply.error();
   if (refused.notify.type == NotifyType::invalid_syntax) return invalid_syntax(refused.why);
-  if (!refused.why.empty()) core_.report_limited("child " + config().name, log::Level::warn, fmt::format("{}: {}", label(), refused.why));
+  if (!refused.why.empty())
+    core_.report_limited("child " + config().name, log::Level::warn, fmt::format("{}: {}", label(), refused.why));
   return reply_with(std::move(refused));
 }
 
@@ -208,7 +215,8 @@ std::expected<Session::Reply, Refusal> Session::answer_child_request(const Messa
   if (auto allowed = check_encapsulation(); !allowed) return std::unexpected(std::move(allowed.error()));
   const Spi spi = core_.new_esp_spi(association_);
   auto answer = answer_child(child_context(EspNegotiation::create_child), message, *old, spi);
-  auto exchanged = answer ? answer_ke(answer->agreement.suite, message) : std::expected<Exchanged, Refusal>(std::unexpected(answer.error()));
+  auto exchanged = answer ? answer_ke(answer->agreement.suite, message)
+                          : std::expected<Exchanged, Refusal>(std::unexpected(answer.error()));
   if (!exchanged) {
     core_.release_esp_spi(spi);
     return std::unexpected(std::move(exchanged.error()));
@@ -229,19 +237,25 @@ std::expected<Session::Reply, Refusal> Session::answer_child_request(const Messa
 std::expected<Session::Exchanged, Refusal> Session::answer_ke(const EspSuite& suite, const Message& message) {
   const auto* theirs = message.find<KePayload>();
   switch (ke_fit(suite.ke, theirs)) {
-    case KeFit::unused: return Exchanged{};
-    case KeFit::wrong: return std::unexpected(Refusal{invalid_ke_payload(*suite.ke), {}});
-    case KeFit::fits: break;
+    case KeFit::unused:
+      return Exchanged{};
+    case KeFit::wrong:
+      return std::unexpected(Refusal{invalid_ke_payload(*suite.ke), {}});
+    case KeFit::fits:
+      break;
   }
   auto ke = crypto::KeyExchange::generate(*suite.ke);
   Result<Secret> secret = ke ? (*ke)->shared_secret(theirs->data) : Result<Secret>(std::unexpected(ke.error()));
   if (!secret) return std::unexpected(refusal(NotifyType::invalid_syntax, "an invalid key exchange value"));
   const ByteView value = (*ke)->public_value();
-  return Exchanged{std::move(*secret), KePayload{static_cast<std::uint16_t>(*suite.ke), Bytes(value.begin(), value.end())}};
+  return Exchanged{std::move(*secret),
+                   KePayload{static_cast<std::uint16_t>(*suite.ke), Bytes(value.begin(), value.end())}};
 }
 
-/// Inbound is ready before the answer leaves; outbound stays on the old SA until the peer shows that it uses the new one (§2.8).
-void Session::install_answered(ChildAgreement agreement, ChildSa* old, const Secret& g_ir, const Bytes& ni, const Bytes& nr) {
+/// Inbound is ready before the answer leaves; outbound stays on the old SA until the peer shows that it uses the new
+/// one (§2.8).
+void Session::install_answered(ChildAgreement agreement, ChildSa* old, const Secret& g_ir, const Bytes& ni,
+                               const Bytes& nr) {
   const ChildConfig& child = *agreement.config;
   const Bytes lowest = lower(ni, nr);
   const Spi spi = agreement.inbound;

@@ -2,7 +2,8 @@
 //
 //   HDR, SK {IDi, [N(INITIAL_CONTACT),] IDr, AUTH, [N(USE_TRANSPORT_MODE),] SAi2, TSi, TSr}  -->
 //                                           <--  HDR, SK {IDr, AUTH, [N(USE_TRANSPORT_MODE),] SAr2, TSi, TSr}
-//                                           <--  HDR, SK {IDr, AUTH, N(TS_UNACCEPTABLE)}         (the IKE SA stays, the child fails)
+//                                           <--  HDR, SK {IDr, AUTH, N(TS_UNACCEPTABLE)}         (the IKE SA stays, the
+//                                           child fails)
 //                                           <--  HDR, SK {N(AUTHENTICATION_FAILED)}              (there is no IKE SA)
 #include "association.h"
 #include "authentication.h"
@@ -12,13 +13,18 @@
 namespace culvert::ike {
 namespace {
 
-NotifyPayload notify(NotifyType type) { return {type, ProtocolId::none, {}, {}}; }
+NotifyPayload notify(NotifyType type) {
+  return {type, ProtocolId::none, {}, {}};
+}
 
-std::string address_of(const Path& path) { return path.remote.address.to_string(); }
+std::string address_of(const Path& path) {
+  return path.remote.address.to_string();
+}
 
 }  // namespace
 
-// ---- initiator -----------------------------------------------------------------------------------------------------------------
+// ---- initiator
+// -----------------------------------------------------------------------------------------------------------------
 
 void Session::send_auth() {
   move_to(State::auth_sent);
@@ -29,8 +35,9 @@ void Session::send_auth() {
   // §2.4: we know of no other IKE SA with this peer: what it still has is from before a crash.
   if (!peer_->has_association()) payloads.emplace_back(notify(NotifyType::initial_contact));
   payloads.emplace_back(id_payload(config().remote_id, false));
-  payloads.emplace_back(AuthPayload{auth_method_shared_key, psk_auth(suite_.prf, psk, handshake_->init_request, handshake_->nr,
-                                                                     handshake_->sk_pi.view(), id.body())});
+  payloads.emplace_back(AuthPayload{
+      auth_method_shared_key,
+      psk_auth(suite_.prf, psk, handshake_->init_request, handshake_->nr, handshake_->sk_pi.view(), id.body())});
   if (const ChildConfig* child = peer_->first_wanted()) {
     const ChildContext context = child_context(EspNegotiation::ike_auth);
     handshake_->offer = make_offer(context, *child, peer_->trigger_of(*child), core_.new_esp_spi(nullptr));
@@ -59,7 +66,8 @@ void Session::on_auth_response(const Message& message) {
                                         address_of(origin_.path), identity_text(*id)));
   }
   const bool unwanted = handshake_->unwanted;
-  Association& association = peer_->establish(*this, *proof, {true, created_, lower(handshake_->ni, handshake_->nr)}, false);
+  Association& association =
+      peer_->establish(*this, *proof, {true, created_, lower(handshake_->ni, handshake_->nr)}, false);
   if (unwanted) {
     core_.release_esp_spi(handshake_->offer ? handshake_->offer->spi : Spi(0));
     handshake_.reset();
@@ -95,12 +103,15 @@ void Session::accept_first_child(const Message& message) {
     association_->add_task(std::move(task));
     return peer_->on_child_down(child, agreement.error(), true);
   }
-  ChildKeys keys = derive_child_keys(suite_.prf, agreement->suite.cipher, sk_d_.view(), {}, handshake_->ni, handshake_->nr);
-  association_->install({std::move(*agreement), std::move(keys.responder_to_initiator), std::move(keys.initiator_to_responder), true,
-                         lower(handshake_->ni, handshake_->nr), !association_->redundant(), false});
+  ChildKeys keys =
+      derive_child_keys(suite_.prf, agreement->suite.cipher, sk_d_.view(), {}, handshake_->ni, handshake_->nr);
+  association_->install({std::move(*agreement), std::move(keys.responder_to_initiator),
+                         std::move(keys.initiator_to_responder), true, lower(handshake_->ni, handshake_->nr),
+                         !association_->redundant(), false});
 }
 
-// ---- responder -----------------------------------------------------------------------------------------------------------------
+// ---- responder
+// -----------------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -129,13 +140,14 @@ Session::Reply Session::answer_auth(const Message& message) {
   const auto* auth = message.find<AuthPayload>();
   Peer* claimed = claimed_peer(core_, id_i, id_r);
   if (claimed && !claimed->may_come_from(origin_.path.remote.address)) {
-    core_.report_limited("address " + claimed->config().name, log::Level::warn,
-                         fmt::format("{}: {} claims to be it, which is not one of its addresses; `address = \"any\"` would allow that",
-                                     claimed->label(), address_of(origin_.path)));
+    core_.report_limited(
+        "address " + claimed->config().name, log::Level::warn,
+        fmt::format("{}: {} claims to be it, which is not one of its addresses; `address = \"any\"` would allow that",
+                    claimed->label(), address_of(origin_.path)));
     claimed = nullptr;
   }
-  const auto proof = verify_psk(claimed ? &claimed->config() : nullptr, core_.decoy_psk(), suite_.prf, handshake_->init_request,
-                                handshake_->nr, handshake_->sk_pi.view(), id_i, auth);
+  const auto proof = verify_psk(claimed ? &claimed->config() : nullptr, core_.decoy_psk(), suite_.prf,
+                                handshake_->init_request, handshake_->nr, handshake_->sk_pi.view(), id_i, auth);
   if (!proof) return refuse_initiator(id_i, id_r, claimed ? &claimed->config() : nullptr, auth);
   if (claimed->admin_down()) {
     Reply reply = reply_with(refusal(NotifyType::temporary_failure, "administratively down"));
@@ -143,10 +155,12 @@ Session::Reply Session::answer_auth(const Message& message) {
     return reply;
   }
   if (!allows(claimed->config(), *handshake_)) {
-    core_.report_limited("suite " + claimed->config().name, log::Level::warn,
-                         fmt::format("{}: {} is not what `ike` of this peer allows; give peers that share an address the same `ike`",
-                                     claimed->label(), to_string(suite_)));
-    Reply reply = reply_with(refusal(NotifyType::no_proposal_chosen, "its algorithms are not allowed for this identity"));
+    core_.report_limited(
+        "suite " + claimed->config().name, log::Level::warn,
+        fmt::format("{}: {} is not what `ike` of this peer allows; give peers that share an address the same `ike`",
+                    claimed->label(), to_string(suite_)));
+    Reply reply =
+        reply_with(refusal(NotifyType::no_proposal_chosen, "its algorithms are not allowed for this identity"));
     reply.close = true;
     return reply;
   }
@@ -156,29 +170,35 @@ Session::Reply Session::answer_auth(const Message& message) {
   const IdPayload id = id_payload(config().local_id, false);
   Reply reply;
   reply.payloads.emplace_back(id);
-  reply.payloads.emplace_back(AuthPayload{auth_method_shared_key, psk_auth(suite_.prf, config().psk->view(), handshake_->init_response,
-                                                                           handshake_->ni, handshake_->sk_pr.view(), id.body())});
+  reply.payloads.emplace_back(
+      AuthPayload{auth_method_shared_key, psk_auth(suite_.prf, config().psk->view(), handshake_->init_response,
+                                                   handshake_->ni, handshake_->sk_pr.view(), id.body())});
   answer_first_child(message, reply.payloads);
   handshake_.reset();
   return reply;
 }
 
-/// §2.21.2: AUTHENTICATION_FAILED, protected by keys that nobody has proved to own. Which part failed is for the operator alone.
+/// §2.21.2: AUTHENTICATION_FAILED, protected by keys that nobody has proved to own. Which part failed is for the
+/// operator alone.
 Session::Reply Session::refuse_initiator(const IdPayload& id, const IdPayload* wanted, const PeerConfig* claimed,
                                          const AuthPayload* auth) {
   const std::string from = fmt::format("peer {} ({})", address_of(origin_.path), identity_text(id));
   std::string why;
   if (!claimed && wanted && claimed_peer(core_, id, nullptr)) {
-    why = fmt::format("it wants to talk to {}, which is not our identity towards it; compare `id` there with ours", identity_text(*wanted));
+    why = fmt::format("it wants to talk to {}, which is not our identity towards it; compare `id` there with ours",
+                      identity_text(*wanted));
   } else if (!claimed) {
     why = "no configured peer has this identity";
   } else if (!auth || auth->method != auth_method_shared_key) {
     why = "it does not authenticate with a pre-shared key, the only way that is configured";
   } else {
-    why = fmt::format("the pre-shared key does not match that of [peer.{}]; compare psk_file of both sides", claimed->name);
+    why = fmt::format("the pre-shared key does not match that of [peer.{}]; compare psk_file of both sides",
+                      claimed->name);
   }
-  core_.report_limited("auth " + (claimed ? claimed->name : address_of(origin_.path)), log::Level::warn, from + ": " + why);
-  if (Peer* peer = claimed ? core_.find_peer(claimed->id) : nullptr) peer->on_bad_credentials(fmt::format("{}: {}", address_of(origin_.path), why));
+  core_.report_limited("auth " + (claimed ? claimed->name : address_of(origin_.path)), log::Level::warn,
+                       from + ": " + why);
+  if (Peer* peer = claimed ? core_.find_peer(claimed->id) : nullptr)
+    peer->on_bad_credentials(fmt::format("{}: {}", address_of(origin_.path), why));
   Reply reply = reply_with(refusal(NotifyType::authentication_failed, std::move(why)));
   reply.close = true;
   return reply;
@@ -191,9 +211,11 @@ void Session::answer_first_child(const Message& message, std::vector<Payload>& p
   if (answer) {
     auto agreed = answer_child(child_context(EspNegotiation::ike_auth), message, nullptr, spi);
     if (agreed) {
-      ChildKeys keys = derive_child_keys(suite_.prf, agreed->agreement.suite.cipher, sk_d_.view(), {}, handshake_->ni, handshake_->nr);
-      association_->install({std::move(agreed->agreement), std::move(keys.initiator_to_responder), std::move(keys.responder_to_initiator),
-                             false, lower(handshake_->ni, handshake_->nr), !association_->redundant(), false});
+      ChildKeys keys = derive_child_keys(suite_.prf, agreed->agreement.suite.cipher, sk_d_.view(), {}, handshake_->ni,
+                                         handshake_->nr);
+      association_->install({std::move(agreed->agreement), std::move(keys.initiator_to_responder),
+                             std::move(keys.responder_to_initiator), false, lower(handshake_->ni, handshake_->nr),
+                             !association_->redundant(), false});
       for (Payload& payload : agreed->head) payloads.push_back(std::move(payload));
       for (Payload& payload : agreed->tail) payloads.push_back(std::move(payload));
       return;
@@ -207,8 +229,9 @@ void Session::answer_first_child(const Message& message, std::vector<Payload>& p
 
 std::expected<void, Refusal> Session::check_encapsulation() const {
   if (config().encapsulation != EncapsulationPreference::raw || !origin_.nat.needs_udp()) return {};
-  return std::unexpected(refusal(NotifyType::no_proposal_chosen,
-                                 "a NAT is on the path (or an end asks for UDP encapsulation), and encapsulation = \"raw\" forbids UDP"));
+  return std::unexpected(
+      refusal(NotifyType::no_proposal_chosen,
+              "a NAT is on the path (or an end asks for UDP encapsulation), and encapsulation = \"raw\" forbids UDP"));
 }
 
 }  // namespace culvert::ike

@@ -1,9 +1,11 @@
 // IKE_SA_INIT, RFC 7296 §1.2, §2.6, §2.7, §2.14, §2.23.
 //
 //   HDR, SAi1, KEi, Ni, N(NAT_DETECTION_*)  -->
-//                                           <--  HDR, N(COOKIE)                                  (§2.6, when the responder is busy)
+//                                           <--  HDR, N(COOKIE)                                  (§2.6, when the
+//                                           responder is busy)
 //   HDR, N(COOKIE), SAi1, KEi, Ni, …        -->
-//                                           <--  HDR, N(INVALID_KE_PAYLOAD)                      (§1.2, when it wants another group)
+//                                           <--  HDR, N(INVALID_KE_PAYLOAD)                      (§1.2, when it wants
+//                                           another group)
 //   HDR, N(COOKIE), SAi1, KEi', Ni, …       -->
 //                                           <--  HDR, SAr1, KEr, Nr, N(NAT_DETECTION_*)
 #include "association.h"
@@ -13,19 +15,22 @@
 namespace culvert::ike {
 namespace {
 
-constexpr int max_restarts = 6;  // COOKIE and INVALID_KE_PAYLOAD rounds of one attempt
-constexpr std::size_t max_cookie_len = 64;   // §2.6
+constexpr int max_restarts = 6;             // COOKIE and INVALID_KE_PAYLOAD rounds of one attempt
+constexpr std::size_t max_cookie_len = 64;  // §2.6
 
 KePayload ke_payload(const crypto::KeyExchange& ke) {
   const ByteView value = ke.public_value();
   return {static_cast<std::uint16_t>(ke.method()), Bytes(value.begin(), value.end())};
 }
 
-bool wants_udp(const PeerConfig& config) { return config.encapsulation == EncapsulationPreference::udp; }
+bool wants_udp(const PeerConfig& config) {
+  return config.encapsulation == EncapsulationPreference::udp;
+}
 
 }  // namespace
 
-// ---- initiator -----------------------------------------------------------------------------------------------------------------
+// ---- initiator
+// -----------------------------------------------------------------------------------------------------------------
 
 void Session::start(Peer& peer) {
   peer_ = &peer;
@@ -47,7 +52,8 @@ bool Session::choose_ke(crypto::KeMethod method) {
 void Session::send_init() {
   std::vector<Payload> payloads;
   if (!handshake_->cookie.empty()) {
-    payloads.emplace_back(NotifyPayload{NotifyType::cookie, ProtocolId::none, {}, handshake_->cookie});  // first of all, §2.6
+    payloads.emplace_back(
+        NotifyPayload{NotifyType::cookie, ProtocolId::none, {}, handshake_->cookie});  // first of all, §2.6
   }
   payloads.emplace_back(SaPayload{handshake_->offered});
   payloads.emplace_back(ke_payload(*handshake_->ke));
@@ -64,11 +70,13 @@ void Session::send_init() {
 void Session::on_init_response(const Path& path, ByteView datagram, const Message& message) {
   // Nothing here is authenticated; what does not come from where we sent to, or does not answer, is dropped.
   core_.touch();
-  const bool plausible = path.remote.address == origin_.path.remote.address && !message.encrypted && requests_.answers(message.header);
+  const bool plausible =
+      path.remote.address == origin_.path.remote.address && !message.encrypted && requests_.answers(message.header);
   if (!plausible) return core_.count(DropReason::ike_malformed);
   if (check_payloads(MessageKind::init_response, message.payloads)) return core_.count(DropReason::ike_malformed);
   if (message.find_notify(NotifyType::cookie) || message.find_notify(NotifyType::invalid_ke_payload)) {
-    if (handshake_->restarts >= max_restarts) return fail_attempt("it asks for a COOKIE or another key exchange again and again");
+    if (handshake_->restarts >= max_restarts)
+      return fail_attempt("it asks for a COOKIE or another key exchange again and again");
     if (restart_init(message)) {
       ++handshake_->restarts;
       send_init();
@@ -76,22 +84,26 @@ void Session::on_init_response(const Path& path, ByteView datagram, const Messag
     return;
   }
   if (const NotifyPayload* error = message.first_error()) {
-    return fail_attempt(fmt::format("{} refused: {}", path.remote.address.to_string(), PeerRefusal{error->type}.to_string()));
+    return fail_attempt(
+        fmt::format("{} refused: {}", path.remote.address.to_string(), PeerRefusal{error->type}.to_string()));
   }
   finish_init(path, datagram, message);
 }
 
-/// COOKIE (§2.6) and INVALID_KE_PAYLOAD (§1.2): the same request again, still message ID 0, with all that earlier rounds asked for. The
-/// nonce stays, because the cookie covers it. False: a late copy of what was answered already, or nothing that we can do.
+/// COOKIE (§2.6) and INVALID_KE_PAYLOAD (§1.2): the same request again, still message ID 0, with all that earlier
+/// rounds asked for. The nonce stays, because the cookie covers it. False: a late copy of what was answered already, or
+/// nothing that we can do.
 bool Session::restart_init(const Message& message) {
   if (const NotifyPayload* cookie = message.find_notify(NotifyType::cookie)) {
-    if (cookie->data.empty() || cookie->data.size() > max_cookie_len || cookie->data == handshake_->cookie) return false;
+    if (cookie->data.empty() || cookie->data.size() > max_cookie_len || cookie->data == handshake_->cookie)
+      return false;
     handshake_->cookie = cookie->data;
     return true;
   }
   const auto wanted = wanted_ke(*message.find_notify(NotifyType::invalid_ke_payload));
   if (!wanted || !offers_ke(config().ike_proposals, *wanted)) {
-    fail_attempt(fmt::format("{} wants a key exchange that `ike` does not allow ({})", origin_.path.remote.address.to_string(),
+    fail_attempt(fmt::format("{} wants a key exchange that `ike` does not allow ({})",
+                             origin_.path.remote.address.to_string(),
                              wanted ? crypto::ke_method_name(*wanted) : "one that this build does not have"));
     return false;
   }
@@ -124,13 +136,15 @@ void Session::finish_init(const Path& path, ByteView datagram, const Message& me
   derive_keys(g_ir->view());
   if (!in_) return fail_attempt("the cipher refused its keys");
   if (config().encapsulation == EncapsulationPreference::raw && origin_.nat.needs_udp()) {
-    return fail_attempt("a NAT is on the path (or the peer asks for UDP encapsulation), and encapsulation = \"raw\" forbids UDP");
+    return fail_attempt(
+        "a NAT is on the path (or the peer asks for UDP encapsulation), and encapsulation = \"raw\" forbids UDP");
   }
   float_to_nat_port();
   send_auth();
 }
 
-/// §2.23: with a NAT on the path (or one that an end says to be there) the initiator goes on from port 4500 to port 4500.
+/// §2.23: with a NAT on the path (or one that an end says to be there) the initiator goes on from port 4500 to port
+/// 4500.
 void Session::float_to_nat_port() {
   if (!origin_.nat.needs_udp()) return;
   origin_.path.local.port = core_.options().nat_port;
@@ -150,7 +164,8 @@ void Session::fail_attempt(std::string reason) {
   if (peer_) peer_->on_attempt_failed(*this, std::move(reason));
 }
 
-// ---- responder (admission is in endpoint.cpp) ------------------------------------------------------------------------------------
+// ---- responder (admission is in endpoint.cpp)
+// ------------------------------------------------------------------------------------
 
 void Session::answer_init(const IkeChoice& choice, const KePayload& peer_ke, Bytes ni, ByteView request) {
   auto ke = crypto::KeyExchange::generate(choice.suite.ke);
@@ -173,7 +188,8 @@ void Session::answer_init(const IkeChoice& choice, const KePayload& peer_ke, Byt
   payloads.emplace_back(ke_payload(**ke));
   payloads.emplace_back(NoncePayload{handshake_->nr});
   if (origin_.nat.supported) {
-    for (Payload& payload : nat_payloads(origin_.spi_i, origin_.spi_r, origin_.path, origin_.nat.announced, core_.random())) {
+    for (Payload& payload :
+         nat_payloads(origin_.spi_i, origin_.spi_r, origin_.path, origin_.nat.announced, core_.random())) {
       payloads.push_back(std::move(payload));
     }
   }

@@ -23,15 +23,19 @@ Bytes spi_bytes(Spi spi) {
 
 }  // namespace
 
-// ---- initiator -----------------------------------------------------------------------------------------------------------------
+// ---- initiator
+// -----------------------------------------------------------------------------------------------------------------
 
 bool Session::begin_delete_child(Task task) {
-  send_request(ExchangeType::informational, {DeletePayload{ProtocolId::esp, {spi_bytes(task.spi)}}}, DeletingChild{std::move(task)});
+  send_request(ExchangeType::informational, {DeletePayload{ProtocolId::esp, {spi_bytes(task.spi)}}},
+               DeletingChild{std::move(task)});
   return true;
 }
 
 /// The answer does not matter: it must be gone on both sides now.
-void Session::on_delete_child_response(const DeletingChild& exchange) { association_->drop_child(exchange.task.spi); }
+void Session::on_delete_child_response(const DeletingChild& exchange) {
+  association_->drop_child(exchange.task.spi);
+}
 
 bool Session::begin_probe(const Task& task) {
   std::vector<Payload> payloads;
@@ -54,18 +58,21 @@ void Session::send_delete() {
 void Session::send_last_delete() {
   if (state_ != State::closed && association_ && out_) {
     const MessageId id = requests_.idle() ? requests_.id() : MessageId(requests_.id().value() + 1);
-    Result<Bytes> datagram = out_->seal(header(ExchangeType::informational, false, id), {DeletePayload{ProtocolId::ike, {}}});
+    Result<Bytes> datagram =
+        out_->seal(header(ExchangeType::informational, false, id), {DeletePayload{ProtocolId::ike, {}}});
     if (datagram) core_.send(origin_.path, std::move(*datagram));
   }
   close();
 }
 
-// ---- responder -----------------------------------------------------------------------------------------------------------------
+// ---- responder
+// -----------------------------------------------------------------------------------------------------------------
 
 Session::Reply Session::answer_informational(const Message& message) {
   // §2.21.2: the initiator's verdict on our AUTH: it has no IKE SA.
   if (message.find_notify(NotifyType::authentication_failed)) {
-    const std::string why = "the peer did not accept our AUTH (AUTHENTICATION_FAILED); compare the pre-shared keys and our id";
+    const std::string why =
+        "the peer did not accept our AUTH (AUTHENTICATION_FAILED); compare the pre-shared keys and our id";
     peer_->on_bad_credentials(why);
     return {{}, true, why};
   }

@@ -2,11 +2,12 @@
 //
 //   old SA: HDR, SK {SA(SPIi'), Ni, KEi}    -->
 //                                           <--  HDR, SK {SA(SPIr'), Nr, KEr}
-//   old SA: HDR, SK {D}                     -->                              (the new SA, message IDs from 0, has the children)
+//   old SA: HDR, SK {D}                     -->                              (the new SA, message IDs from 0, has the
+//   children)
 //                                           <--  HDR, SK {}
 //
-// Both ends at once (§2.8.2): the new IKE SA made with the lowest of the four nonces is deleted by who asked for it; the children go with
-// the other one, and who asked for that deletes the old IKE SA.
+// Both ends at once (§2.8.2): the new IKE SA made with the lowest of the four nonces is deleted by who asked for it;
+// the children go with the other one, and who asked for that deletes the old IKE SA.
 #include "association.h"
 #include "peer.h"
 #include "session.h"
@@ -25,18 +26,22 @@ KePayload ke_payload(const crypto::KeyExchange& ke) {
 
 }  // namespace
 
-// ---- initiator -----------------------------------------------------------------------------------------------------------------
+// ---- initiator
+// -----------------------------------------------------------------------------------------------------------------
 
 bool Session::begin_rekey_ike(Task task) {
   if (association_->current() != this || association_->redundant()) return false;
   const auto& proposals = config().ike_proposals;
-  const auto method = task.ke ? task.ke : offers_ke(proposals, suite_.ke) ? std::optional(suite_.ke) : preferred_ke(proposals);
+  const auto method = task.ke                           ? task.ke
+                      : offers_ke(proposals, suite_.ke) ? std::optional(suite_.ke)
+                                                        : preferred_ke(proposals);
   if (!method) return false;
   auto ke = crypto::KeyExchange::generate(*method);
   if (!ke) return false;
   RekeyingIke exchange{std::move(task), core_.new_ike_spi(), core_.new_nonce(), std::move(*ke), {}, std::nullopt};
   exchange.offered = offer_ike(proposals, IkeNegotiation::rekey, exchange.spi);
-  const std::vector<Payload> payloads{SaPayload{exchange.offered}, NoncePayload{exchange.nonce}, ke_payload(*exchange.ke)};
+  const std::vector<Payload> payloads{SaPayload{exchange.offered}, NoncePayload{exchange.nonce},
+                                      ke_payload(*exchange.ke)};
   send_request(ExchangeType::create_child_sa, payloads, std::move(exchange));
   return true;
 }
@@ -49,15 +54,17 @@ void Session::on_rekey_ike_response(RekeyingIke exchange, const Message& message
   if (error && !sa) return on_rekey_ike_refused(std::move(exchange), *error);
   const Result<IkeChoice> choice = sa ? accept_ike(exchange.offered, *sa, IkeNegotiation::rekey)
                                       : Result<IkeChoice>(fail(Errc::no_match, "no SA payload"));
-  const bool fits = choice && ke && nonce && choice->suite.ke == exchange.ke->method() && ke_fit(choice->suite.ke, ke) == KeFit::fits &&
-                    choice->peer_spi.value() != 0;
-  const Result<Secret> g_ir = fits ? exchange.ke->shared_secret(ke->data) : Result<Secret>(fail(Errc::no_match, "the answer does not fit"));
+  const bool fits = choice && ke && nonce && choice->suite.ke == exchange.ke->method() &&
+                    ke_fit(choice->suite.ke, ke) == KeFit::fits && choice->peer_spi.value() != 0;
+  const Result<Secret> g_ir =
+      fits ? exchange.ke->shared_secret(ke->data) : Result<Secret>(fail(Errc::no_match, "the answer does not fit"));
   if (!g_ir) {
     const std::string& why = choice ? g_ir.error().detail : choice.error().detail;
     core_.report(log::Level::warn, fmt::format("{}: rekey of the IKE SA failed: {}", label(), why));
     return on_rekey_ike_failed(std::move(exchange), 4);
   }
-  Session& made = make_successor(true, exchange.spi, choice->peer_spi, choice->suite, g_ir->view(), exchange.nonce, nonce->data);
+  Session& made =
+      make_successor(true, exchange.spi, choice->peer_spi, choice->suite, g_ir->view(), exchange.nonce, nonce->data);
   settle_ike(exchange, made, lower(exchange.nonce, nonce->data));
 }
 
@@ -72,12 +79,14 @@ void Session::on_rekey_ike_refused(RekeyingIke exchange, const NotifyPayload& er
   }
   const bool temporary = error.type == NotifyType::temporary_failure;
   if (!temporary && !exchange.rival) {
-    core_.report(log::Level::warn, fmt::format("{}: rekey of the IKE SA refused: {}", label(), PeerRefusal{error.type}.to_string()));
+    core_.report(log::Level::warn,
+                 fmt::format("{}: rekey of the IKE SA refused: {}", label(), PeerRefusal{error.type}.to_string()));
   }
   on_rekey_ike_failed(std::move(exchange), temporary ? 1 : 4);
 }
 
-/// Ours came to nothing: the one that the peer asked for meanwhile takes over, or we try again later (§2.25: never tear down).
+/// Ours came to nothing: the one that the peer asked for meanwhile takes over, or we try again later (§2.25: never tear
+/// down).
 void Session::on_rekey_ike_failed(RekeyingIke exchange, int weight) {
   Session* rival = exchange.rival ? core_.find_session(exchange.rival->spi) : nullptr;
   if (rival && rival->is_open()) {
@@ -109,10 +118,10 @@ void Session::settle_ike(const RekeyingIke& exchange, Session& made, const Bytes
 }
 
 /// §2.18: SKEYSEED by the PRF of the old SA, the keys by that of the new one.
-Session& Session::make_successor(bool initiator, IkeSpi spi_i, IkeSpi spi_r, const IkeSuite& suite, ByteView g_ir, ByteView ni,
-                                 ByteView nr) {
-  auto successor = std::make_unique<Session>(core_, Origin{initiator, spi_i, spi_r, origin_.path, origin_.nat}, State::established,
-                                             MessageId(0));
+Session& Session::make_successor(bool initiator, IkeSpi spi_i, IkeSpi spi_r, const IkeSuite& suite, ByteView g_ir,
+                                 ByteView ni, ByteView nr) {
+  auto successor = std::make_unique<Session>(core_, Origin{initiator, spi_i, spi_r, origin_.path, origin_.nat},
+                                             State::established, MessageId(0));
   successor->peer_ = peer_;
   successor->suite_ = suite;
   const Secret seed = skeyseed_rekey(suite_.prf, sk_d_.view(), g_ir, ni, nr);
@@ -121,19 +130,24 @@ Session& Session::make_successor(bool initiator, IkeSpi spi_i, IkeSpi spi_r, con
   return core_.add_session(std::move(successor));
 }
 
-// ---- responder -----------------------------------------------------------------------------------------------------------------
+// ---- responder
+// -----------------------------------------------------------------------------------------------------------------
 
 Session::Reply Session::answer_rekey_ike(const Message& message) {
   const auto* mine = std::get_if<RekeyingIke>(&exchange_);
   // §2.25.2 for deletion; an exchange about a child would be cut in two, so the rekey waits for that, too.
-  const bool busy = state_ != State::established || close_wanted_ || association_->current() != this || association_->redundant() ||
-                    std::holds_alternative<CreatingChild>(exchange_) || std::holds_alternative<DeletingChild>(exchange_) ||
-                    (mine && mine->rival) || association_->num_open_sessions() >= max_open_sessions || association_->sessions().size() >= max_sessions;
+  const bool busy = state_ != State::established || close_wanted_ || association_->current() != this ||
+                    association_->redundant() || std::holds_alternative<CreatingChild>(exchange_) ||
+                    std::holds_alternative<DeletingChild>(exchange_) || (mine && mine->rival) ||
+                    association_->num_open_sessions() >= max_open_sessions ||
+                    association_->sessions().size() >= max_sessions;
   if (busy) return reply_with(refusal(NotifyType::temporary_failure, {}));
 
-  const Result<IkeChoice> choice = choose_ike(config().ike_proposals, *message.find<SaPayload>(), IkeNegotiation::rekey);
+  const Result<IkeChoice> choice =
+      choose_ike(config().ike_proposals, *message.find<SaPayload>(), IkeNegotiation::rekey);
   if (!choice) {
-    core_.report_limited("proposal " + config().name, log::Level::warn, fmt::format("{}: rekey of the IKE SA: {}", label(), choice.error().detail));
+    core_.report_limited("proposal " + config().name, log::Level::warn,
+                         fmt::format("{}: rekey of the IKE SA: {}", label(), choice.error().detail));
     return reply_with(refusal(NotifyType::no_proposal_chosen, {}));
   }
   const auto* theirs = message.find<KePayload>();

@@ -12,7 +12,9 @@ double fraction(crypto::RandomSource& random) {
   return static_cast<double>(random.below(steps)) / static_cast<double>(steps);
 }
 
-double clamp_jitter(double jitter) { return std::clamp(jitter, 0.0, 0.5); }
+double clamp_jitter(double jitter) {
+  return std::clamp(jitter, 0.0, 0.5);
+}
 
 Duration scale(Duration base, double factor) {
   return std::chrono::duration_cast<Duration>(std::chrono::duration<double, Duration::period>(base) * factor);

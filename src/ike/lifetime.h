@@ -12,8 +12,8 @@ struct Lifetime {
   std::optional<TimePoint> soft, hard;
 };
 
-/// `soft` less a random part of up to `jitter` (0…0.5) of it, so that two ends with the same configuration rarely rekey at once. The hard
-/// time is `soft` + 10 %, at least 30 s more, at most twice `soft`. A `soft` of 0 never ends.
+/// `soft` less a random part of up to `jitter` (0…0.5) of it, so that two ends with the same configuration rarely rekey
+/// at once. The hard time is `soft` + 10 %, at least 30 s more, at most twice `soft`. A `soft` of 0 never ends.
 [[nodiscard]] Lifetime lifetime_from(TimePoint now, Duration soft, double jitter, crypto::RandomSource& random);
 
 /// The same for bytes or packets; 0 is no limit.
@@ -25,7 +25,8 @@ struct VolumeLimit {
 /// Uniform in [base * low, base * high].
 [[nodiscard]] Duration spread(Duration base, double low, double high, crypto::RandomSource& random);
 
-/// Waiting times that double from `first` up to `cap`, each spread by ± 25 %, so that many gateways do not return in step.
+/// Waiting times that double from `first` up to `cap`, each spread by ± 25 %, so that many gateways do not return in
+/// step.
 class Backoff {
  public:
   Backoff(Duration first, Duration cap) : first_(first), cap_(cap) {}

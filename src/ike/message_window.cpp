@@ -43,7 +43,8 @@ ResponseWindow::Verdict ResponseWindow::judge(MessageId id, ByteView datagram) c
   if (id == expected_) return Verdict::fresh;
   if (id > expected_) return Verdict::ahead;
   const bool is_last = id.value() + 1 == expected_.value() && !response_.empty();
-  // A retransmission is the same bytes (RFC 7296 §2.1): the digest spares the ICV, and nothing else is ever answered from here.
+  // A retransmission is the same bytes (RFC 7296 §2.1): the digest spares the ICV, and nothing else is ever answered
+  // from here.
   if (is_last && crypto::sha256({datagram}) == request_digest_) return Verdict::repeated;
   return Verdict::stale;
 }

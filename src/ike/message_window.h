@@ -15,8 +15,9 @@ struct RetransmitPolicy {
   int tries = 7;  ///< sends in all
 };
 
-/// Our requests of one IKE SA: one under way at a time (RFC 7296 §2.3: the window is 1 until the peer says otherwise, and we never
-/// ask for more). Only requesters retransmit (§2.1), and each copy is the same byte for byte. Owned by a Session.
+/// Our requests of one IKE SA: one under way at a time (RFC 7296 §2.3: the window is 1 until the peer says otherwise,
+/// and we never ask for more). Only requesters retransmit (§2.1), and each copy is the same byte for byte. Owned by a
+/// Session.
 class RequestWindow {
  public:
   explicit RequestWindow(MessageId next = MessageId(0)) : next_(next) {}
@@ -24,8 +25,8 @@ class RequestWindow {
   [[nodiscard]] bool idle() const noexcept { return !pending_; }
   /// The message ID of the next request, or of the one under way.
   [[nodiscard]] MessageId id() const noexcept { return next_; }
-  /// Registers what has just been sent. While idle; or in IKE_SA_INIT in place of the one under way: COOKIE and INVALID_KE_PAYLOAD retries
-  /// keep message ID 0 (§2.6, §1.2).
+  /// Registers what has just been sent. While idle; or in IKE_SA_INIT in place of the one under way: COOKIE and
+  /// INVALID_KE_PAYLOAD retries keep message ID 0 (§2.6, §1.2).
   void sent(TimePoint now, ExchangeType exchange, Bytes datagram, const RetransmitPolicy& policy);
   [[nodiscard]] bool answers(const Header& response) const noexcept;
   /// The response is in: the next request takes the next ID.
@@ -53,8 +54,8 @@ class RequestWindow {
   std::optional<Pending> pending_;
 };
 
-/// The peer's requests of one IKE SA: the ID that comes next, and the last response, resent byte for byte when its request comes
-/// again (§2.1). Owned by a Session.
+/// The peer's requests of one IKE SA: the ID that comes next, and the last response, resent byte for byte when its
+/// request comes again (§2.1). Owned by a Session.
 class ResponseWindow {
  public:
   explicit ResponseWindow(MessageId expected = MessageId(0)) : expected_(expected) {}

@@ -4,10 +4,13 @@
 
 namespace culvert::ike {
 
-std::vector<Payload> nat_payloads(IkeSpi spi_i, IkeSpi spi_r, const Path& path, bool announce, crypto::RandomSource& random) {
-  NotifyPayload source{NotifyType::nat_detection_source_ip, ProtocolId::none, {}, nat_detection_hash(spi_i, spi_r, path.local)};
+std::vector<Payload> nat_payloads(IkeSpi spi_i, IkeSpi spi_r, const Path& path, bool announce,
+                                  crypto::RandomSource& random) {
+  NotifyPayload source{
+      NotifyType::nat_detection_source_ip, ProtocolId::none, {}, nat_detection_hash(spi_i, spi_r, path.local)};
   if (announce) random.fill(source.data);
-  NotifyPayload destination{NotifyType::nat_detection_destination_ip, ProtocolId::none, {}, nat_detection_hash(spi_i, spi_r, path.remote)};
+  NotifyPayload destination{
+      NotifyType::nat_detection_destination_ip, ProtocolId::none, {}, nat_detection_hash(spi_i, spi_r, path.remote)};
   std::vector<Payload> payloads;
   payloads.emplace_back(std::move(source));
   payloads.emplace_back(std::move(destination));

@@ -18,9 +18,10 @@ struct NatStatus {
   [[nodiscard]] bool needs_udp() const noexcept { return supported && (local || remote || announced); }
 };
 
-/// NAT_DETECTION_SOURCE_IP and NAT_DETECTION_DESTINATION_IP for a message that leaves by `path`. `announce`: the source hash is random and
-/// thus matches nothing, which makes the peer believe in a NAT on our side.
-[[nodiscard]] std::vector<Payload> nat_payloads(IkeSpi spi_i, IkeSpi spi_r, const Path& path, bool announce, crypto::RandomSource& random);
+/// NAT_DETECTION_SOURCE_IP and NAT_DETECTION_DESTINATION_IP for a message that leaves by `path`. `announce`: the source
+/// hash is random and thus matches nothing, which makes the peer believe in a NAT on our side.
+[[nodiscard]] std::vector<Payload> nat_payloads(IkeSpi spi_i, IkeSpi spi_r, const Path& path, bool announce,
+                                                crypto::RandomSource& random);
 
 /// Reads those of a message that came in by `path`; `announced` is left false.
 [[nodiscard]] NatStatus read_nat(std::span<const Payload> payloads, IkeSpi spi_i, IkeSpi spi_r, const Path& path);

@@ -18,8 +18,10 @@ using enum PayloadType;
 
 // RFC 7296 §1.2. Notify, vendor ID and CERTREQ payloads come in any number and are not listed.
 constexpr Rule init_rules[] = {{sa, 1, 1}, {ke, 1, 1}, {nonce, 1, 1}};
-// §1.2: without AUTH the initiator asks for EAP, which we do not speak: that is an authentication failure, not a syntax error.
-constexpr Rule auth_request_rules[] = {{id_i, 1, 1}, {id_r, 0, 1}, {auth, 0, 1}, {sa, 0, 1}, {ts_i, 0, 1}, {ts_r, 0, 1}};
+// §1.2: without AUTH the initiator asks for EAP, which we do not speak: that is an authentication failure, not a syntax
+// error.
+constexpr Rule auth_request_rules[] = {{id_i, 1, 1}, {id_r, 0, 1}, {auth, 0, 1},
+                                       {sa, 0, 1},   {ts_i, 0, 1}, {ts_r, 0, 1}};
 constexpr Rule auth_response_rules[] = {{id_r, 1, 1}, {auth, 1, 1}, {sa, 0, 1}, {ts_i, 0, 1}, {ts_r, 0, 1}};
 // §1.3.1–1.3.3.
 constexpr Rule create_child_rules[] = {{sa, 1, 1}, {nonce, 1, 1}, {ke, 0, 1}, {ts_i, 0, 1}, {ts_r, 0, 1}};
@@ -27,12 +29,17 @@ constexpr Rule create_child_rules[] = {{sa, 1, 1}, {nonce, 1, 1}, {ke, 0, 1}, {t
 std::span<const Rule> rules_for(MessageKind kind) {
   switch (kind) {
     case MessageKind::init_request:
-    case MessageKind::init_response: return init_rules;
-    case MessageKind::auth_request: return auth_request_rules;
-    case MessageKind::auth_response: return auth_response_rules;
+    case MessageKind::init_response:
+      return init_rules;
+    case MessageKind::auth_request:
+      return auth_request_rules;
+    case MessageKind::auth_response:
+      return auth_response_rules;
     case MessageKind::create_child_request:
-    case MessageKind::create_child_response: return create_child_rules;
-    case MessageKind::informational: return {};
+    case MessageKind::create_child_response:
+      return create_child_rules;
+    case MessageKind::informational:
+      return {};
   }
   return {};
 }
@@ -57,7 +64,8 @@ std::optional<PayloadProblem> check_payloads(MessageKind kind, std::span<const P
   }
   const bool excused = is_response(kind) && std::ranges::any_of(payloads, excuses_absence);
   for (const Rule& rule : rules_for(kind)) {
-    const auto num = std::ranges::count_if(payloads, [&](const Payload& payload) { return payload_type(payload) == rule.type; });
+    const auto num =
+        std::ranges::count_if(payloads, [&](const Payload& payload) { return payload_type(payload) == rule.type; });
     const auto type = static_cast<std::uint8_t>(rule.type);
     if (num > rule.at_most) return PayloadProblem{PayloadProblem::Kind::repeated, type};
     if (num < rule.at_least && !excused) return PayloadProblem{PayloadProblem::Kind::missing, type};

@@ -13,9 +13,9 @@ enum class MessageKind : std::uint8_t {
   init_response,
   auth_request,
   auth_response,
-  create_child_request,   ///< new child, child rekey: TS payloads; IKE rekey: none
+  create_child_request,  ///< new child, child rekey: TS payloads; IKE rekey: none
   create_child_response,
-  informational,          ///< request or response
+  informational,  ///< request or response
 };
 
 /// Why a message's payloads do not make sense together, and what §2.21 and §2.5 let us answer.
@@ -28,8 +28,9 @@ struct PayloadProblem {
   std::uint8_t type = 0;  ///< of the payload
 };
 
-/// Counts each payload against the table in payload_table.cpp. Payloads that the table does not name are left to be ignored; the
-/// critical bit of known types is ignored (§2.5). A response with an error notify may lack the others (§2.21).
+/// Counts each payload against the table in payload_table.cpp. Payloads that the table does not name are left to be
+/// ignored; the critical bit of known types is ignored (§2.5). A response with an error notify may lack the others
+/// (§2.21).
 [[nodiscard]] std::optional<PayloadProblem> check_payloads(MessageKind kind, std::span<const Payload> payloads);
 
 }  // namespace culvert::ike

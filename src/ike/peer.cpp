@@ -7,10 +7,11 @@
 namespace culvert::ike {
 namespace {
 
-constexpr std::size_t max_associations = 8;                     // of one peer, those being deleted included
-constexpr Duration resolve_time = std::chrono::seconds(30);     // for the daemon to answer ResolveAddresses
-constexpr Duration stable_time = std::chrono::seconds(30);      // up for so long: the next failure starts with a short pause again
-constexpr Duration responder_grace = std::chrono::seconds(3);   // for the initiator to ask for its other children
+constexpr std::size_t max_associations = 8;                  // of one peer, those being deleted included
+constexpr Duration resolve_time = std::chrono::seconds(30);  // for the daemon to answer ResolveAddresses
+constexpr Duration stable_time =
+    std::chrono::seconds(30);  // up for so long: the next failure starts with a short pause again
+constexpr Duration responder_grace = std::chrono::seconds(3);  // for the initiator to ask for its other children
 
 }  // namespace
 
@@ -25,16 +26,23 @@ Peer::Peer(Core& core, PeerConfig config)
     }
   }
   for (const ChildConfig& child : config_.children) {
-    needs_.push_back({&child, config_.start == StartMode::always, std::nullopt,
-                      Backoff(std::chrono::seconds(5), std::chrono::minutes(5)), {}, std::nullopt});
+    needs_.push_back({&child,
+                      config_.start == StartMode::always,
+                      std::nullopt,
+                      Backoff(std::chrono::seconds(5), std::chrono::minutes(5)),
+                      {},
+                      std::nullopt});
   }
 }
 
 Peer::~Peer() = default;
 
-std::string Peer::label() const { return "peer " + config_.name; }
+std::string Peer::label() const {
+  return "peer " + config_.name;
+}
 
-// ---- events --------------------------------------------------------------------------------------------------------------------
+// ---- events
+// --------------------------------------------------------------------------------------------------------------------
 
 void Peer::start() {
   if (config_.start == StartMode::always) want();
@@ -57,7 +65,8 @@ void Peer::on_addresses(std::vector<Path> paths, std::string why) {
   if (phase_ != Phase::resolving) return;
   path_index_ = 0;
   // When names cannot be resolved right now, what they meant last time is still worth a try.
-  if (paths_.empty()) return attempt_over(fmt::format("cannot resolve its address: {}", why.empty() ? "no usable address" : why));
+  if (paths_.empty())
+    return attempt_over(fmt::format("cannot resolve its address: {}", why.empty() ? "no usable address" : why));
   connect();
 }
 
@@ -86,7 +95,8 @@ void Peer::on_attempt_failed(const Session& session, std::string reason) {
   }
   if (path_index_ + 1 < paths_.size()) {
     note(std::move(reason));
-    core_.report_limited("attempt " + config_.name, log::Level::warn, fmt::format("{}: {}; trying its next address", label(), reason_));
+    core_.report_limited("attempt " + config_.name, log::Level::warn,
+                         fmt::format("{}: {}; trying its next address", label(), reason_));
     ++path_index_;
     return connect();
   }
@@ -142,7 +152,8 @@ void Peer::on_hint(const Path& path) {
   if (session && session->path().remote.address == path.remote.address) association->on_hint();
 }
 
-// ---- commands ------------------------------------------------------------------------------------------------------------------
+// ---- commands
+// ------------------------------------------------------------------------------------------------------------------
 
 Result<void> Peer::up() {
   const bool was_down = std::exchange(admin_down_, false);
@@ -186,7 +197,9 @@ Result<void> Peer::down() {
 
 Result<void> Peer::rekey(IkeEndpoint::RekeyWhat what) {
   Association* association = preferred();
-  if (!association) return fail(Errc::invalid, fmt::format("{} is not up: {}", label(), reason_.empty() ? "it was not started" : reason_));
+  if (!association)
+    return fail(Errc::invalid,
+                fmt::format("{} is not up: {}", label(), reason_.empty() ? "it was not started" : reason_));
   if (what != IkeEndpoint::RekeyWhat::ike) {
     for (const auto& [spi, child] : association->children()) {
       if (child.state != ChildSa::State::live) continue;
@@ -218,9 +231,11 @@ void Peer::shut_down() {
   core_.end_lingering(config_.id);
 }
 
-// ---- what its sessions tell it -------------------------------------------------------------------------------------------------
+// ---- what its sessions tell it
+// -------------------------------------------------------------------------------------------------
 
-Association& Peer::establish(Session& session, const AuthenticatedPeer& proof, Association::Lineage lineage, bool initial_contact) {
+Association& Peer::establish(Session& session, const AuthenticatedPeer& proof, Association::Lineage lineage,
+                             bool initial_contact) {
   const bool ours = lineage.ours;
   associations_.push_back(std::make_unique<Association>(core_, *this, proof, std::move(lineage)));
   Association& association = *associations_.back();
@@ -233,8 +248,8 @@ Association& Peer::establish(Session& session, const AuthenticatedPeer& proof, A
     attempt_ = nullptr;
     phase_ = Phase::idle;
   } else if (attempt_ && attempt_->state() == Session::State::init_sent) {
-    // Ours has not authenticated itself yet, so the peer cannot have it: this one is enough. That each end drops its own unfinished attempt
-    // here is what makes both ends see two finished ones as simultaneous (duplicates.cpp).
+    // Ours has not authenticated itself yet, so the peer cannot have it: this one is enough. That each end drops its
+    // own unfinished attempt here is what makes both ends see two finished ones as simultaneous (duplicates.cpp).
     abandon_attempt();
   }
   if (phase_ != Phase::connecting) {
@@ -297,10 +312,12 @@ void Peer::on_child_up(const ChildConfig& config) {
 void Peer::on_child_down(const ChildConfig& config, std::string reason, bool refused) {
   ChildNeed* need = need_of(config);
   if (!need) return;
-  core_.report_limited("child " + config.name, log::Level::warn, fmt::format("{}: child {}: {}", label(), config.name, reason));
+  core_.report_limited("child " + config.name, log::Level::warn,
+                       fmt::format("{}: child {}: {}", label(), config.name, reason));
   need->reason = std::move(reason);
   if (config_.start == StartMode::on_traffic) need->wanted = false;
-  const Duration pause = refused ? need->backoff.next(core_.random()) : spread(std::chrono::seconds(1), 0.5, 1.5, core_.random());
+  const Duration pause =
+      refused ? need->backoff.next(core_.random()) : spread(std::chrono::seconds(1), 0.5, 1.5, core_.random());
   need->retry_at = core_.now() + pause;
 }
 
@@ -313,7 +330,8 @@ void Peer::note(std::string reason) {
   reason_at_ = core_.now();
 }
 
-// ---- what they ask -------------------------------------------------------------------------------------------------------------
+// ---- what they ask
+// -------------------------------------------------------------------------------------------------------------
 
 bool Peer::names_address(const IpAddress& address) const {
   return std::ranges::find(literal_addresses_, address) != literal_addresses_.end() ||
@@ -321,7 +339,9 @@ bool Peer::names_address(const IpAddress& address) const {
 }
 
 /// A name may mean another address today than when it was resolved; the identity and the key decide.
-bool Peer::may_come_from(const IpAddress& address) const { return any_address_ || has_names_ || names_address(address); }
+bool Peer::may_come_from(const IpAddress& address) const {
+  return any_address_ || has_names_ || names_address(address);
+}
 
 bool Peer::has_association() const {
   return std::ranges::any_of(associations_, [](const auto& association) { return !association->ended(); });
@@ -362,7 +382,8 @@ ChildSa* Peer::best_child(const ChildConfig& config, Spi gone) const {
     for (auto& [spi, child] : association->children()) {
       if (child.config != &config || spi == gone || child.state != ChildSa::State::live || !child.in_plane) continue;
       const bool counts = !association->redundant();
-      const bool better = !best || (counts && !best_counts) || (counts == best_counts && child.established >= best->established);
+      const bool better =
+          !best || (counts && !best_counts) || (counts == best_counts && child.established >= best->established);
       if (!better) continue;
       best = &child;
       best_counts = counts;

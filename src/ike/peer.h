@@ -11,8 +11,8 @@
 
 namespace culvert::ike {
 
-/// A configured peer: whether it should be up, and what is done about it. Owns its associations: one, but for the moment in which both
-/// ends initiate at once or one comes back from a crash. Owned by Core; control thread.
+/// A configured peer: whether it should be up, and what is done about it. Owns its associations: one, but for the
+/// moment in which both ends initiate at once or one comes back from a crash. Owned by Core; control thread.
 class Peer {
  public:
   Peer(Core& core, PeerConfig config);
@@ -39,8 +39,10 @@ class Peer {
   // ---- what its sessions tell it ----
   /// The attempt that `session` was has failed.
   void on_attempt_failed(const Session& session, std::string reason);
-  /// A peer has been authenticated. Decides between this association and others (duplicates.cpp) before any child is installed.
-  Association& establish(Session& session, const AuthenticatedPeer& proof, Association::Lineage lineage, bool initial_contact);
+  /// A peer has been authenticated. Decides between this association and others (duplicates.cpp) before any child is
+  /// installed.
+  Association& establish(Session& session, const AuthenticatedPeer& proof, Association::Lineage lineage,
+                         bool initial_contact);
   void on_association_ended(Association& association, const std::string& reason, bool lost);
   void on_child_up(const ChildConfig& config);
   /// A child could not be made, or is gone: said in status, tried again later when it is wanted.
@@ -95,7 +97,7 @@ class Peer {
   Core& core_;
   PeerConfig config_;
   bool admin_down_ = false;
-  bool wanted_ = false;                        ///< by start mode, command or traffic
+  bool wanted_ = false;  ///< by start mode, command or traffic
   bool any_address_ = false;
   std::vector<IpAddress> literal_addresses_;
   bool has_names_ = false;
@@ -103,7 +105,8 @@ class Peer {
   std::vector<Path> paths_;
   std::size_t path_index_ = 0;
   Session* attempt_ = nullptr;
-  std::optional<TimePoint> retry_at_;          ///< backing_off: when to try again; resolving: when to stop waiting for an answer
+  std::optional<TimePoint>
+      retry_at_;  ///< backing_off: when to try again; resolving: when to stop waiting for an answer
   Backoff backoff_;
   std::string reason_;
   TimePoint reason_at_{};

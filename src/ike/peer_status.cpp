@@ -92,9 +92,12 @@ ChildStatus Peer::child_status(const ChildNeed& need) const {
     status.reason = reason_text();
   } else if (!need.reason.empty()) {
     status.reason = need.reason;
-    if (need.wanted && need.retry_at) status.reason += fmt::format("; next try in {} s", seconds_between(core_.now(), *need.retry_at));
+    if (need.wanted && need.retry_at)
+      status.reason += fmt::format("; next try in {} s", seconds_between(core_.now(), *need.retry_at));
   } else {
-    status.reason = need.wanted ? "being negotiated" : config_.start == StartMode::on_traffic ? "waiting for traffic" : "waiting for the peer to ask for it";
+    status.reason = need.wanted                              ? "being negotiated"
+                    : config_.start == StartMode::on_traffic ? "waiting for traffic"
+                                                             : "waiting for the peer to ask for it";
   }
   return status;
 }

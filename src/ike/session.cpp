@@ -9,13 +9,19 @@
 namespace culvert::ike {
 
 Session::Session(Core& core, Origin origin, State state, MessageId next_id)
-    : core_(core), origin_(origin), state_(state), half_open_(state == State::half_open), requests_(next_id), created_(core.now()) {
+    : core_(core),
+      origin_(origin),
+      state_(state),
+      half_open_(state == State::half_open),
+      requests_(next_id),
+      created_(core.now()) {
   if (half_open_) give_up_at_ = created_ + half_open_time;
 }
 
 Session::~Session() = default;
 
-// ---- what comes in -------------------------------------------------------------------------------------------------------------
+// ---- what comes in
+// -------------------------------------------------------------------------------------------------------------
 
 void Session::on_message(const Path& path, ByteView datagram, const Message& message) {
   if (message.header.response) {
@@ -30,12 +36,16 @@ void Session::on_request(const Path& path, ByteView datagram, const Message& mes
   switch (responses_.judge(header.message_id, datagram)) {
     case ResponseWindow::Verdict::repeated:
       return core_.send(path, responses_.cached());  // RFC 7296 §2.1: byte for byte, to where it came from
-    case ResponseWindow::Verdict::stale: return core_.count(DropReason::ike_replayed);
-    case ResponseWindow::Verdict::ahead: return complain(datagram, message);
-    case ResponseWindow::Verdict::fresh: break;
+    case ResponseWindow::Verdict::stale:
+      return core_.count(DropReason::ike_replayed);
+    case ResponseWindow::Verdict::ahead:
+      return complain(datagram, message);
+    case ResponseWindow::Verdict::fresh:
+      break;
   }
   if (!message.encrypted || message.encrypted->fragment || !in_) return core_.count(DropReason::ike_malformed);
-  // Overtook the answer to our IKE_AUTH, or came after a failed one: nobody has authenticated the sender. It will repeat it.
+  // Overtook the answer to our IKE_AUTH, or came after a failed one: nobody has authenticated the sender. It will
+  // repeat it.
   if (!association_ && state_ != State::half_open) return core_.count(DropReason::ike_unknown_sa);
   auto payloads = in_->open(datagram, message);
   if (!payloads && !payloads.error().authentic) return core_.count(DropReason::ike_integrity);
@@ -76,10 +86,14 @@ namespace {
 
 MessageKind kind_of(ExchangeType exchange, bool response) {
   switch (exchange) {
-    case ExchangeType::ike_sa_init: return response ? MessageKind::init_response : MessageKind::init_request;
-    case ExchangeType::ike_auth: return response ? MessageKind::auth_response : MessageKind::auth_request;
-    case ExchangeType::create_child_sa: return response ? MessageKind::create_child_response : MessageKind::create_child_request;
-    case ExchangeType::informational: break;
+    case ExchangeType::ike_sa_init:
+      return response ? MessageKind::init_response : MessageKind::init_request;
+    case ExchangeType::ike_auth:
+      return response ? MessageKind::auth_response : MessageKind::auth_request;
+    case ExchangeType::create_child_sa:
+      return response ? MessageKind::create_child_response : MessageKind::create_child_request;
+    case ExchangeType::informational:
+      break;
   }
   return MessageKind::informational;
 }
@@ -92,18 +106,23 @@ Session::Reply Session::dispatch_request(ExchangeType exchange, const Message& o
   const bool expects_auth = state_ == State::half_open;
   if (expects_auth != (exchange == ExchangeType::ike_auth)) return invalid_syntax("an exchange out of order");
   switch (exchange) {
-    case ExchangeType::ike_auth: return answer_auth(opened);
-    case ExchangeType::create_child_sa: return answer_create_child(opened);
-    case ExchangeType::informational: return answer_informational(opened);
-    case ExchangeType::ike_sa_init: break;
+    case ExchangeType::ike_auth:
+      return answer_auth(opened);
+    case ExchangeType::create_child_sa:
+      return answer_create_child(opened);
+    case ExchangeType::informational:
+      return answer_informational(opened);
+    case ExchangeType::ike_sa_init:
+      break;
   }
   return invalid_syntax("an exchange of unknown type");
 }
 
 void Session::dispatch_response(ExchangeType exchange, const Message& opened) {
   if (const auto problem = check_payloads(kind_of(exchange, true), opened.payloads)) {
-    return fail_broken_response(problem->kind == PayloadProblem::Kind::unknown_critical ? "an unknown critical payload"
-                                                                                        : "a missing or repeated payload");
+    return fail_broken_response(problem->kind == PayloadProblem::Kind::unknown_critical
+                                    ? "an unknown critical payload"
+                                    : "a missing or repeated payload");
   }
   Exchange about = std::exchange(exchange_, std::monostate{});
   if (std::holds_alternative<Handshaking>(about)) return on_auth_response(opened);
@@ -126,7 +145,9 @@ Session::Reply Session::answer_when_closed(const Message& request) {
   return {};
 }
 
-Session::Reply Session::reply_with(Refusal refused) { return {{std::move(refused.notify)}, false, std::move(refused.why)}; }
+Session::Reply Session::reply_with(Refusal refused) {
+  return {{std::move(refused.notify)}, false, std::move(refused.why)};
+}
 
 Session::Reply Session::invalid_syntax(std::string_view where) {
   Reply reply = reply_with(refusal(NotifyType::invalid_syntax, fmt::format("it sent a malformed message ({})", where)));
@@ -136,7 +157,8 @@ Session::Reply Session::invalid_syntax(std::string_view where) {
 
 Session::Reply Session::reply_to_problem(const PayloadProblem& problem) {
   if (problem.kind != PayloadProblem::Kind::unknown_critical) return invalid_syntax("a missing or repeated payload");
-  Reply reply = reply_with(refusal(NotifyType::unsupported_critical_payload, fmt::format("it sent a critical payload of type {}", problem.type)));
+  Reply reply = reply_with(refusal(NotifyType::unsupported_critical_payload,
+                                   fmt::format("it sent a critical payload of type {}", problem.type)));
   std::get<NotifyPayload>(reply.payloads.front()).data = {problem.type};  // §2.5
   return reply;
 }
@@ -150,14 +172,16 @@ void Session::send_reply(const Path& path, ByteView request, const Header& reque
   if (association_) {
     // That the peer deletes what a rekey has replaced is how it should be.
     const bool expected = state_ != State::established || association_->redundant();
-    core_.report(expected ? log::Level::debug : log::Level::info, fmt::format("{}: IKE SA closed: {}", label(), reply.reason));
+    core_.report(expected ? log::Level::debug : log::Level::info,
+                 fmt::format("{}: IKE SA closed: {}", label(), reply.reason));
     association_->on_session_closed(*this, reply.reason, false);
   } else {
     close();
   }
 }
 
-// ---- what goes out -------------------------------------------------------------------------------------------------------------
+// ---- what goes out
+// -------------------------------------------------------------------------------------------------------------
 
 Header Session::header(ExchangeType exchange, bool response, MessageId id) const {
   return {origin_.spi_i, origin_.spi_r, exchange, origin_.initiator, response, id};
@@ -182,16 +206,21 @@ bool Session::begin(Task task) {
   assert(ready());
   switch (task.kind) {
     case Task::Kind::create_child:
-    case Task::Kind::rekey_child: return begin_child(std::move(task));
-    case Task::Kind::rekey_ike: return begin_rekey_ike(std::move(task));
-    case Task::Kind::delete_child: return begin_delete_child(std::move(task));
+    case Task::Kind::rekey_child:
+      return begin_child(std::move(task));
+    case Task::Kind::rekey_ike:
+      return begin_rekey_ike(std::move(task));
+    case Task::Kind::delete_child:
+      return begin_delete_child(std::move(task));
     case Task::Kind::probe:
-    case Task::Kind::complain: return begin_probe(task);
+    case Task::Kind::complain:
+      return begin_probe(task);
   }
   return false;
 }
 
-/// RFC 7296 §2.3: a request beyond the window is not answered; its sender may be told, once authenticated, at most now and then.
+/// RFC 7296 §2.3: a request beyond the window is not answered; its sender may be told, once authenticated, at most now
+/// and then.
 void Session::complain(ByteView datagram, const Message& message) {
   core_.count(DropReason::ike_replayed);
   const bool often = complained_at_ && core_.now() - *complained_at_ < std::chrono::seconds(30);
@@ -205,18 +234,30 @@ void Session::complain(ByteView datagram, const Message& message) {
   association_->add_task(std::move(task));
 }
 
-// ---- state ---------------------------------------------------------------------------------------------------------------------
+// ---- state
+// ---------------------------------------------------------------------------------------------------------------------
 
 void Session::move_to(State next) {
   // Our own logic; no message can ask for another order.
   switch (next) {
-    case State::auth_sent: assert(state_ == State::init_sent); break;
-    case State::established: assert(state_ == State::auth_sent || state_ == State::half_open); break;
-    case State::superseded: assert(state_ == State::established); break;
-    case State::closing: assert(is_open()); break;
-    case State::closed: break;
+    case State::auth_sent:
+      assert(state_ == State::init_sent);
+      break;
+    case State::established:
+      assert(state_ == State::auth_sent || state_ == State::half_open);
+      break;
+    case State::superseded:
+      assert(state_ == State::established);
+      break;
+    case State::closing:
+      assert(is_open());
+      break;
+    case State::closed:
+      break;
     case State::init_sent:
-    case State::half_open: assert(false); break;
+    case State::half_open:
+      assert(false);
+      break;
   }
   state_ = next;
 }
@@ -234,8 +275,8 @@ void Session::install_keys(IkeKeys& keys) {
   }
   sk_d_ = std::move(keys.sk_d);
   if (core_.options().debug_keys) {
-    core_.emit(DebugIkeKeys{origin_.spi_i, origin_.spi_r, std::move(keys.sk_ei), std::move(keys.sk_er), std::move(keys.sk_ai),
-                            std::move(keys.sk_ar), suite_.cipher});
+    core_.emit(DebugIkeKeys{origin_.spi_i, origin_.spi_r, std::move(keys.sk_ei), std::move(keys.sk_er),
+                            std::move(keys.sk_ai), std::move(keys.sk_ar), suite_.cipher});
   }
 }
 
@@ -248,11 +289,12 @@ void Session::become_established(Association& association) {
   established_at_ = core_.now();
   lifetime_ = lifetime_from(core_.now(), config().ike_lifetime, config().jitter, core_.random());
   const bool floated = origin_.path.local.port == core_.options().nat_port;
-  if (origin_.nat.local && floated && config().keepalive > Duration::zero()) keepalive_at_ = core_.now() + config().keepalive;
+  if (origin_.nat.local && floated && config().keepalive > Duration::zero())
+    keepalive_at_ = core_.now() + config().keepalive;
 }
 
-/// RFC 7296 §2.23: the end that is not behind a NAT follows the other one, on fresh authenticated messages alone; the end behind the
-/// NAT does not, since a single forged packet could then cut it off.
+/// RFC 7296 §2.23: the end that is not behind a NAT follows the other one, on fresh authenticated messages alone; the
+/// end behind the NAT does not, since a single forged packet could then cut it off.
 void Session::follow(const Path& path) {
   if (path == origin_.path) return;
   const bool behind_nat = origin_.nat.remote && !origin_.nat.local;
@@ -300,22 +342,28 @@ void Session::close() {
   give_up_at_.reset();
   keepalive_at_.reset();
   // Nobody will repeat a request if none has been answered; a stranger's is not kept for long.
-  const Duration keep = responses_.cached().empty() ? Duration::zero() : half_open_ ? Duration(closed_time / 6) : closed_time;
+  const Duration keep = responses_.cached().empty() ? Duration::zero()
+                        : half_open_                ? Duration(closed_time / 6)
+                                                    : closed_time;
   over_at_ = core_.now() + keep;
 }
 
-bool Session::is_over() const noexcept { return state_ == State::closed && over_at_ && *over_at_ <= core_.now(); }
+bool Session::is_over() const noexcept {
+  return state_ == State::closed && over_at_ && *over_at_ <= core_.now();
+}
 
 /// The answer to our request makes no sense (§2.21.3): there is no way to tell the peer but to delete the IKE SA.
 void Session::fail_broken_response(std::string_view what) {
-  core_.report_limited("broken " + label(), log::Level::warn, fmt::format("{}: malformed response ({}); IKE SA closed", label(), what));
+  core_.report_limited("broken " + label(), log::Level::warn,
+                       fmt::format("{}: malformed response ({}); IKE SA closed", label(), what));
   if (!association_) return fail_attempt(fmt::format("it answered with a malformed message ({})", what));
   if (state_ == State::closing) return close();
   send_last_delete();
   association_->on_session_closed(*this, fmt::format("malformed response ({})", what), true);
 }
 
-// ---- time ----------------------------------------------------------------------------------------------------------------------
+// ---- time
+// ----------------------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -341,9 +389,13 @@ void Session::on_deadline() {
   const TimePoint now = core_.now();
   if (state_ == State::closed) return;
   switch (requests_.on_deadline(now)) {
-    case RequestWindow::Due::resend: core_.send(origin_.path, requests_.datagram()); break;
-    case RequestWindow::Due::lost: return on_lost();
-    case RequestWindow::Due::nothing: break;
+    case RequestWindow::Due::resend:
+      core_.send(origin_.path, requests_.datagram());
+      break;
+    case RequestWindow::Due::lost:
+      return on_lost();
+    case RequestWindow::Due::nothing:
+      break;
   }
   if (give_up_at_ && *give_up_at_ <= now) {
     give_up_at_.reset();
@@ -369,25 +421,34 @@ void Session::keep_nat_open() {
 
 void Session::on_hard_lifetime() {
   lifetime_.hard.reset();
-  core_.report(log::Level::warn, fmt::format("{}: the IKE SA's lifetime is over and no rekey succeeded; deleted", label()));
+  core_.report(log::Level::warn,
+               fmt::format("{}: the IKE SA's lifetime is over and no rekey succeeded; deleted", label()));
   if (association_->current() != this) return close_with_delete();
   association_->close_with_delete("the IKE SA's lifetime was over and no rekey succeeded");
 }
 
 void Session::on_lost() {
-  const std::string why = fmt::format("no answer from {} after {} tries", origin_.path.remote.address.to_string(), config().retransmit_tries);
+  const std::string why = fmt::format("no answer from {} after {} tries", origin_.path.remote.address.to_string(),
+                                      config().retransmit_tries);
   if (state_ == State::closing) return association_ ? association_->on_session_closed(*this, why, true) : close();
   if (!association_) return fail_attempt(why);
   association_->on_session_closed(*this, why, true);
 }
 
-// ---- small things --------------------------------------------------------------------------------------------------------------
+// ---- small things
+// --------------------------------------------------------------------------------------------------------------
 
-const PeerConfig& Session::config() const { return peer_->config(); }
+const PeerConfig& Session::config() const {
+  return peer_->config();
+}
 
-std::string Session::label() const { return peer_ ? peer_->label() : "peer " + origin_.path.remote.address.to_string(); }
+std::string Session::label() const {
+  return peer_ ? peer_->label() : "peer " + origin_.path.remote.address.to_string();
+}
 
-ChildContext Session::child_context(EspNegotiation negotiation) const { return {config(), origin_.path, origin_.nat, negotiation}; }
+ChildContext Session::child_context(EspNegotiation negotiation) const {
+  return {config(), origin_.path, origin_.nat, negotiation};
+}
 
 bool Session::is_creating(const ChildConfig& config) const {
   const auto* exchange = std::get_if<CreatingChild>(&exchange_);

@@ -29,13 +29,15 @@ struct RivalIke {
   Bytes lowest_nonce;
 };
 
-// ---- what our one request under way is about --------------------------------------------------------------------------------
+// ---- what our one request under way is about
+// --------------------------------------------------------------------------------
 struct Handshaking {};  ///< IKE_SA_INIT, IKE_AUTH: see Handshake
 struct CreatingChild {
   Task task;
   ChildOffer offer;
   std::optional<RivalChild> rival;
-  std::vector<Spi> deleted;  ///< SPIs of the peer's Deletes that we could not place: the answer under way may have made them
+  std::vector<Spi>
+      deleted;  ///< SPIs of the peer's Deletes that we could not place: the answer under way may have made them
 };
 struct RekeyingIke {
   Task task;
@@ -50,23 +52,24 @@ struct DeletingChild {
 };
 struct DeletingIke {};
 struct Probing {};
-using Exchange = std::variant<std::monostate, Handshaking, CreatingChild, RekeyingIke, DeletingChild, DeletingIke, Probing>;
+using Exchange =
+    std::variant<std::monostate, Handshaking, CreatingChild, RekeyingIke, DeletingChild, DeletingIke, Probing>;
 
 /// What is needed until the peer is authenticated, and no longer.
 struct Handshake {
   Bytes ni, nr;
-  Bytes init_request, init_response;         ///< as last sent: AUTH covers them (§2.15)
-  std::unique_ptr<crypto::KeyExchange> ke;   ///< initiator
-  std::vector<Proposal> offered;             ///< responder: what was chosen
+  Bytes init_request, init_response;        ///< as last sent: AUTH covers them (§2.15)
+  std::unique_ptr<crypto::KeyExchange> ke;  ///< initiator
+  std::vector<Proposal> offered;            ///< responder: what was chosen
   Bytes cookie;
-  int restarts = 0;                          ///< COOKIE and INVALID_KE_PAYLOAD rounds, bounded
+  int restarts = 0;  ///< COOKIE and INVALID_KE_PAYLOAD rounds, bounded
   Secret sk_pi, sk_pr;
-  std::optional<ChildOffer> offer;           ///< of IKE_AUTH
-  bool unwanted = false;                     ///< `culvert down` came meanwhile: delete as soon as it is up
+  std::optional<ChildOffer> offer;  ///< of IKE_AUTH
+  bool unwanted = false;            ///< `culvert down` came meanwhile: delete as soon as it is up
 };
 
-/// One IKE SA: its keys, its two message windows, the exchange under way. Reads no clock, does no I/O: effects go to Core.
-/// Control thread; owned by Core.
+/// One IKE SA: its keys, its two message windows, the exchange under way. Reads no clock, does no I/O: effects go to
+/// Core. Control thread; owned by Core.
 ///
 ///   initiator   init_sent → auth_sent → established
 ///   responder   half_open → established               established → superseded (a rekey has replaced it)
@@ -75,7 +78,8 @@ class Session {
  public:
   enum class State : std::uint8_t { init_sent, half_open, auth_sent, established, superseded, closing, closed };
   struct Origin {
-    bool initiator = false;  ///< original initiator of this IKE SA (the I flag, §2.2, §3.1): of a rekey, who asked for it
+    bool initiator =
+        false;  ///< original initiator of this IKE SA (the I flag, §2.2, §3.1): of a rekey, who asked for it
     IkeSpi spi_i, spi_r;
     Path path;
     NatStatus nat;
@@ -100,7 +104,9 @@ class Session {
   /// Sends the request for `task`. Only while ready(). False: there is nothing left to do for it.
   bool begin(Task task);
   /// Established, and no request under way.
-  [[nodiscard]] bool ready() const noexcept { return state_ == State::established && requests_.idle() && !close_wanted_; }
+  [[nodiscard]] bool ready() const noexcept {
+    return state_ == State::established && requests_.idle() && !close_wanted_;
+  }
   /// Sends a Delete as soon as no other request is under way, and closes on its answer (§1.4.1).
   void close_with_delete();
   /// Sends a Delete now, once, whatever is under way.
@@ -220,7 +226,8 @@ class Session {
   void on_rekey_ike_refused(RekeyingIke exchange, const NotifyPayload& error);
   void on_rekey_ike_failed(RekeyingIke exchange, int weight);
   void adopt_answered(Session& made, Bytes lowest_nonce);
-  Session& make_successor(bool initiator, IkeSpi spi_i, IkeSpi spi_r, const IkeSuite& suite, ByteView g_ir, ByteView ni, ByteView nr);
+  Session& make_successor(bool initiator, IkeSpi spi_i, IkeSpi spi_r, const IkeSuite& suite, ByteView g_ir, ByteView ni,
+                          ByteView nr);
   void settle_ike(const RekeyingIke& exchange, Session& made, const Bytes& lowest_nonce);
 
   // exchange_informational.cpp
@@ -234,28 +241,30 @@ class Session {
   Core& core_;
   Origin origin_;
   State state_;
-  bool half_open_ = false;                   ///< counts against the half-open limit
+  bool half_open_ = false;  ///< counts against the half-open limit
   IkeSuite suite_{};
   Secret sk_d_;
   std::optional<SkProtection> in_, out_;
   RequestWindow requests_;
   ResponseWindow responses_;
   std::unique_ptr<Handshake> handshake_;
-  Peer* peer_ = nullptr;                     ///< responder: unknown until IKE_AUTH
-  Association* association_ = nullptr;       ///< once authenticated
+  Peer* peer_ = nullptr;                ///< responder: unknown until IKE_AUTH
+  Association* association_ = nullptr;  ///< once authenticated
   Exchange exchange_;
   bool close_wanted_ = false;
   bool soft_due_ = false;
   TimePoint created_{};
   TimePoint established_at_{};
   Lifetime lifetime_;
-  std::optional<TimePoint> give_up_at_;      ///< superseded, or half-open
-  std::optional<TimePoint> over_at_;         ///< closed
+  std::optional<TimePoint> give_up_at_;  ///< superseded, or half-open
+  std::optional<TimePoint> over_at_;     ///< closed
   std::optional<TimePoint> keepalive_at_;
   std::optional<TimePoint> complained_at_;
 };
 
 /// The lower of two nonces, octet by octet, a prefix being lower (RFC 7296 §2.8.1).
-[[nodiscard]] inline const Bytes& lower(const Bytes& a, const Bytes& b) { return std::min(a, b); }
+[[nodiscard]] inline const Bytes& lower(const Bytes& a, const Bytes& b) {
+  return std::min(a, b);
+}
 
 }  // namespace culvert::ike

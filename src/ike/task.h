@@ -9,23 +9,24 @@
 
 namespace culvert::ike {
 
-/// Something that an association wants to ask its peer, as soon as the one request that may be under way leaves room. A value.
+/// Something that an association wants to ask its peer, as soon as the one request that may be under way leaves room. A
+/// value.
 struct Task {
   enum class Kind : std::uint8_t {
     create_child,
-    rekey_child,   ///< `spi`: inbound SPI of the old one
+    rekey_child,  ///< `spi`: inbound SPI of the old one
     rekey_ike,
     delete_child,  ///< `spi`: inbound SPI, also of one that only the peer may have
     probe,         ///< liveness check (RFC 7296 §2.4)
     complain,      ///< INVALID_MESSAGE_ID (RFC 7296 §2.3) about `message_id`
   };
   Kind kind = Kind::probe;
-  const ChildConfig* config = nullptr;      ///< create_child
+  const ChildConfig* config = nullptr;  ///< create_child
   Spi spi;
   TimePoint not_before{};
-  int attempts = 0;                         ///< that ended in TEMPORARY_FAILURE
-  int ke_retries = 0;                       ///< that ended in INVALID_KE_PAYLOAD
-  std::optional<crypto::KeMethod> ke;       ///< what INVALID_KE_PAYLOAD asked for
+  int attempts = 0;                    ///< that ended in TEMPORARY_FAILURE
+  int ke_retries = 0;                  ///< that ended in INVALID_KE_PAYLOAD
+  std::optional<crypto::KeMethod> ke;  ///< what INVALID_KE_PAYLOAD asked for
   std::optional<Trigger> trigger;
   std::uint32_t message_id = 0;
 

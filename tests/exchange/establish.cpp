@@ -1,41 +1,11 @@
 // Bringing an IKE SA and its first child up.
 #include <doctest/doctest.h>
 
-#include <algorithm>
-
-#include "simulation.h"
+#include "one_sided.h"
 
 using namespace culvert;
 using namespace culvert::ike;
 using namespace culvert::ike::test;
-
-namespace {
-
-/// Side a initiates, side b waits.
-struct OneSided : Simulation {
-  OneSided() {
-    config(b).start = StartMode::wait;
-    record_wire = true;
-    use_debug_keys();
-  }
-  bool comes_up(Duration limit = 5s) {
-    start();
-    return run_until([&] { return both_up(); }, limit);
-  }
-};
-
-std::vector<Proposal> ike_of(const char* text) { return {*parse_ike_proposal(text)}; }
-std::vector<Proposal> esp_of(const char* text) { return {*parse_esp_proposal(text)}; }
-
-std::vector<Message> requests_of(const std::vector<Message>& messages, ExchangeType exchange) {
-  std::vector<Message> found;
-  std::ranges::copy_if(messages, std::back_inserter(found), [&](const Message& message) {
-    return message.header.exchange == exchange && !message.header.response;
-  });
-  return found;
-}
-
-}  // namespace
 
 // a: IKE_SA_INIT  -->
 //                 <--  b
@@ -74,7 +44,8 @@ TEST_CASE("both sides initiate at once and keep the same IKE SA and child") {
   }
 }
 
-TEST_CASE("simultaneous initiation settles at once, and the IKE SA with the lowest of the four nonces is the one that goes") {
+TEST_CASE(
+    "simultaneous initiation settles at once, and the IKE SA with the lowest of the four nonces is the one that goes") {
   int kept_of_a = 0;
   for (std::uint64_t seed = 1; seed <= 12; ++seed) {
     Simulation simulation(seed);
@@ -121,92 +92,6 @@ TEST_CASE("an attempt that has not authenticated itself is dropped when the peer
   CHECK(simulation.disagreement().value_or("") == "");
 }
 
-// a: HDR, SA, KE, N            -->
-//                              <--  HDR, N(COOKIE)
-// a: HDR, N(COOKIE), SA, KE, N -->    message ID 0 again, RFC 7296 §2.6
-TEST_CASE("a COOKIE is returned first in the same request, still with message ID 0") {
-  OneSided simulation;
-  simulation.node(b).options.cookie_threshold = 0;
-  REQUIRE(simulation.comes_up());
-  const auto sent = requests_of(simulation.messages(a), ExchangeType::ike_sa_init);
-  REQUIRE(sent.size() == 2);
-  CHECK(sent[1].header.message_id.value() == 0);
-  CHECK(sent[0].header.spi_i == sent[1].header.spi_i);
-  const auto* first = std::get_if<NotifyPayload>(&sent[1].payloads.front());
-  REQUIRE(first);
-  CHECK(first->type == NotifyType::cookie);
-  CHECK(sent[0].find<NoncePayload>()->data == sent[1].find<NoncePayload>()->data);
-}
-
-TEST_CASE("a late copy of a COOKIE is not answered again") {
-  OneSided simulation;
-  simulation.node(b).options.cookie_threshold = 0;
-  simulation.conditions().duplicate = 1;
-  REQUIRE(simulation.comes_up());
-  CHECK(requests_of(simulation.messages(a), ExchangeType::ike_sa_init).size() == 2);
-}
-
-// a: HDR, SA, KE(ecp256), N    -->
-//                              <--  HDR, N(INVALID_KE_PAYLOAD, x25519)
-// a: HDR, SA, KE(x25519), N    -->    with all proposals, RFC 7296 §1.2
-TEST_CASE("INVALID_KE_PAYLOAD is answered with the other group and the whole set of proposals") {
-  OneSided simulation;
-  simulation.config(a).ike_proposals = ike_of("aes128gcm16-prfsha256-ecp256-x25519");
-  REQUIRE(simulation.comes_up());
-  const auto sent = requests_of(simulation.messages(a), ExchangeType::ike_sa_init);
-  REQUIRE(sent.size() == 2);
-  CHECK(sent[0].find<KePayload>()->method == 19);  // IANA: 256-bit random ECP group
-  CHECK(sent[1].find<KePayload>()->method == 31);  // IANA: curve25519
-  CHECK(sent[0].find<SaPayload>()->proposals == sent[1].find<SaPayload>()->proposals);
-  CHECK(sent[1].header.message_id.value() == 0);
-}
-
-TEST_CASE("a COOKIE is kept when INVALID_KE_PAYLOAD follows") {
-  OneSided simulation;
-  simulation.node(b).options.cookie_threshold = 0;
-  simulation.config(a).ike_proposals = ike_of("aes128gcm16-prfsha256-ecp256-x25519");
-  REQUIRE(simulation.comes_up());
-  const auto sent = requests_of(simulation.messages(a), ExchangeType::ike_sa_init);
-  REQUIRE(sent.size() == 3);
-  const NotifyPayload* cookie = sent[2].find_notify(NotifyType::cookie);
-  REQUIRE(cookie);
-  CHECK(cookie->data == sent[1].find_notify(NotifyType::cookie)->data);
-}
-
-TEST_CASE("a peer that asks for another COOKIE for ever is given up") {
-  OneSided simulation;
-  int rounds = 0;
-  simulation.filter = [&](const Datagram& datagram) {
-    if (datagram.from == b) return false;
-    Header header = parsed(datagram.bytes).header;
-    header.response = true;
-    header.initiator = false;
-    const Bytes cookie{1, 2, 3, static_cast<std::uint8_t>(++rounds)};
-    if (rounds < 50) simulation.deliver({b, {datagram.path.remote, datagram.path.local}, build(header, {notify(NotifyType::cookie, cookie)}), false});
-    return false;
-  };
-  simulation.start(a);
-  simulation.run_for(500ms);
-  CHECK(rounds < 12);
-  CHECK(simulation.reported(a, "COOKIE"));
-}
-
-TEST_CASE("INVALID_KE_PAYLOAD for a group that was not offered ends the attempt") {
-  OneSided simulation;
-  simulation.filter = [&](const Datagram& datagram) {
-    if (datagram.from == b) return false;
-    Header header = parsed(datagram.bytes).header;
-    header.response = true;
-    header.initiator = false;
-    simulation.deliver({b, {datagram.path.remote, datagram.path.local}, build(header, {notify(NotifyType::invalid_ke_payload, {0, 14})}), false});
-    return false;
-  };
-  simulation.start(a);
-  simulation.run_for(500ms);
-  CHECK(simulation.reported(a, "wants a key exchange"));
-  CHECK(simulation.status(a).retry_at.has_value());
-}
-
 // Lost: the first IKE_SA_INIT response and the first IKE_AUTH response.
 TEST_CASE("the requester alone retransmits, and request and response are the same byte for byte") {
   OneSided simulation;
@@ -243,8 +128,11 @@ TEST_CASE("retransmissions back off by the configured factor and end in words") 
 TEST_CASE("a peer with several addresses is tried at each in turn, then after a pause, resolved again") {
   OneSided simulation;
   const Endpoint wrong{*IpAddress::parse("192.0.2.77"), 500};
-  simulation.node(a).resolved = std::vector{Path{simulation.node(a).inner, wrong}, Path{simulation.node(a).inner, simulation.node(b).address}};
-  simulation.filter = [&](const Datagram& datagram) { return datagram.from == b || datagram.path.remote.address != wrong.address; };
+  simulation.node(a).resolved =
+      std::vector{Path{simulation.node(a).inner, wrong}, Path{simulation.node(a).inner, simulation.node(b).address}};
+  simulation.filter = [&](const Datagram& datagram) {
+    return datagram.from == b || datagram.path.remote.address != wrong.address;
+  };
   simulation.config(a).retransmit_tries = 2;
   REQUIRE(simulation.comes_up(20s));
   simulation.kill(b);
@@ -283,8 +171,8 @@ TEST_CASE("an unknown identity is refused as a wrong key is, and the log names i
   CHECK(answer->find_notify(NotifyType::authentication_failed) != nullptr);
 }
 
-// Somebody in the middle changes the IKE_SA_INIT response where it does not change the keys: what b signs is not what a got. b believes
-// that all is well, so it is told by an exchange of its own (RFC 7296 §2.21.2).
+// Somebody in the middle changes the IKE_SA_INIT response where it does not change the keys: what b signs is not what a
+// got. b believes that all is well, so it is told by an exchange of its own (RFC 7296 §2.21.2).
 TEST_CASE("a responder that does not prove what it sent is refused, and loses its IKE SA, too") {
   OneSided simulation;
   simulation.filter = [&](const Datagram& datagram) {
@@ -433,37 +321,6 @@ TEST_CASE("on-traffic comes up with the packet's own selector first in TSi and T
   REQUIRE(auth.size() == 1);
   CHECK(auth[0].find_ts(true)->selectors.front() == source);
   CHECK(auth[0].find_ts(false)->selectors.front() == destination);
-}
-
-TEST_CASE("half-open IKE SAs are bounded, and go by themselves") {
-  OneSided simulation;
-  simulation.node(b).options.max_half_open = 5;
-  simulation.node(b).options.cookie_threshold = 1000;
-  simulation.start();
-  simulation.filter = [](const Datagram&) { return false; };
-  REQUIRE(!simulation.wire.empty());
-  Datagram flood = simulation.wire.front();
-  for (std::uint8_t i = 0; i < 20; ++i) {
-    flood.bytes[0] = i;  // another SPIi
-    simulation.inject(flood);
-  }
-  CHECK(simulation.node(b).drops[DropReason::ike_half_open_limit] >= 14);
-  simulation.run_for(40s);
-  simulation.node(b).drops.clear();
-  flood.bytes[0] = 200;
-  CHECK(simulation.inject(flood).size() == 1);
-}
-
-TEST_CASE("a copy of an IKE_SA_INIT request gets the same response and makes no second IKE SA") {
-  OneSided simulation;
-  simulation.filter = [](const Datagram&) { return false; };
-  simulation.start();
-  const Datagram request = simulation.wire.front();
-  const auto first = simulation.inject(request);
-  const auto second = simulation.inject(request);
-  REQUIRE(first.size() == 1);
-  REQUIRE(second.size() == 1);
-  CHECK(first.front().bytes == second.front().bytes);
 }
 
 TEST_CASE("a crash of either side is repaired by INITIAL_CONTACT, without a second IKE SA") {

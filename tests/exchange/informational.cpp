@@ -36,7 +36,8 @@ Bytes bytes_of(Spi spi) {
 
 }  // namespace
 
-// ---- deletion ------------------------------------------------------------------------------------------------------------------
+// ---- deletion
+// ------------------------------------------------------------------------------------------------------------------
 
 // b: HDR, SK {D(IKE)}  -->
 //                      <--  HDR, SK {}
@@ -80,7 +81,8 @@ TEST_CASE("start = always comes back after the peer's Delete") {
 TEST_CASE("the peer's Delete of the only child is answered with the paired SPI, and the child comes back") {
   Up simulation;
   const Spi mine = simulation.child(a), theirs = simulation.child(b);
-  const auto answers = simulation.inject(simulation.forge(b, ExchangeType::informational, false, 0, {DeletePayload{ProtocolId::esp, {bytes_of(theirs)}}}));
+  const auto answers = simulation.inject(
+      simulation.forge(b, ExchangeType::informational, false, 0, {DeletePayload{ProtocolId::esp, {bytes_of(theirs)}}}));
   REQUIRE(answers.size() == 1);
   const auto answer = simulation.open(answers[0]);
   REQUIRE(answer);
@@ -95,7 +97,8 @@ TEST_CASE("the peer's Delete of the only child is answered with the paired SPI, 
 
 TEST_CASE("a Delete with SPIs that nobody has is answered without a Delete payload") {
   Up simulation;
-  const auto answers = simulation.inject(simulation.forge(b, ExchangeType::informational, false, 0, {DeletePayload{ProtocolId::esp, {{1, 2, 3, 4}}}}));
+  const auto answers = simulation.inject(
+      simulation.forge(b, ExchangeType::informational, false, 0, {DeletePayload{ProtocolId::esp, {{1, 2, 3, 4}}}}));
   REQUIRE(answers.size() == 1);
   CHECK(simulation.open(answers[0])->payloads.empty());
   CHECK(simulation.up(a));
@@ -104,7 +107,8 @@ TEST_CASE("a Delete with SPIs that nobody has is answered without a Delete paylo
 TEST_CASE("a Delete is answered again byte for byte after the IKE SA is gone") {
   Up simulation;
   simulation.config(a).start = StartMode::wait;
-  const Datagram deletion = simulation.forge(b, ExchangeType::informational, false, 0, {DeletePayload{ProtocolId::ike, {}}});
+  const Datagram deletion =
+      simulation.forge(b, ExchangeType::informational, false, 0, {DeletePayload{ProtocolId::ike, {}}});
   const auto first = simulation.inject(deletion);
   const auto second = simulation.inject(deletion);
   REQUIRE(first.size() == 1);
@@ -122,7 +126,8 @@ TEST_CASE("shutting down sends one Delete for each IKE SA and waits for nothing"
   CHECK_FALSE(simulation.established(a));
 }
 
-// ---- liveness ------------------------------------------------------------------------------------------------------------------
+// ---- liveness
+// ------------------------------------------------------------------------------------------------------------------
 
 TEST_CASE("silence is asked about after the configured time, once, and traffic is no silence") {
   Up simulation;
@@ -160,7 +165,8 @@ TEST_CASE("a hint causes one liveness check in a while, and nothing more") {
   simulation.still_up();
 }
 
-// ---- windows -------------------------------------------------------------------------------------------------------------------
+// ---- windows
+// -------------------------------------------------------------------------------------------------------------------
 
 TEST_CASE("a replayed request gets the cached response, an older or changed one gets nothing") {
   Up simulation;
@@ -171,7 +177,8 @@ TEST_CASE("a replayed request gets the cached response, an older or changed one 
   CHECK(simulation.inject(first).at(0).bytes == answer[0].bytes);
   CHECK(simulation.inject(second).size() == 1);
   CHECK(simulation.inject(first).empty());
-  const Datagram other_bytes = simulation.forge(b, ExchangeType::informational, false, 1, {notify(NotifyType::additional_ts_possible)});
+  const Datagram other_bytes =
+      simulation.forge(b, ExchangeType::informational, false, 1, {notify(NotifyType::additional_ts_possible)});
   CHECK(simulation.inject(other_bytes).empty());
   CHECK(simulation.node(a).drops[DropReason::ike_replayed] == 2);
 }
@@ -207,17 +214,20 @@ TEST_CASE("our own message sent back to us is a stranger's") {
   simulation.still_up();
 }
 
-// ---- what an enemy may send ----------------------------------------------------------------------------------------------------
+// ---- what an enemy may send
+// ----------------------------------------------------------------------------------------------------
 
 // RFC 7296 §2.5
 TEST_CASE("an unknown critical payload is named in UNSUPPORTED_CRITICAL_PAYLOAD, a non-critical one skipped") {
   Up simulation;
-  const auto refused = simulation.inject(simulation.forge(b, ExchangeType::informational, false, 0, {UnknownPayload{200, true}}));
+  const auto refused =
+      simulation.inject(simulation.forge(b, ExchangeType::informational, false, 0, {UnknownPayload{200, true}}));
   REQUIRE(refused.size() == 1);
   const NotifyPayload* told = simulation.open(refused[0])->find_notify(NotifyType::unsupported_critical_payload);
   REQUIRE(told);
   CHECK(told->data == Bytes{200});
-  const auto answered = simulation.inject(simulation.forge(b, ExchangeType::informational, false, 1, {UnknownPayload{200, false}}));
+  const auto answered =
+      simulation.inject(simulation.forge(b, ExchangeType::informational, false, 1, {UnknownPayload{200, false}}));
   REQUIRE(answered.size() == 1);
   CHECK(simulation.open(answered[0])->payloads.empty());
   CHECK(simulation.up(a));
@@ -226,7 +236,8 @@ TEST_CASE("an unknown critical payload is named in UNSUPPORTED_CRITICAL_PAYLOAD,
 // RFC 7296 §2.21.3
 TEST_CASE("an authenticated message that makes no sense gets INVALID_SYNTAX, and ends that IKE SA alone") {
   Up simulation;
-  const auto refused = simulation.inject(simulation.forge(b, ExchangeType::create_child_sa, false, 0, {NoncePayload{Bytes(32)}}));
+  const auto refused =
+      simulation.inject(simulation.forge(b, ExchangeType::create_child_sa, false, 0, {NoncePayload{Bytes(32)}}));
   REQUIRE(refused.size() >= 1);
   CHECK(simulation.open(refused[0])->find_notify(NotifyType::invalid_syntax) != nullptr);
   CHECK_FALSE(simulation.established(a));
@@ -251,8 +262,10 @@ TEST_CASE("an unprotected notify for a living IKE SA is a hint at most") {
   Up simulation;
   const PeerStatus status = simulation.status(a);
   const Header header{status.spi_i, status.spi_r, ExchangeType::informational, false, true, MessageId(2)};
-  for (const NotifyType type : {NotifyType::invalid_ike_spi, NotifyType::authentication_failed, NotifyType::invalid_syntax}) {
-    simulation.inject({b, {simulation.node(b).address, simulation.node(a).address}, build(header, {notify(type)}), false});
+  for (const NotifyType type :
+       {NotifyType::invalid_ike_spi, NotifyType::authentication_failed, NotifyType::invalid_syntax}) {
+    simulation.inject(
+        {b, {simulation.node(b).address, simulation.node(a).address}, build(header, {notify(type)}), false});
   }
   simulation.run_for(1s);
   simulation.still_up();
@@ -262,7 +275,12 @@ TEST_CASE("an unprotected Delete is nothing") {
   Up simulation;
   const PeerStatus status = simulation.status(a);
   const Header header{status.spi_i, status.spi_r, ExchangeType::informational, false, false, MessageId(0)};
-  CHECK(simulation.inject({b, {simulation.node(b).address, simulation.node(a).address}, build(header, {DeletePayload{ProtocolId::ike, {}}}), false}).empty());
+  CHECK(simulation
+            .inject({b,
+                     {simulation.node(b).address, simulation.node(a).address},
+                     build(header, {DeletePayload{ProtocolId::ike, {}}}),
+                     false})
+            .empty());
   simulation.still_up();
 }
 
@@ -294,7 +312,8 @@ TEST_CASE("a higher major version is answered with INVALID_MAJOR_VERSION and our
 
 TEST_CASE("truncated and random datagrams change nothing") {
   Up simulation;
-  const Datagram good = simulation.forge(b, ExchangeType::informational, false, 0, {DeletePayload{ProtocolId::ike, {}}});
+  const Datagram good =
+      simulation.forge(b, ExchangeType::informational, false, 0, {DeletePayload{ProtocolId::ike, {}}});
   for (std::size_t len = 0; len < good.bytes.size(); ++len) {
     Datagram cut = good;
     cut.bytes.resize(len);
@@ -322,7 +341,8 @@ TEST_CASE("truncated and random datagrams change nothing") {
 
 TEST_CASE("IKE_AUTH cannot be had twice") {
   Up simulation;
-  const auto refused = simulation.inject(simulation.forge(a, ExchangeType::ike_auth, false, 2, {IdPayload{true, 2, {}, Bytes{1, 2}}}));
+  const auto refused =
+      simulation.inject(simulation.forge(a, ExchangeType::ike_auth, false, 2, {IdPayload{true, 2, {}, Bytes{1, 2}}}));
   REQUIRE(refused.size() >= 1);
   CHECK(simulation.open(refused[0])->find_notify(NotifyType::invalid_syntax) != nullptr);
 }

@@ -9,7 +9,9 @@ using namespace culvert::ike::test;
 
 namespace {
 
-Endpoint endpoint(const char* address, std::uint16_t port) { return {*IpAddress::parse(address), port}; }
+Endpoint endpoint(const char* address, std::uint16_t port) {
+  return {*IpAddress::parse(address), port};
+}
 
 struct Pair : Simulation {
   Pair() {
@@ -44,9 +46,15 @@ TEST_CASE("without a NAT automatic encapsulation stays on port 500 and uses raw 
 
 TEST_CASE("encapsulation udp announces a NAT that is not there, and both float to 4500 with IKE_AUTH") {
   Pair simulation;
-  SUBCASE("the initiator wants it") { simulation.config(a).encapsulation = EncapsulationPreference::udp; }
-  SUBCASE("the responder wants it") { simulation.config(b).encapsulation = EncapsulationPreference::udp; }
-  SUBCASE("both want it") { simulation.config(a).encapsulation = simulation.config(b).encapsulation = EncapsulationPreference::udp; }
+  SUBCASE("the initiator wants it") {
+    simulation.config(a).encapsulation = EncapsulationPreference::udp;
+  }
+  SUBCASE("the responder wants it") {
+    simulation.config(b).encapsulation = EncapsulationPreference::udp;
+  }
+  SUBCASE("both want it") {
+    simulation.config(a).encapsulation = simulation.config(b).encapsulation = EncapsulationPreference::udp;
+  }
   REQUIRE(simulation.comes_up());
   CHECK(simulation.disagreement().value_or("") == "");
   CHECK(simulation.keys(a).encapsulation == EspEncapsulation::udp);
@@ -89,7 +97,8 @@ TEST_CASE("transport mode works through a NAT: each side installs the addresses 
   CHECK(simulation.keys(b).local.front().first == *IpAddress::parse("192.0.2.2"));
   const auto answer = simulation.open(simulation.wire[3]);
   REQUIRE(answer);
-  CHECK(answer->find_ts(true)->selectors.front().first == *IpAddress::parse("192.168.1.9"));  // back in the peer's words
+  CHECK(answer->find_ts(true)->selectors.front().first ==
+        *IpAddress::parse("192.168.1.9"));  // back in the peer's words
 }
 
 TEST_CASE("rekeys from both sides work through a NAT in transport mode") {
@@ -97,7 +106,8 @@ TEST_CASE("rekeys from both sides work through a NAT in transport mode") {
   simulation.behind_nat();
   REQUIRE(simulation.comes_up());
   for (const Side side : {a, b}) {
-    simulation.command(side, simulation.node(side).ike->rekey(simulation.now(), simulation.config(side).name, IkeEndpoint::RekeyWhat::both));
+    simulation.command(side, simulation.node(side).ike->rekey(simulation.now(), simulation.config(side).name,
+                                                              IkeEndpoint::RekeyWhat::both));
     simulation.run_for(10s);
     CHECK(simulation.disagreement().value_or("") == "");
     CHECK(simulation.keys(b).mode == EspMode::transport);
@@ -149,7 +159,8 @@ TEST_CASE("the side that is not behind the NAT follows a new mapping, on a fresh
   simulation.inject(simulation.wire[2]);  // the IKE_AUTH request, byte for byte
   CHECK(simulation.status(b).path.remote == before);
 
-  simulation.perform(a, simulation.node(a).ike->on_hint(simulation.now(), simulation.status(a).path));  // makes a send a liveness check
+  simulation.perform(a, simulation.node(a).ike->on_hint(simulation.now(),
+                                                        simulation.status(a).path));  // makes a send a liveness check
   simulation.run_for(1s);
   CHECK(simulation.status(b).path.remote == moved);
   CHECK(simulation.node(b).moves == 1);
@@ -160,7 +171,9 @@ TEST_CASE("the side behind the NAT does not follow, even when the other side say
   Pair simulation;
   simulation.behind_nat();
   SUBCASE("no NAT there") {}
-  SUBCASE("an announced one") { simulation.config(b).encapsulation = EncapsulationPreference::udp; }
+  SUBCASE("an announced one") {
+    simulation.config(b).encapsulation = EncapsulationPreference::udp;
+  }
   REQUIRE(simulation.comes_up());
   const Path before = simulation.status(a).path;
   Datagram elsewhere = simulation.forge(b, ExchangeType::informational, false, 0, {});

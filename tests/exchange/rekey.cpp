@@ -32,7 +32,8 @@ struct Up : Simulation {
   std::vector<Message> seen(Side from, ExchangeType exchange, bool response) {
     std::vector<Message> found;
     for (Message& message : messages(from)) {
-      if (message.header.exchange == exchange && message.header.response == response) found.push_back(std::move(message));
+      if (message.header.exchange == exchange && message.header.response == response)
+        found.push_back(std::move(message));
     }
     return found;
   }
@@ -42,7 +43,9 @@ struct Up : Simulation {
   }
 };
 
-std::uint32_t spi_of(const Bytes& bytes) { return bytes.size() == 4 ? load_be<std::uint32_t>(bytes.data()) : 0; }
+std::uint32_t spi_of(const Bytes& bytes) {
+  return bytes.size() == 4 ? load_be<std::uint32_t>(bytes.data()) : 0;
+}
 
 /// The nonce pairs of the CREATE_CHILD_SA exchanges, by who asked.
 struct Nonces {
@@ -70,10 +73,18 @@ TEST_CASE("a child is rekeyed by either side, with and without PFS") {
   const char* esp = "aes128gcm16-esn";
   Side side = a;
   bool pfs = false;
-  SUBCASE("initiator, PFS") { esp = "aes128gcm16-x25519-esn", side = a, pfs = true; }
-  SUBCASE("responder, PFS") { esp = "aes128gcm16-x25519-esn", side = b, pfs = true; }
-  SUBCASE("initiator, no PFS") { side = a; }
-  SUBCASE("responder, no PFS") { side = b; }
+  SUBCASE("initiator, PFS") {
+    esp = "aes128gcm16-x25519-esn", side = a, pfs = true;
+  }
+  SUBCASE("responder, PFS") {
+    esp = "aes128gcm16-x25519-esn", side = b, pfs = true;
+  }
+  SUBCASE("initiator, no PFS") {
+    side = a;
+  }
+  SUBCASE("responder, no PFS") {
+    side = b;
+  }
   Up simulation(1, esp);
   simulation.bring_up();
   const Spi old_mine = simulation.child(side), old_theirs = simulation.child(other(side));
@@ -100,7 +111,8 @@ TEST_CASE("a child is rekeyed by either side, with and without PFS") {
   CHECK(spi_of(answers[0].find<DeletePayload>()->spis.at(0)) == old_theirs.value());
 }
 
-// RFC 7296 §2.8: "the initiator … MUST NOT … until it has proof"; the responder switches at the first packet or the Delete.
+// RFC 7296 §2.8: "the initiator … MUST NOT … until it has proof"; the responder switches at the first packet or the
+// Delete.
 TEST_CASE("the responder of a rekey receives on the new SA at once and sends on it only when the peer uses it") {
   Up simulation;
   simulation.bring_up();
@@ -172,8 +184,12 @@ TEST_CASE("INVALID_KE_PAYLOAD in CREATE_CHILD_SA is followed, for a child and fo
 //                           <--  HDR, SK {}
 TEST_CASE("an IKE SA is rekeyed by either side, keeps its children, and counts message IDs from 0") {
   Side side = a;
-  SUBCASE("initiator") { side = a; }
-  SUBCASE("responder") { side = b; }
+  SUBCASE("initiator") {
+    side = a;
+  }
+  SUBCASE("responder") {
+    side = b;
+  }
   Up simulation;
   simulation.bring_up();
   const Spi child = simulation.child(a);
@@ -221,7 +237,8 @@ TEST_CASE("both sides rekey the child at once: the SA with the lowest nonce goes
     const Nonces nonces(simulation);
     const Side winner = nonces.lowest_of_a > nonces.lowest_of_b ? a : b;
     won_by_a += winner == a;
-    const auto survivor = simulation.seen(winner, ExchangeType::create_child_sa, false).front().find<SaPayload>()->proposals.front().spi;
+    const auto survivor =
+        simulation.seen(winner, ExchangeType::create_child_sa, false).front().find<SaPayload>()->proposals.front().spi;
     CHECK(spi_of(survivor) == simulation.child(winner).value());
     // The winner deletes the old SA, the loser what it had asked for itself.
     const auto by_winner = simulation.seen(winner, ExchangeType::informational, false);
@@ -229,7 +246,11 @@ TEST_CASE("both sides rekey the child at once: the SA with the lowest nonce goes
     REQUIRE(by_winner.size() == 1);
     REQUIRE(by_loser.size() == 1);
     CHECK(spi_of(by_winner[0].find<DeletePayload>()->spis.at(0)) == (winner == a ? old_a : old_b).value());
-    const auto redundant = simulation.seen(other(winner), ExchangeType::create_child_sa, false).front().find<SaPayload>()->proposals.front().spi;
+    const auto redundant = simulation.seen(other(winner), ExchangeType::create_child_sa, false)
+                               .front()
+                               .find<SaPayload>()
+                               ->proposals.front()
+                               .spi;
     CHECK(by_loser[0].find<DeletePayload>()->spis.at(0) == redundant);
   }
   CHECK(won_by_a > 0);
@@ -239,14 +260,16 @@ TEST_CASE("both sides rekey the child at once: the SA with the lowest nonce goes
 // a: req1 is lost              <--  CREATE_CHILD_SA(req2) :b
 //                     resp2 -->
 //                              <--  D(old) :b, answered
-// a: req1 again             -->     b no longer has the old SA: CHILD_SA_NOT_FOUND (or TEMPORARY_FAILURE while it deletes it)
+// a: req1 again             -->     b no longer has the old SA: CHILD_SA_NOT_FOUND (or TEMPORARY_FAILURE while it
+// deletes it)
 TEST_CASE("a rekey request that comes late, after the peer's own rekey, changes nothing") {
   Up simulation;
   simulation.bring_up();
   bool lose = true;
   simulation.filter = [&](const Datagram& datagram) {
     const auto message = simulation.open(datagram);
-    const bool first = datagram.from == a && message && message->header.exchange == ExchangeType::create_child_sa && !message->header.response;
+    const bool first = datagram.from == a && message && message->header.exchange == ExchangeType::create_child_sa &&
+                       !message->header.response;
     return !(first && std::exchange(lose, false));
   };
   simulation.rekey(a, What::children);
@@ -286,13 +309,15 @@ TEST_CASE("both sides rekey the IKE SA at once: one survives on both sides and h
   }
 }
 
-TEST_CASE("a late IKE rekey request, after the peer's own is through, is answered with TEMPORARY_FAILURE or not at all") {
+TEST_CASE(
+    "a late IKE rekey request, after the peer's own is through, is answered with TEMPORARY_FAILURE or not at all") {
   Up simulation;
   simulation.bring_up();
   bool lose = true;
   simulation.filter = [&](const Datagram& datagram) {
     const auto message = simulation.open(datagram);
-    const bool first = datagram.from == a && message && message->header.exchange == ExchangeType::create_child_sa && !message->header.response;
+    const bool first = datagram.from == a && message && message->header.exchange == ExchangeType::create_child_sa &&
+                       !message->header.response;
     return !(first && std::exchange(lose, false));
   };
   simulation.rekey(a, What::ike);
@@ -303,7 +328,9 @@ TEST_CASE("a late IKE rekey request, after the peer's own is through, is answere
 }
 
 // RFC 7296 §2.25.2
-TEST_CASE("a child rekey that meets a rekey of the IKE SA gets TEMPORARY_FAILURE and succeeds later, and nothing is torn down") {
+TEST_CASE(
+    "a child rekey that meets a rekey of the IKE SA gets TEMPORARY_FAILURE and succeeds later, and nothing is torn "
+    "down") {
   for (std::uint64_t seed = 1; seed <= 6; ++seed) {
     Up simulation(seed);
     simulation.bring_up();
@@ -332,12 +359,14 @@ TEST_CASE("CHILD_SA_NOT_FOUND: the child is forgotten silently and made again fr
   bool once = true;
   simulation.filter = [&](const Datagram& datagram) {
     auto message = simulation.open(datagram);
-    if (datagram.from != a || !message || !message->find_notify(NotifyType::rekey_sa) || !std::exchange(once, false)) return true;
+    if (datagram.from != a || !message || !message->find_notify(NotifyType::rekey_sa) || !std::exchange(once, false))
+      return true;
     for (Payload& payload : message->payloads) {
       auto* rekeys = std::get_if<NotifyPayload>(&payload);
       if (rekeys && rekeys->type == NotifyType::rekey_sa) rekeys->spi = {9, 9, 9, 9};
     }
-    simulation.deliver(simulation.forge(a, ExchangeType::create_child_sa, false, message->header.message_id.value(), message->payloads));
+    simulation.deliver(simulation.forge(a, ExchangeType::create_child_sa, false, message->header.message_id.value(),
+                                        message->payloads));
     return false;
   };
   simulation.rekey(a, What::children);
@@ -359,8 +388,10 @@ TEST_CASE("CHILD_SA_NOT_FOUND: the child is forgotten silently and made again fr
 TEST_CASE("both sides delete the child at once: both answers come without a Delete payload") {
   Up simulation;
   simulation.bring_up();
-  simulation.perform(a, simulation.node(a).ike->on_child_event(simulation.now(), simulation.child(a), ChildEvent::hard_limit));
-  simulation.perform(b, simulation.node(b).ike->on_child_event(simulation.now(), simulation.child(b), ChildEvent::hard_limit));
+  simulation.perform(
+      a, simulation.node(a).ike->on_child_event(simulation.now(), simulation.child(a), ChildEvent::hard_limit));
+  simulation.perform(
+      b, simulation.node(b).ike->on_child_event(simulation.now(), simulation.child(b), ChildEvent::hard_limit));
   simulation.run_for(200ms);
   for (const Side side : {a, b}) {
     const auto answers = simulation.seen(side, ExchangeType::informational, true);
@@ -376,7 +407,8 @@ TEST_CASE("a Delete that crosses our rekey of the same child is answered with th
   simulation.bring_up();
   const Spi mine = simulation.child(a);
   simulation.rekey(a, What::children);
-  simulation.perform(b, simulation.node(b).ike->on_child_event(simulation.now(), simulation.child(b), ChildEvent::hard_limit));
+  simulation.perform(
+      b, simulation.node(b).ike->on_child_event(simulation.now(), simulation.child(b), ChildEvent::hard_limit));
   simulation.run_for(12ms);
   const auto answers = simulation.seen(a, ExchangeType::informational, true);
   REQUIRE(answers.size() == 1);
@@ -447,7 +479,8 @@ TEST_CASE("a peer that refuses every rekey keeps its SAs until their hard lifeti
   simulation.filter = [&](const Datagram& datagram) {
     const auto message = simulation.open(datagram);
     if (datagram.from != b || !message || message->header.exchange != ExchangeType::create_child_sa) return true;
-    simulation.deliver(simulation.forge(b, ExchangeType::create_child_sa, true, message->header.message_id.value(), {notify(NotifyType::no_additional_sas)}));
+    simulation.deliver(simulation.forge(b, ExchangeType::create_child_sa, true, message->header.message_id.value(),
+                                        {notify(NotifyType::no_additional_sas)}));
     return false;
   };
   simulation.run_for(85s);

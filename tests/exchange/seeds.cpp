@@ -1,6 +1,6 @@
-// 10,000 seeds of loss, duplication, reordering and delay, with rekeys of child and IKE SA from both sides at once, and now and then a
-// lifetime that ends, a crash or a command. Once the network is good again, both ends agree on exactly one IKE SA and one child, or both
-// know that there is none. On a network without loss no packet is lost by a rekey.
+// 10,000 seeds of loss, duplication, reordering and delay, with rekeys of child and IKE SA from both sides at once, and
+// now and then a lifetime that ends, a crash or a command. Once the network is good again, both ends agree on exactly
+// one IKE SA and one child, or both know that there is none. On a network without loss no packet is lost by a rekey.
 //
 // CULVERT_SEEDS: how many; CULVERT_SEED: just this one, with what the ends reported.
 #include <doctest/doctest.h>
@@ -124,8 +124,8 @@ std::string run_seed(std::uint64_t seed, bool verbose) {
   for (const Side side : {a, b}) {
     const Node& node = simulation.node(side);
     if (story.lossless && (node.lost > 0 || node.unsent > 0 || node.received == 0)) {
-      return "packets lost at side " + std::string(side == a ? "a" : "b") + ": " + std::to_string(node.lost) + " without an SA, " +
-             std::to_string(node.unsent) + " not sent";
+      return "packets lost at side " + std::string(side == a ? "a" : "b") + ": " + std::to_string(node.lost) +
+             " without an SA, " + std::to_string(node.unsent) + " not sent";
     }
   }
   return "";

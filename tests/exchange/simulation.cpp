@@ -7,17 +7,27 @@
 namespace culvert::ike::test {
 namespace {
 
-Endpoint endpoint(const char* address, std::uint16_t port) { return {*IpAddress::parse(address), port}; }
+Endpoint endpoint(const char* address, std::uint16_t port) {
+  return {*IpAddress::parse(address), port};
+}
 
-Proposal ike_proposal(const char* text) { return *parse_ike_proposal(text); }
-Proposal esp_proposal(const char* text) { return *parse_esp_proposal(text); }
+Proposal ike_proposal(const char* text) {
+  return *parse_ike_proposal(text);
+}
+Proposal esp_proposal(const char* text) {
+  return *parse_esp_proposal(text);
+}
 
 /// RFC 7296 §3.1, as far as anybody can see it.
 std::string header_text(ByteView bytes) {
   if (bytes.size() < 28) return "short";
-  const char* exchange = bytes[18] == 34 ? "IKE_SA_INIT" : bytes[18] == 35 ? "IKE_AUTH" : bytes[18] == 36 ? "CREATE_CHILD_SA" : "INFORMATIONAL";
-  return fmt::format("{} {} {} of {:04x}_{:04x}, {} bytes", exchange, bytes[19] & 0x20 ? "response" : "request", load_be<std::uint32_t>(&bytes[20]),
-                     load_be<std::uint16_t>(&bytes[0]), load_be<std::uint16_t>(&bytes[8]), bytes.size());
+  const char* exchange = bytes[18] == 34   ? "IKE_SA_INIT"
+                         : bytes[18] == 35 ? "IKE_AUTH"
+                         : bytes[18] == 36 ? "CREATE_CHILD_SA"
+                                           : "INFORMATIONAL";
+  return fmt::format("{} {} {} of {:04x}_{:04x}, {} bytes", exchange, bytes[19] & 0x20 ? "response" : "request",
+                     load_be<std::uint32_t>(&bytes[20]), load_be<std::uint16_t>(&bytes[0]),
+                     load_be<std::uint16_t>(&bytes[8]), bytes.size());
 }
 
 }  // namespace
@@ -75,7 +85,8 @@ void Simulation::put_behind_nat(const Endpoint& public_500, const Endpoint& publ
   nodes_[a].address = public_500;
 }
 
-// ---- time ----------------------------------------------------------------------------------------------------------------------
+// ---- time
+// ----------------------------------------------------------------------------------------------------------------------
 
 std::optional<TimePoint> Simulation::next_event() const {
   std::optional<TimePoint> first;
@@ -136,7 +147,8 @@ void Simulation::step() {
   }
 }
 
-// ---- the wire ------------------------------------------------------------------------------------------------------------------
+// ---- the wire
+// ------------------------------------------------------------------------------------------------------------------
 
 void Simulation::send(Side from, const Path& path, Bytes bytes) {
   const Datagram datagram{from, path, std::move(bytes), false};
@@ -146,7 +158,8 @@ void Simulation::send(Side from, const Path& path, Bytes bytes) {
   if (filter && !filter(datagram)) return;
   if (random_.chance(conditions_.loss)) return;
   const int copies = random_.chance(conditions_.duplicate) ? 2 : 1;
-  for (int i = 0; i < copies; ++i) enqueue({now_, 0, other(from), seen_by_receiver(from, path), datagram.bytes, std::nullopt});
+  for (int i = 0; i < copies; ++i)
+    enqueue({now_, 0, other(from), seen_by_receiver(from, path), datagram.bytes, std::nullopt});
 }
 
 void Simulation::enqueue(Event event) {
@@ -170,7 +183,8 @@ Path Simulation::seen_by_receiver(Side from, const Path& path) const {
 namespace {
 
 Result<SkProtection> protection(const DebugIkeKeys& keys, bool initiator) {
-  return SkProtection::create(keys.cipher, initiator ? keys.sk_ei.view() : keys.sk_er.view(), initiator ? keys.sk_ai.view() : keys.sk_ar.view());
+  return SkProtection::create(keys.cipher, initiator ? keys.sk_ei.view() : keys.sk_er.view(),
+                              initiator ? keys.sk_ai.view() : keys.sk_ar.view());
 }
 
 }  // namespace
@@ -180,7 +194,9 @@ Message parsed(ByteView bytes) {
   return message ? std::move(*message) : Message{};
 }
 
-NotifyPayload notify(NotifyType type, Bytes data) { return {type, ProtocolId::none, {}, std::move(data)}; }
+NotifyPayload notify(NotifyType type, Bytes data) {
+  return {type, ProtocolId::none, {}, std::move(data)};
+}
 
 std::optional<Message> Simulation::open(const Datagram& datagram) const {
   auto message = parse(datagram.bytes);
@@ -222,7 +238,8 @@ std::vector<Datagram> Simulation::inject(const Datagram& datagram) {
 }
 
 void Simulation::deliver(const Datagram& datagram) {
-  receive({now_, 0, other(datagram.from), seen_by_receiver(datagram.from, datagram.path), datagram.bytes, std::nullopt});
+  receive(
+      {now_, 0, other(datagram.from), seen_by_receiver(datagram.from, datagram.path), datagram.bytes, std::nullopt});
 }
 
 void Simulation::receive(const Event& event) {
@@ -235,7 +252,8 @@ void Simulation::receive(const Event& event) {
   perform(event.to, node.ike->on_datagram(now_, event.path, event.bytes));
 }
 
-// ---- data ----------------------------------------------------------------------------------------------------------------------
+// ---- data
+// ----------------------------------------------------------------------------------------------------------------------
 
 void Simulation::send_data(Side from) {
   Node& node = nodes_[from];
@@ -267,7 +285,8 @@ void Simulation::receive_esp(Side to, Spi spi) {
   perform(to, node.ike->on_child_event(now_, spi, ChildEvent::first_inbound));
 }
 
-// ---- calls ---------------------------------------------------------------------------------------------------------------------
+// ---- calls
+// ---------------------------------------------------------------------------------------------------------------------
 
 void Simulation::tell(Side side, const std::string& what) {
   if (!trace) return;
@@ -311,7 +330,8 @@ void Simulation::act(Side side, Action& action) {
     node.plane[move->inbound_spi].keys.remote_endpoint = move->remote_endpoint;
   } else if (auto* resolve = std::get_if<ResolveAddresses>(&action)) {
     ++node.resolves;
-    std::vector<Path> paths = node.resolved ? *node.resolved : std::vector{Path{node.inner, nodes_[other(side)].address}};
+    std::vector<Path> paths =
+        node.resolved ? *node.resolved : std::vector{Path{node.inner, nodes_[other(side)].address}};
     perform(side, node.ike->on_addresses(now_, resolve->peer, std::move(paths), {}));
   } else if (auto* report = std::get_if<Report>(&action)) {
     if (trace) tell(side, "\"" + report->text + "\"");
@@ -329,7 +349,9 @@ void Simulation::command(Side side, Result<Actions> result) {
   perform(side, std::move(*result));
 }
 
-PeerStatus Simulation::status(Side side) const { return nodes_[side].ike->status(now_).front(); }
+PeerStatus Simulation::status(Side side) const {
+  return nodes_[side].ike->status(now_).front();
+}
 
 bool Simulation::established(Side side) const {
   return nodes_[side].ike && status(side).state == PeerStatus::State::established;
@@ -356,18 +378,23 @@ std::optional<std::string> Simulation::disagreement() const {
   if (!established(a) || !established(b)) return "not both have an IKE SA: a: " + here.reason + "; b: " + there.reason;
   if (here.spi_i != there.spi_i || here.spi_r != there.spi_r) return "they keep different IKE SAs";
   if (here.initiator == there.initiator) return "both think they have the same role";
-  if (!here.children.front().up || !there.children.front().up) return "not both have a child: " + here.children.front().reason + "; " + there.children.front().reason;
+  if (!here.children.front().up || !there.children.front().up)
+    return "not both have a child: " + here.children.front().reason + "; " + there.children.front().reason;
   for (const Side side : {a, b}) {
-    if (nodes_[side].plane.size() != 1) return std::string(side == a ? "a" : "b") + " has " + std::to_string(nodes_[side].plane.size()) + " SA pairs";
+    if (nodes_[side].plane.size() != 1)
+      return std::string(side == a ? "a" : "b") + " has " + std::to_string(nodes_[side].plane.size()) + " SA pairs";
     if (nodes_[side].sending.size() != 1) return "a side does not send";
   }
   const ChildSaKeys& mine = nodes_[a].plane.begin()->second.keys;
   const ChildSaKeys& theirs = nodes_[b].plane.begin()->second.keys;
-  if (mine.inbound_spi != theirs.outbound_spi || mine.outbound_spi != theirs.inbound_spi) return "the SPIs do not match crosswise";
-  if (!mine.inbound.encryption.equals(theirs.outbound.encryption.view()) || !mine.outbound.encryption.equals(theirs.inbound.encryption.view())) {
+  if (mine.inbound_spi != theirs.outbound_spi || mine.outbound_spi != theirs.inbound_spi)
+    return "the SPIs do not match crosswise";
+  if (!mine.inbound.encryption.equals(theirs.outbound.encryption.view()) ||
+      !mine.outbound.encryption.equals(theirs.inbound.encryption.view())) {
     return "the keys do not match crosswise";
   }
-  if (mine.esn != theirs.esn || mine.mode != theirs.mode || mine.encapsulation != theirs.encapsulation) return "the SAs differ in kind";
+  if (mine.esn != theirs.esn || mine.mode != theirs.mode || mine.encapsulation != theirs.encapsulation)
+    return "the SAs differ in kind";
   if (mine.local != theirs.remote && !nat_) return "the selectors differ";
   return std::nullopt;
 }

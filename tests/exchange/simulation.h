@@ -1,6 +1,6 @@
 #pragma once
-// Two IKE endpoints in memory: a virtual clock, a network that loses, duplicates, reorders and delays by a seed, and a data plane
-// that knows of keys and SPIs only. Nothing here sleeps, and one seed gives one run.
+// Two IKE endpoints in memory: a virtual clock, a network that loses, duplicates, reorders and delays by a seed, and a
+// data plane that knows of keys and SPIs only. Nothing here sleeps, and one seed gives one run.
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -53,17 +53,19 @@ struct PlaneSa {
 };
 
 enum Side : int { a = 0, b = 1 };
-inline Side other(Side side) { return side == a ? b : a; }
+inline Side other(Side side) {
+  return side == a ? b : a;
+}
 
 struct Node {
-  Endpoint address;                         ///< as the other side sees it, port 500
-  Endpoint inner;                           ///< as it sees itself; differs behind a NAT
+  Endpoint address;  ///< as the other side sees it, port 500
+  Endpoint inner;    ///< as it sees itself; differs behind a NAT
   std::vector<PeerConfig> configs;
   EndpointOptions options;
   std::unique_ptr<SeededRandom> random;
-  std::unique_ptr<IkeEndpoint> ike;         ///< empty while it is down
-  std::map<Spi, PlaneSa> plane;             ///< by inbound SPI
-  std::map<ChildId, Spi> sending;           ///< inbound SPI of the pair that each child sends on
+  std::unique_ptr<IkeEndpoint> ike;  ///< empty while it is down
+  std::map<Spi, PlaneSa> plane;      ///< by inbound SPI
+  std::map<ChildId, Spi> sending;    ///< inbound SPI of the pair that each child sends on
   std::vector<std::string> reports;
   std::map<DropReason, int> drops;
   std::uint64_t sent = 0, received = 0, lost = 0, unsent = 0;
@@ -113,9 +115,10 @@ class Simulation {
   /// Every recorded message that opens, for `side` or both.
   [[nodiscard]] std::vector<Message> messages(std::optional<Side> from = std::nullopt) const;
   /// A protected message as `from` would send it on its current IKE SA, with these payloads.
-  [[nodiscard]] Datagram forge(Side from, ExchangeType exchange, bool response, std::uint32_t message_id, const std::vector<Payload>& payloads) const;
-  /// Hands over a datagram from `from` and performs what the other side makes of it, without anything of that going on the wire:
-  /// what it would have sent.
+  [[nodiscard]] Datagram forge(Side from, ExchangeType exchange, bool response, std::uint32_t message_id,
+                               const std::vector<Payload>& payloads) const;
+  /// Hands over a datagram from `from` and performs what the other side makes of it, without anything of that going on
+  /// the wire: what it would have sent.
   std::vector<Datagram> inject(const Datagram& datagram);
   void use_debug_keys() { nodes_[a].options.debug_keys = nodes_[b].options.debug_keys = true; }
   /// Every IKE datagram that left, in order.
@@ -130,7 +133,10 @@ class Simulation {
 
   // ---- data ----
   /// One packet a `period` in both directions on whatever each side sends on; zero: none.
-  void set_traffic(Duration period) { traffic_ = period; next_traffic_ = now_; }
+  void set_traffic(Duration period) {
+    traffic_ = period;
+    next_traffic_ = now_;
+  }
   void send_data(Side from);
 
   // ---- calls ----
@@ -145,7 +151,8 @@ class Simulation {
   /// Nothing at all is left.
   [[nodiscard]] bool both_gone() const;
   [[nodiscard]] bool reported(Side side, std::string_view text) const;
-  /// What the endpoints did to their data planes or clocks that makes no sense; empty: nothing. (No doctest here: seeds run in threads.)
+  /// What the endpoints did to their data planes or clocks that makes no sense; empty: nothing. (No doctest here: seeds
+  /// run in threads.)
   [[nodiscard]] const std::string& fault() const { return fault_; }
   [[nodiscard]] SeededRandom& random() { return random_; }
 
@@ -154,7 +161,7 @@ class Simulation {
     TimePoint at;
     std::uint64_t order = 0;
     Side to = a;
-    Path path;     ///< as the receiver has it
+    Path path;  ///< as the receiver has it
     Bytes bytes;
     std::optional<Spi> esp;  ///< a data packet instead
     bool operator<(const Event& that) const { return at != that.at ? at > that.at : order > that.order; }

@@ -18,7 +18,9 @@ struct Claim {
   AuthPayload sign(std::string_view psk) const {
     return {auth_method_shared_key, psk_auth(prf, as_bytes(psk), first_message, nonce, sk_p, id.body())};
   }
-  bool verifies(const PeerConfig* claimed) const { return verify_psk(claimed, as_bytes("decoy"), prf, first_message, nonce, sk_p, id, &auth).has_value(); }
+  bool verifies(const PeerConfig* claimed) const {
+    return verify_psk(claimed, as_bytes("decoy"), prf, first_message, nonce, sk_p, id, &auth).has_value();
+  }
 
   crypto::Prf prf = crypto::Prf::hmac_sha2_256;
   Bytes first_message = Bytes(100, 1), nonce = Bytes(32, 2), sk_p = Bytes(32, 3);
@@ -31,7 +33,8 @@ struct Claim {
 
 TEST_CASE("the right key proves the peer, and the proof names it") {
   const Claim claim;
-  const auto proof = verify_psk(&claim.config, as_bytes("decoy"), claim.prf, claim.first_message, claim.nonce, claim.sk_p, claim.id, &claim.auth);
+  const auto proof = verify_psk(&claim.config, as_bytes("decoy"), claim.prf, claim.first_message, claim.nonce,
+                                claim.sk_p, claim.id, &claim.auth);
   REQUIRE(proof);
   CHECK(&proof->config() == &claim.config);
 }
@@ -67,7 +70,8 @@ TEST_CASE("another method, a cut or missing AUTH prove nothing") {
   CHECK_FALSE(claim.verifies(&claim.config));
   claim.auth.data.clear();
   CHECK_FALSE(claim.verifies(&claim.config));
-  CHECK_FALSE(verify_psk(&claim.config, as_bytes("decoy"), claim.prf, claim.first_message, claim.nonce, claim.sk_p, claim.id, nullptr));
+  CHECK_FALSE(verify_psk(&claim.config, as_bytes("decoy"), claim.prf, claim.first_message, claim.nonce, claim.sk_p,
+                         claim.id, nullptr));
 }
 
 TEST_CASE("who signs with the decoy key is nobody, and a peer without a key is nobody either") {

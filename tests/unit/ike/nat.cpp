@@ -13,7 +13,9 @@ const Path ours{{*IpAddress::parse("192.0.2.1"), 500}, {*IpAddress::parse("192.0
 const Path theirs{ours.remote, ours.local};
 const IkeSpi spi_i(0x1122334455667788), spi_r(0);
 
-std::vector<Payload> sent(bool announce = false) { return nat_payloads(spi_i, spi_r, ours, announce, crypto::system_random()); }
+std::vector<Payload> sent(bool announce = false) {
+  return nat_payloads(spi_i, spi_r, ours, announce, crypto::system_random());
+}
 
 }  // namespace
 

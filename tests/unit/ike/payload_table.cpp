@@ -9,8 +9,12 @@ namespace {
 
 using Kind = PayloadProblem::Kind;
 
-std::vector<Payload> init_payloads() { return {SaPayload{}, KePayload{}, NoncePayload{Bytes(32)}}; }
-NotifyPayload notify(NotifyType type) { return {type, ProtocolId::none, {}, {}}; }
+std::vector<Payload> init_payloads() {
+  return {SaPayload{}, KePayload{}, NoncePayload{Bytes(32)}};
+}
+NotifyPayload notify(NotifyType type) {
+  return {type, ProtocolId::none, {}, {}};
+}
 
 }  // namespace
 
@@ -39,14 +43,17 @@ TEST_CASE("a response with an error may lack the rest, a request may not") {
     CHECK(check_payloads(MessageKind::init_request, payloads));
   }
   CHECK(check_payloads(MessageKind::init_response, std::vector<Payload>{notify(NotifyType::initial_contact)}));
-  CHECK_FALSE(check_payloads(MessageKind::auth_response, std::vector<Payload>{notify(NotifyType::authentication_failed)}));
-  CHECK_FALSE(check_payloads(MessageKind::create_child_response, std::vector<Payload>{notify(NotifyType::temporary_failure)}));
+  CHECK_FALSE(
+      check_payloads(MessageKind::auth_response, std::vector<Payload>{notify(NotifyType::authentication_failed)}));
+  CHECK_FALSE(
+      check_payloads(MessageKind::create_child_response, std::vector<Payload>{notify(NotifyType::temporary_failure)}));
 }
 
 // RFC 7296 §2.5
 TEST_CASE("an unknown critical payload is a problem wherever it stands, an unknown one is not") {
   const std::vector<Payload> critical{UnknownPayload{77, true}}, skipped{UnknownPayload{77, false}};
-  for (const MessageKind kind : {MessageKind::informational, MessageKind::create_child_request, MessageKind::auth_request}) {
+  for (const MessageKind kind :
+       {MessageKind::informational, MessageKind::create_child_request, MessageKind::auth_request}) {
     const auto problem = check_payloads(kind, critical);
     REQUIRE(problem);
     CHECK(problem->kind == Kind::unknown_critical);
