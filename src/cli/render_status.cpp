@@ -76,10 +76,15 @@ std::string rekey_text(const std::optional<std::uint64_t>& rekey_in_s) {
   return rekey_in_s ? "rekey in " + human_duration(*rekey_in_s) : std::string();
 }
 
+/// A peer that wants UDP encapsulation announces a NAT that may not exist, so of its side no more is known.
 std::string nat_text(const control::PeerReport& peer) {
-  if (peer.nat_local && peer.nat_remote) return " (both of us behind NAT)";
+  if (peer.nat_local && peer.nat_remote) return " (we are behind a NAT, and so says the peer)";
   if (peer.nat_local) return " (we are behind a NAT)";
-  return peer.nat_remote ? " (the peer is behind a NAT)" : "";
+  return peer.nat_remote ? " (NAT announced by the peer)" : "";
+}
+
+std::string packets_text(std::uint64_t packets) {
+  return fmt::format("{} packet{}", human_count(packets), packets == 1 ? "" : "s");
 }
 
 /// Why a peer is not up, in words; never empty for one that should be looked at.
@@ -143,9 +148,9 @@ void render_tunnel(Page& page, const control::PeerReport& peer, const control::T
   const bool has_traffic = tunnel.inbound_packets != 0 || tunnel.outbound_packets != 0;
   if (tunnel.state != "up" && !has_traffic) return;
   page.line(4, "traffic",
-            fmt::format("{} in {} packets received, {} in {} packets sent", human_size(tunnel.inbound_bytes),
-                        human_count(tunnel.inbound_packets), human_size(tunnel.outbound_bytes),
-                        human_count(tunnel.outbound_packets)));
+            fmt::format("{} in {} received, {} in {} sent", human_size(tunnel.inbound_bytes),
+                        packets_text(tunnel.inbound_packets), human_size(tunnel.outbound_bytes),
+                        packets_text(tunnel.outbound_packets)));
 }
 
 void render_peer(Page& page, const control::PeerReport& peer) {

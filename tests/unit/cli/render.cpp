@@ -170,6 +170,19 @@ TEST_CASE("every state of a peer that is not up says why") {
   CHECK(holds(line("up"), "tunnel osaka-lan  down: its child SA is not up\n"));
 }
 
+TEST_CASE("what is known of NATs is said, and no more") {
+  StatusReport status = two_peers();
+  PeerReport& peer = status.peers[0];
+  peer.nat_remote = true;
+  CHECK(holds(render_status(status, Display{}), ":4500 (we are behind a NAT, and so says the peer)\n"));
+  peer.nat_local = false;
+  CHECK(holds(render_status(status, Display{}), ":4500 (NAT announced by the peer)\n"));
+  peer.nat_remote = false;
+  CHECK(holds(render_status(status, Display{}), "198.51.100.1:4500\n"));
+  peer.tunnels[0].inbound_packets = 1;
+  CHECK(holds(render_status(status, Display{}), "1.2 GiB in 1 packet received, 8.2 KiB in 88 packets sent\n"));
+}
+
 TEST_CASE("a gateway without peers has a status too") {
   CHECK(render_status({"0.1.0", "a.net", 5, "", 1, {}}, Display{}) ==
         "gateway a.net  up: 0 of 0 peers up, 0 of 0 tunnels up\n"
