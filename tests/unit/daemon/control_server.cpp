@@ -199,7 +199,7 @@ TEST_CASE("the socket is for root and the group alone, and goes with the server"
   ControlServerOptions options;
   options.path = dir.path() / "deep" / "er" / "control.sock";
   const auto mode_of = [](const std::filesystem::path& path) {
-    struct stat status{};
+    struct stat status {};
     REQUIRE(lstat(path.c_str(), &status) == 0);
     return status;
   };
@@ -211,9 +211,7 @@ TEST_CASE("the socket is for root and the group alone, and goes with the server"
   }
   CHECK_FALSE(std::filesystem::exists(options.path));
   options.group = "no-such-group-here";
-  {
-    REQUIRE(ControlServer::open(io, options, {}).has_value());
-  }
+  { REQUIRE(ControlServer::open(io, options, {}).has_value()); }
   const group* daemon_group = getgrnam("daemon");  // in base-passwd of every Debian
   if (geteuid() != 0 || daemon_group == nullptr) {
     MESSAGE("skipped: the group's part needs root");

@@ -69,7 +69,7 @@ TEST_CASE("the file is made for its owner alone, said loudly, and appended to") 
   }
   log::set_sink({});
   CHECK(said.find("DEBUG KEYS") != std::string::npos);
-  struct stat status{};
+  struct stat status {};
   REQUIRE(stat(path.c_str(), &status) == 0);
   CHECK((status.st_mode & 0777) == 0600);
   const auto text = content(path);

@@ -8,7 +8,7 @@
 namespace culvert::test {
 
 /// A data plane that only remembers what it was told, and answers what the test put in.
-class FakePlane final : public tunnel::DataPlane {
+class FakePlane : public tunnel::DataPlane {
  public:
   Result<void> add_tunnel(const tunnel::TunnelConfig&) override { return {}; }
   void remove_tunnel(TunnelId) override {}

@@ -1,44 +1,20 @@
 #include "netlink_linux.h"
 
-#include <fcntl.h>
-#include <linux/if_tun.h>
-#include <net/if.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
-
 #include <doctest/doctest.h>
 #include <algorithm>
 #include <array>
 #include <cstdio>
-#include <cstring>
 #include <string>
 
 #include "private_netns.h"
+#include "tun_device.h"
 
 using namespace culvert;
 using daemon::Netlink;
 
 namespace {
 
-class Tun {
- public:
-  explicit Tun(const char* name) : fd_(open("/dev/net/tun", O_RDWR | O_CLOEXEC)) {
-    ifreq request{};
-    std::strncpy(request.ifr_name, name, IFNAMSIZ - 1);
-    request.ifr_flags = IFF_TUN | IFF_NO_PI;
-    made_ = fd_ >= 0 && ioctl(fd_, TUNSETIFF, &request) == 0;
-  }
-  ~Tun() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Tun(const Tun&) = delete;
-  Tun& operator=(const Tun&) = delete;
-  [[nodiscard]] bool made() const { return made_; }
-
- private:
-  int fd_;
-  bool made_ = false;
-};
+using Tun = test::TunDevice;
 
 IpPrefix prefix(const char* text) {
   return IpPrefix::parse(text).value();

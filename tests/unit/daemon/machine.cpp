@@ -1,0 +1,255 @@
+#include "machine.h"
+
+#include <doctest/doctest.h>
+#include <array>
+#include <cstdio>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "culvert/base/log.h"
+#include "fake_plane.h"
+#include "private_netns.h"
+#include "temp_dir.h"
+#include "tun_device.h"
+
+using namespace culvert;
+using daemon::Machine;
+using daemon::Netlink;
+using daemon::SaShape;
+using daemon::StateDir;
+
+namespace {
+
+IpPrefix prefix(const char* text) {
+  return IpPrefix::parse(text).value();
+}
+IpAddress address(const char* text) {
+  return IpAddress::parse(text).value();
+}
+
+/// What ip(8) sees.
+std::string ip(const std::string& arguments) {
+  std::string output;
+  std::array<char, 512> chunk{};
+  FILE* pipe = popen(("ip " + arguments + " 2>&1").c_str(), "r");
+  REQUIRE(pipe != nullptr);
+  while (std::fgets(chunk.data(), chunk.size(), pipe) != nullptr) output += chunk.data();
+  pclose(pipe);
+  return output;
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+/// A data plane whose devices are real, as the machine's side of them is.
+class DevicePlane final : public test::FakePlane {
+ public:
+  Result<void> add_tunnel(const tunnel::TunnelConfig& config) override {
+    test::TunDevice device(config.device.c_str());
+    if (!device.made()) return fail(Errc::io, "no device");
+    devices_.emplace(config.id, std::move(device));
+    return {};
+  }
+  void remove_tunnel(TunnelId id) override { devices_.erase(id); }
+  void set_mtu(TunnelId id, std::uint16_t mtu) override { mtus[id] = mtu; }
+
+  std::map<TunnelId, std::uint16_t> mtus;
+
+ private:
+  std::map<TunnelId, test::TunDevice> devices_;
+};
+
+/// The gateway 192.0.2.1 on "wan" (MTU 1500), a LAN 10.1.0.0/16, and one peer at 192.0.2.2 with one tunnel.
+struct World {
+  explicit World(tunnel::Carry carry) {
+    ike::PeerConfig peer;
+    peer.id = PeerId(0);
+    peer.name = "tokyo";
+    peer.addresses = {"192.0.2.2"};
+    peer.esp_proposals = {ike::parse_esp_proposal("aes256gcm16-esn").value()};
+    ike::ChildConfig child;
+    child.id = ChildId(0);
+    child.local = {{carry == tunnel::Carry::ip ? std::optional(prefix("10.1.0.0/16")) : std::nullopt, 0}};
+    peer.children = {child};
+    config.peers = {peer};
+    config.gateway.listen = {IpAddress::any(IpFamily::v4)};
+    config::TunnelSettings tunnel;
+    tunnel.peer = PeerId(0);
+    tunnel.plane.id = TunnelId(0);
+    tunnel.plane.name = "tokyo-net";
+    tunnel.plane.child = ChildId(0);
+    tunnel.plane.carry = carry;
+    tunnel.plane.device = "cvt0";
+    tunnel.routes = {prefix("10.2.0.0/16")};
+    config.tunnels = {tunnel};
+    ip("link add lan type bridge");
+    ip("link add wan type bridge");
+    ip("addr add 10.1.0.1/16 dev lan");
+    ip("addr add 192.0.2.1/24 dev wan");
+    ip("link set lan up");
+    ip("link set wan up");
+  }
+  Result<Machine> machine() {
+    auto netlink = Netlink::open();
+    auto state = StateDir::open(dir.path());
+    REQUIRE(netlink.has_value());
+    REQUIRE(state.has_value());
+    return Machine::create(config, std::move(*netlink), std::move(*state));
+  }
+  config::TunnelSettings& tunnel() { return config.tunnels[0]; }
+
+  test::TempDir dir;
+  config::Config config;
+  DevicePlane plane;
+};
+
+struct Quiet {
+  Quiet() {
+    log::set_sink([](log::Level, std::string_view) {});
+  }
+  ~Quiet() { log::set_sink({}); }
+};
+
+}  // namespace
+
+#define NEEDS_NETNS(netns)                                  \
+  if (!(netns).ok()) {                                      \
+    MESSAGE("skipped: not root, or no network namespaces"); \
+    return;                                                 \
+  }
+
+TEST_CASE("a tunnel's device gets what the configuration says, and nothing of it is left at the end") {
+  const test::PrivateNetns netns;
+  NEEDS_NETNS(netns);
+  const Quiet quiet;
+  World world(tunnel::Carry::gre);
+  world.tunnel().addresses = {prefix("169.254.10.1/30"), prefix("fd00:10::1/64")};
+  world.tunnel().routes.push_back(prefix("fd02::/48"));
+  auto machine = world.machine();
+  REQUIRE(machine.has_value());
+  REQUIRE(machine->set_up(world.plane).has_value());
+  const auto seen = ip("addr show dev cvt0");
+  // 1500 - 20 - 8 - 8 - 8 - 16 = 1440, less 2, less GRE 4 and its delivery header 20 (RFC 791, 768, 4303, 4106, 2784).
+  CHECK(contains(seen, "mtu 1414"));
+  CHECK(machine->mtu(TunnelId(0)) == 1414);
+  CHECK(contains(seen, "inet 169.254.10.1/30"));
+  CHECK(contains(seen, "inet6 fd00:10::1/64"));
+  CHECK(contains(seen, "fe80::"));  // OSPFv3 speaks from a link-local address
+  CHECK(contains(ip("route show"), "10.2.0.0/16 dev cvt0"));
+  CHECK(contains(ip("-6 route show"), "fd02::/48 dev cvt0"));
+  machine->tear_down(world.plane);
+  CHECK_FALSE(contains(ip("link show"), "cvt0"));
+  CHECK_FALSE(contains(ip("route show"), "10.2.0.0/16"));
+  CHECK_FALSE(std::filesystem::exists(world.dir.path() / "devices"));
+}
+
+TEST_CASE("what this host sends into plain ESP comes from an address that the selectors own") {
+  const test::PrivateNetns netns;
+  NEEDS_NETNS(netns);
+  const Quiet quiet;
+  World world(tunnel::Carry::ip);
+  auto machine = world.machine();
+  REQUIRE(machine.has_value());
+  REQUIRE(machine->set_up(world.plane).has_value());
+  CHECK(contains(ip("route show"), "10.2.0.0/16 dev cvt0 proto static scope link src 10.1.0.1"));
+  CHECK_FALSE(contains(ip("addr show dev cvt0"), "fe80::"));
+}
+
+TEST_CASE("the MTU becomes exact with the SA, unless the configuration fixes it") {
+  const test::PrivateNetns netns;
+  NEEDS_NETNS(netns);
+  const Quiet quiet;
+  World world(tunnel::Carry::gre);
+  const SaShape transport{crypto::CipherSuite::aes_gcm_16_256, EspMode::transport, EspEncapsulation::udp, IpFamily::v4};
+  SUBCASE("from the path") {
+    auto machine = world.machine();
+    REQUIRE(machine.has_value());
+    REQUIRE(machine->set_up(world.plane).has_value());
+    machine->adapt_mtu(world.plane, ChildId(0), transport, address("192.0.2.2"));
+    CHECK(world.plane.mtus[TunnelId(0)] == 1434);  // without the delivery header's 20
+    CHECK(contains(ip("link show cvt0"), "mtu 1434"));
+    ip("route add 192.0.2.2/32 dev wan mtu 1400");
+    machine->adapt_mtu(world.plane, ChildId(0), transport, address("192.0.2.2"));
+    CHECK(machine->mtu(TunnelId(0)) == 1334);
+    machine->adapt_mtu(world.plane, ChildId(7), transport, address("192.0.2.2"));  // of nobody's
+  }
+  SUBCASE("fixed") {
+    world.tunnel().plane.mtu = 1300;
+    auto machine = world.machine();
+    REQUIRE(machine.has_value());
+    REQUIRE(machine->set_up(world.plane).has_value());
+    machine->adapt_mtu(world.plane, ChildId(0), transport, address("192.0.2.2"));
+    CHECK(world.plane.mtus.empty());
+    CHECK(contains(ip("link show cvt0"), "mtu 1300"));
+  }
+}
+
+TEST_CASE("an MTU below what IPv6 needs is refused where the tunnel carries IPv6") {  // RFC 8200 §5
+  const test::PrivateNetns netns;
+  NEEDS_NETNS(netns);
+  const Quiet quiet;
+  World world(tunnel::Carry::gre);
+  world.tunnel().plane.mtu = 1200;
+  world.tunnel().addresses = {prefix("fd00:10::1/64")};
+  auto machine = world.machine();
+  REQUIRE(machine.has_value());
+  const auto ready = machine->set_up(world.plane);
+  REQUIRE_FALSE(ready.has_value());
+  CHECK(contains(ready.error().detail, "tunnel tokyo-net: device cvt0: an MTU of 1200"));
+}
+
+TEST_CASE("a device of that name which is not ours stops the start and stays as it is") {
+  const test::PrivateNetns netns;
+  NEEDS_NETNS(netns);
+  const Quiet quiet;
+  World world(tunnel::Carry::gre);
+  const test::TunDevice other("cvt0");
+  auto machine = world.machine();
+  REQUIRE(machine.has_value());
+  const auto ready = machine->set_up(world.plane);
+  REQUIRE_FALSE(ready.has_value());
+  CHECK(contains(ready.error().detail, "cvt0 exists already"));
+  machine->tear_down(world.plane);
+  CHECK(contains(ip("link show"), "cvt0"));
+}
+
+TEST_CASE("after a crash the next start removes the device that was recorded, and only that one") {
+  const test::PrivateNetns netns;
+  NEEDS_NETNS(netns);
+  const Quiet quiet;
+  World world(tunnel::Carry::gre);
+  { const test::TunDevice left("cvt0", true); }  // persistent: it outlives whoever made it
+  { const test::TunDevice foreign("other0", true); }
+  auto netlink = Netlink::open();
+  REQUIRE(netlink.has_value());
+  const int ours = netlink->find_link("cvt0").value().index;
+  const int foreign = netlink->find_link("other0").value().index;
+  {
+    auto state = StateDir::open(world.dir.path());
+    REQUIRE(state.has_value());
+    // other0 has another index than was recorded: it is not the device that was ours.
+    REQUIRE(state->record({{"cvt0", ours}, {"other0", foreign + 1000}}).has_value());
+  }
+  auto machine = world.machine();
+  REQUIRE(machine.has_value());
+  CHECK_FALSE(netlink->find_link("cvt0").has_value());
+  CHECK(netlink->find_link("other0").has_value());
+  CHECK(machine->set_up(world.plane).has_value());
+}
+
+TEST_CASE("a peer whose address is routed into its own tunnel is told so in words") {
+  const test::PrivateNetns netns;
+  NEEDS_NETNS(netns);
+  const Quiet quiet;
+  World world(tunnel::Carry::gre);
+  world.tunnel().routes = {prefix("0.0.0.0/0")};
+  auto machine = world.machine();
+  REQUIRE(machine.has_value());
+  REQUIRE(machine->set_up(world.plane).has_value());
+  CHECK_FALSE(machine->leads_into_tunnel(address("192.0.2.2")).has_value());  // connected
+  const auto why = machine->leads_into_tunnel(address("198.51.100.2"));
+  REQUIRE(why.has_value());
+  CHECK(contains(*why, "198.51.100.2 leads into our own tunnel device cvt0"));
+}
