@@ -42,10 +42,8 @@ class Lab:
         self._ends.append(net.remove)
         return net
 
-    def culvert(self, ns, tables, **options):
-        options.setdefault("start", True)
-        start = options.pop("start")
-        daemon = Culvert(ns, self.path(f"culvert-{ns}"), tables, start=False, **options)
+    def culvert(self, ns, tables, start=True, **options):
+        daemon = Culvert(ns, self.path(f"culvert-{ns}"), tables, **options)
         self._ends.append(daemon.stop)
         if start:
             daemon.start()

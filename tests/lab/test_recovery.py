@@ -52,6 +52,29 @@ def test_a_dead_peer_is_noticed_reported_and_found_again(lab, net):
     assert_one_ike_sa(a, b)
 
 
+def test_a_name_is_resolved_again_when_the_peer_is_dead(lab, net):
+    """gwB moves to another address; only the name follows."""
+    old, new = net.B.wan4, net.B.wan4[:-1] + "9"
+    b = lab.culvert(net.B.gw, tables(net.B, net.A, address="any", start="wait"))
+    a = lab.culvert(net.A.gw, tables(net.A, net.B, address=["b.gateway.lab"], peer={"liveness": "1s", "retransmit_tries": 3}),
+                    hosts=f"{old} b.gateway.lab\n")
+    a.wait_up()
+    assert a.peer()["remote"].startswith(old + ":")
+    net.B.gw.ip("addr", "del", f"{old}/24", "dev", "wan")
+    net.B.gw.address("wan", f"{new}/24")
+    net.B.gw.route("default", net.B.wan4[:-1] + "254")
+    try:
+        a.hosts_file.write_text(f"{new} b.gateway.lab\n")
+        wait_for(lambda: f"A finds B at {new}\n{a.describe()}", lambda: a.peer()["remote"].startswith(new + ":") and a.is_up(), timeout=40)
+        b.wait_up()
+        assert_reaches(net.A.host, net.B.host4)
+    finally:
+        net.B.gw.ip("addr", "flush", "dev", "wan", "scope", "global")
+        net.B.gw.address("wan", f"{old}/24", f"{net.B.wan6}/64")
+        net.B.gw.route("default", net.B.wan4[:-1] + "254")
+        net.B.gw.route("default", "2001:db8:2::fe")
+
+
 def test_devices_and_routes_are_gone_after_exit_and_after_a_crash(lab, net):
     before = net.A.gw.devices(), net.A.gw.routes()
     a = lab.culvert(net.A.gw, tables(net.A, net.B))

@@ -27,9 +27,9 @@ def toml(tables):
 
 class Culvert:
     """One culvertd in a namespace. `tables` are the TOML tables of its configuration, without what belongs to the lab (socket,
-    state); every peer without `auth` gets the lab's PSK. `text` is a whole configuration instead, for files from the README."""
+    state); every peer without `auth` gets the lab's PSK."""
 
-    def __init__(self, ns, folder, tables, secrets=None, debug_keys=False, start=True):
+    def __init__(self, ns, folder, tables, secrets=None, debug_keys=False, hosts=None):
         self.ns, self.dir = ns, Path(folder)
         self.dir.mkdir(parents=True, exist_ok=True)
         self.config = self.dir / "culvert.toml"
@@ -39,8 +39,13 @@ class Culvert:
         for name, text in {"lab.psk": PSK, **(secrets or {})}.items():
             self.secret(name, text)
         self.write(tables)
-        if start:
-            self.start()
+        self.hosts(hosts)
+
+    def hosts(self, text):
+        """What this culvertd alone finds in /etc/hosts; None: the machine's. May change while it runs, once it was given."""
+        self.hosts_file = None if text is None else self.dir / "hosts"
+        if text is not None:
+            self.hosts_file.write_text(text)
 
     def secret(self, name, text):
         path = self.dir / name
@@ -49,7 +54,7 @@ class Culvert:
 
     def write(self, tables):
         tables = {name: dict(table) for name, table in tables.items()}
-        tables["gateway"] = {"workers": 1, "control_socket": self.socket, "state_dir": self.dir / "state", **tables["gateway"]}
+        tables["gateway"] = {"workers": 2, "control_socket": self.socket, "state_dir": self.dir / "state", **tables["gateway"]}
         for name, table in tables.items():
             if name.startswith("peer."):
                 table.setdefault("auth", {"psk_file": "lab.psk"})
@@ -57,6 +62,8 @@ class Culvert:
 
     def start(self, wait=True):
         argv = [BIN / "culvertd", "--config", self.config] + (["--debug-keys", self.keys] if self.keys else [])
+        if self.hosts_file:
+            argv = ["unshare", "-m", "--propagation", "private", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', self.hosts_file, *argv]
         self.process = Process(argv, ns=self.ns, log=self.dir / "culvertd.log")
         if wait:
             wait_for(lambda: f"culvertd in {self.ns} answers\n{self.log()}", self._answers)
