@@ -21,13 +21,17 @@ def pytest_sessionstart(session):
     if os.environ.get("CULVERT_LAB_SELF_TEST") != "1" and not (BIN / "culvertd").exists():
         pytest.exit(f"no culvertd in {BIN}: set CULVERT_BIN to the build's bin folder", returncode=1)
     network.remove_stale()
+    for folder in Path(tempfile.gettempdir()).glob("culvert-lab-*"):  # of runs that were killed
+        if not Path("/proc", folder.name.split("-")[2]).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.unlink(missing_ok=True)
 
 
 class Lab:
     """What one test, or one module, may start."""
 
     def __init__(self):
-        self.folder = Path(tempfile.mkdtemp(prefix="culvert-lab-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"culvert-lab-{os.getpid()}-"))
         self._ends = []
         self._serial = 0
 

@@ -48,7 +48,7 @@ class Process:
     def __init__(self, argv, ns=None, log=None, env=None, cwd=None):
         self.argv = [str(a) for a in argv]
         full = ["ip", "netns", "exec", str(ns), *self.argv] if ns is not None else self.argv
-        self.log = Path(log) if log else Path(tempfile.mkstemp(prefix="culvert-lab-", suffix=".log")[1])
+        self.log = Path(log) if log else Path(tempfile.mkstemp(prefix=f"culvert-lab-{os.getpid()}-", suffix=".log")[1])
         self._own_log = log is None
         self._log_start = self.log.stat().st_size if self.log.exists() else 0
         with open(self.log, "ab") as out:
