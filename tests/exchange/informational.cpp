@@ -223,7 +223,9 @@ TEST_CASE("an unknown critical payload is named in UNSUPPORTED_CRITICAL_PAYLOAD,
   const auto refused =
       simulation.inject(simulation.forge(b, ExchangeType::informational, false, 0, {UnknownPayload{200, true}}));
   REQUIRE(refused.size() == 1);
-  const NotifyPayload* told = simulation.open(refused[0])->find_notify(NotifyType::unsupported_critical_payload);
+  const auto refusal = simulation.open(refused[0]);
+  REQUIRE(refusal);
+  const NotifyPayload* told = refusal->find_notify(NotifyType::unsupported_critical_payload);
   REQUIRE(told);
   CHECK(told->data == Bytes{200});
   const auto answered =

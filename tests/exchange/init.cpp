@@ -24,6 +24,35 @@ TEST_CASE("a COOKIE is returned first in the same request, still with message ID
   CHECK(sent[0].find<NoncePayload>()->data == sent[1].find<NoncePayload>()->data);
 }
 
+TEST_CASE("a COOKIE that we did not make, or made for another address or SPI, brings nothing but a COOKIE") {
+  OneSided simulation;
+  simulation.node(b).options.cookie_threshold = 0;
+  REQUIRE(simulation.comes_up());
+  simulation.filter = [](const Datagram&) { return false; };
+  const auto sent = requests_of(simulation.messages(a), ExchangeType::ike_sa_init);
+  REQUIRE(sent.size() == 2);
+  const auto answer_to = [&](const Message& message, const char* from) {
+    Datagram request{a, simulation.wire.front().path, build(message.header, message.payloads), false};
+    request.path.local.address = *IpAddress::parse(from);
+    const auto answers = simulation.inject(request);
+    return answers.size() == 1 ? parsed(answers.front().bytes) : Message{};
+  };
+  Message good = sent[1];
+  REQUIRE(std::holds_alternative<NoncePayload>(good.payloads[3]));  // COOKIE, SA, KE, Ni
+  good.payloads.emplace_back(VendorIdPayload{Bytes{1}});            // not the datagram that was answered already
+  CHECK(answer_to(good, "192.0.2.1").find<SaPayload>() != nullptr);
+  CHECK(answer_to(good, "192.0.2.9").find_notify(NotifyType::cookie) != nullptr);
+  Message other_spi = good;
+  other_spi.header.spi_i = IkeSpi(4711);
+  CHECK(answer_to(other_spi, "192.0.2.1").find_notify(NotifyType::cookie) != nullptr);
+  Message forged = good;
+  std::get<NotifyPayload>(forged.payloads.front()).data.back() ^= 1;
+  CHECK(answer_to(forged, "192.0.2.1").find_notify(NotifyType::cookie) != nullptr);
+  Message other_nonce = good;
+  std::get<NoncePayload>(other_nonce.payloads[3]).data[0] ^= 1;
+  CHECK(answer_to(other_nonce, "192.0.2.1").find_notify(NotifyType::cookie) != nullptr);
+}
+
 TEST_CASE("a late copy of a COOKIE is not answered again") {
   OneSided simulation;
   simulation.node(b).options.cookie_threshold = 0;
