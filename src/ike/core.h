@@ -112,7 +112,7 @@ class Core {
   Secret decoy_psk_;
   std::vector<std::unique_ptr<Peer>> peers_;
   std::map<IkeSpi, std::unique_ptr<Session>> sessions_;  ///< by our SPI
-  std::map<InitKey, IkeSpi> init_requests_;  ///< SPIi and digest of an IKE_SA_INIT request → our SPI (RFC 7296 §2.1)
+  std::map<InitKey, IkeSpi> init_requests_;  ///< SPIi, digest of address and IKE_SA_INIT → our SPI (§2.1)
   std::map<Spi, Association*> esp_spis_;     ///< taken inbound SPIs, installed or not
   std::vector<Lingering> lingering_;
   std::map<std::string, Topic> topics_;

@@ -236,7 +236,8 @@ Result<IkeChoice> choose_for(const Candidates& candidates, const SaPayload& offe
 
 void Core::admit(const Path& path, ByteView datagram, const Message& message) {
   const Header& header = message.header;
-  const InitKey key{header.spi_i, crypto::sha256({datagram})};
+  // The address belongs to it: a copy from elsewhere must not make us answer there without a cookie.
+  const InitKey key{header.spi_i, crypto::sha256({path.remote.address.bytes(), datagram})};
   if (const auto known = init_requests_.find(key); known != init_requests_.end()) {
     Session* session = find_session(known->second);  // §2.1: the same request again gets the same response
     if (session) session->on_message(path, datagram, message);
