@@ -353,3 +353,47 @@ TEST_CASE("a peer that is gone for good is found by liveness, and tried again wi
   simulation.run_for(150s);
   CHECK(simulation.both_up());
 }
+
+TEST_CASE(
+    "on-traffic: a failed attempt is over, and packets during the pause cause the next one after it, not at once") {
+  OneSided simulation;
+  simulation.config(a).start = StartMode::on_traffic;
+  simulation.config(a).retransmit_tries = 2;
+  simulation.start(a);
+  const TrafficSelector packet{47, 0, 65535, simulation.node(a).inner.address, simulation.node(a).inner.address};
+  const auto acquire = [&] {
+    simulation.perform(a, simulation.node(a).ike->on_acquire(simulation.now(), ChildId(7), packet, packet));
+  };
+  acquire();
+  simulation.run_for(3s);
+  CHECK(simulation.wire.size() == 2);
+  for (int i = 0; i < 100; ++i) acquire();
+  CHECK(simulation.wire.size() == 2);
+  CHECK(simulation.status(a).retry_at.has_value());
+  simulation.run_for(120s);
+  CHECK(simulation.wire.size() == 4);  // asked for once, tried once
+  simulation.start(b);
+  acquire();
+  REQUIRE(simulation.run_until([&] { return simulation.both_up(); }, 90s));
+  // The IKE SA goes: nothing happens until the next packet.
+  simulation.inject(simulation.forge(b, ExchangeType::informational, false, 0, {DeletePayload{ProtocolId::ike, {}}}));
+  simulation.wire.clear();
+  simulation.run_for(60s);
+  CHECK_FALSE(simulation.established(a));
+  CHECK(requests_of(simulation.messages(a), ExchangeType::ike_sa_init).empty());
+}
+
+TEST_CASE("status says why each configured child is down, whatever the state of its peer") {
+  OneSided simulation;
+  simulation.config(a).addresses.clear();
+  simulation.config(a).start = StartMode::wait;
+  simulation.start(a);
+  CHECK(simulation.status(a).state == PeerStatus::State::waiting);
+  CHECK(simulation.status(a).children.at(0).reason == "waiting for the peer to call");
+  const auto refused = simulation.node(a).ike->up(simulation.now(), "tokyo");
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == Errc::invalid);
+  CHECK(simulation.node(a).ike->up(simulation.now(), "osaka").error().code == Errc::not_found);
+  CHECK(simulation.node(a).ike->rekey(simulation.now(), "tokyo", IkeEndpoint::RekeyWhat::both).error().code ==
+        Errc::invalid);
+}
