@@ -78,6 +78,49 @@ void expand_256(GcmKeyData& data, const std::uint8_t* key) noexcept {
   }
 }
 
+[[gnu::always_inline]] inline __m128i folded(__m128i power) {
+  return _mm_xor_si128(power, Vector128::swap_halves(power));
+}
+
+// H^-1 = H^(2^128 - 2): the product of H^2, H^4, ... H^(2^127).
+inline __m128i inverse(__m128i h, __m128i one) {
+  __m128i result = one;
+  for (int i = 1; i < 128; ++i) {
+    h = multiply_in_field(h, h);
+    result = multiply_in_field(result, h);
+  }
+  return result;
+}
+
+template <class V>
+void expand_powers(GcmKeyData& data, __m128i h) noexcept {
+  __m128i power = h;
+  for (std::size_t i = num_gcm_powers; i-- > 0; power = multiply_in_field(power, h)) {
+    const std::size_t next = i + V::lanes;
+    Vector128::store(data.powers[i], power);
+    const __m128i behind = next < num_gcm_powers ? Vector128::load(data.folded[next]) : _mm_setzero_si128();
+    Vector128::store(data.folded[i], _mm_unpacklo_epi64(folded(power), behind));
+  }
+  const __m128i one = times_x(_mm_set_epi64x(static_cast<long long>(1ULL << 63), 0));
+  const __m128i to_minus_1 = inverse(h, one);
+  const __m128i corrections[4] = {h, one, to_minus_1, multiply_in_field(to_minus_1, to_minus_1)};
+  for (std::size_t i = 0; i < 4; ++i) {
+    Vector128::store(data.corrections[i], corrections[i]);
+    Vector128::store(data.folded_corrections[i], folded(corrections[i]));
+  }
+}
+
+inline void expand_differences(GcmKeyData& data) noexcept {
+  static_assert(max_stretch_blocks + 2 <= 256);
+  const __m128i first_key = Vector128::load(data.round_keys[0]);
+  const auto first_round = [first_key](std::size_t counter) {
+    const __m128i block = _mm_slli_si128(_mm_cvtsi32_si128(static_cast<int>(counter)), 15);
+    return _mm_aesenc_si128(_mm_xor_si128(block, first_key), _mm_setzero_si128());
+  };
+  for (std::size_t i = 0; i < max_stretch_blocks; ++i)
+    Vector128::store(data.differences[i], _mm_xor_si128(first_round(i + 2), first_round(1)));
+}
+
 template <class V>
 void expand(GcmKeyData& data, const std::uint8_t* key, std::size_t key_len) noexcept {
   key_len == 32 ? expand_256(data, key) : expand_128(data, key);
@@ -86,14 +129,8 @@ void expand(GcmKeyData& data, const std::uint8_t* key, std::size_t key_len) noex
     h = _mm_aesenc_si128(h, Vector128::load(data.round_keys[round]));
   h = times_x(reversed_bytes(_mm_aesenclast_si128(h, Vector128::load(data.round_keys[data.num_rounds]))));
 
-  __builtin_memset(data.powers, 0, sizeof data.powers);
-  __builtin_memset(data.folded, 0, sizeof data.folded);
-  __m128i power = h;
-  for (std::size_t i = num_gcm_powers; i-- > 0; power = multiply_in_field(power, h)) {
-    Vector128::store(data.powers[i], power);
-    const __m128i both = _mm_xor_si128(power, Vector128::swap_halves(power));
-    Vector128::store(data.folded[i], _mm_unpacklo_epi64(both, Vector128::load(data.folded[i + V::lanes])));
-  }
+  expand_powers<V>(data, h);
+  expand_differences(data);
   const auto salt = Vector128::load_first(key + key_len, 4);
   Vector128::store(data.first_counter, _mm_or_si128(salt, _mm_set_epi32(0x01000000, 0, 0, 0)));
 }

@@ -18,15 +18,15 @@ void encrypt_first_counters(Window<V>& window, std::size_t at) noexcept {
   const Packet* packets = window.packets + at;
   const auto key = [packets](int round, auto i) CULVERT_INLINE {
     if constexpr (!Mixed) return V::broadcast(packets[0].key->round_keys[round]);
-    const std::uint8_t* keys[V::lanes];
-    for (std::size_t lane = 0; lane < V::lanes; ++lane) {
-      keys[lane] = packets[i.value * V::lanes + lane].key->round_keys[round];
-    }
-    return V::gather(keys);
+    return V::gather([&](int lane) CULVERT_INLINE {
+      return packets[i.value * static_cast<int>(V::lanes) + lane].key->round_keys[round];
+    });
   };
   const int num_rounds = static_cast<int>(packets[0].key->num_rounds);
   for_each_index<N>([&](auto i) CULVERT_INLINE {
-    state[i.value] = V::exclusive_or(V::load(window.first_counters[at + i.value * V::lanes]), key(0, i));
+    const auto counters = V::load(window.first_counters[at + i.value * V::lanes]);
+    state[i.value] = V::aes_round(V::exclusive_or(counters, key(0, i)), key(1, i));
+    V::store(window.starts[at + i.value * V::lanes], state[i.value]);
   });
   middle_rounds<V, N>(state, packets[0].key->num_rounds, key, NothingBetween{});
   for_each_index<N>([&](auto i) CULVERT_INLINE {
@@ -52,41 +52,45 @@ template <class V>
 template <class V, bool Seal>
 [[gnu::always_inline]] inline void finish(Window<V>& window, std::size_t at) {
   using Reg = typename V::Reg;
-  Reg lo[V::lanes], mid[V::lanes], hi[V::lanes];
-  const std::uint8_t *carry_powers[V::lanes], *carry_folded[V::lanes], *last_powers[V::lanes], *last_folded[V::lanes];
-  std::uint8_t* icvs[V::lanes];
-  for (std::size_t lane = 0; lane < V::lanes; ++lane) {
-    const Packet& packet = window.packets[at + lane];
-    const Sums<V>& sums = window.sums[(at + lane) % ring_len];
-    lo[lane] = sums.lo;
-    mid[lane] = sums.mid;
-    hi[lane] = sums.hi;
-    carry_powers[lane] = packet.carry_powers;
-    carry_folded[lane] = packet.carry_powers + folded_offset;
-    last_powers[lane] = packet.key->powers[num_gcm_powers - 1];
-    last_folded[lane] = packet.key->folded[num_gcm_powers - 1];
-    icvs[lane] = packet.icv;
+  const Packet* const packets = window.packets + at;
+  const Sums<V>* const ring = window.sums + at % ring_len;  // which the lanes divide
+  const auto across = [ring](Reg Sums<V>::* part) CULVERT_INLINE {
+    Reg lanes[V::lanes];
+    for_each_index<V::lanes>([&](auto lane) CULVERT_INLINE { lanes[lane.value] = ring[lane.value].*part; });
+    return V::sums(lanes);
+  };
+  const auto gather = [packets](std::ptrdiff_t offset, auto power_of) CULVERT_INLINE {
+    return V::gather([&](int lane) CULVERT_INLINE { return power_of(packets[lane]) + offset; });
+  };
+  const auto carry = [](const Packet& packet) CULVERT_INLINE { return packet.powers - 16; };
+  const auto correction = [](const Packet& packet) CULVERT_INLINE { return packet.correction; };
+  const auto last = [](const Packet& packet) CULVERT_INLINE { return packet.key->powers[num_gcm_powers - 1]; };
+
+  Sums<V> sums{across(&Sums<V>::lo), across(&Sums<V>::mid), across(&Sums<V>::hi)};
+  add_product<V>(sums, reversed<V>(V::load(window.carries[at])), gather(0, carry), gather(folded_offset, carry));
+  if constexpr (V::lanes > 1) {
+    const Reg text = reduced<V>(sums);
+    zero(sums);
+    add_product<V>(sums, text, gather(0, correction), gather(folded_correction_offset, correction));
   }
-  Sums<V> sums{V::sums(lo), V::sums(mid), V::sums(hi)};
-  add_product<V>(sums, reversed<V>(V::load(window.carries[at])), V::gather(carry_powers), V::gather(carry_folded));
-  const Reg lengths = V::load(window.lengths[at]);
+  const Reg lengths = V::bit_lengths(window.lengths + at);
   if (window.mixed) {
-    add_product<V>(sums, lengths, V::gather(last_powers), V::gather(last_folded));
+    add_product<V>(sums, lengths, gather(0, last), gather(folded_offset, last));
   } else {
-    add_product<V>(sums, lengths, V::broadcast(last_powers[0]), V::broadcast(last_folded[0]));
+    add_product<V>(sums, lengths, V::broadcast(last(packets[0])), V::broadcast(last(packets[0]) + folded_offset));
   }
   const Reg tags = V::exclusive_or(reversed<V>(reduced<V>(sums)), V::load(window.pads[at]));
   if constexpr (Seal) {
-    V::scatter(tags, icvs);
-    for (std::size_t lane = 0; lane < V::lanes; ++lane) window.packets[at + lane].job->ok = true;
+    V::scatter(tags, [packets](int lane) CULVERT_INLINE { return packets[lane].job->icv; });
+    for (std::size_t lane = 0; lane < V::lanes; ++lane) packets[lane].job->ok = true;
   } else {
-    const std::uint8_t* theirs[V::lanes];
-    for (std::size_t lane = 0; lane < V::lanes; ++lane) theirs[lane] = icvs[lane];
-    const unsigned equal = V::equal_lanes(tags, V::gather(theirs));  // all bytes of all tags, whatever they are
-    for (std::size_t lane = 0; lane < V::lanes; ++lane) window.packets[at + lane].job->ok = (equal >> lane & 1) != 0;
+    const Reg theirs = V::gather([packets](int lane) CULVERT_INLINE { return packets[lane].job->icv; });
+    const unsigned equal = V::equal_lanes(tags, theirs);  // all bytes of all tags, whatever they are
+    for (std::size_t lane = 0; lane < V::lanes; ++lane) packets[lane].job->ok = (equal >> lane & 1) != 0;
   }
 }
 
+// Packets are finished some time after they are hashed: what comes between need not wait for the sums.
 template <class V, bool Seal>
 [[gnu::always_inline]] inline void finish_until(Window<V>& window, std::size_t num_hashed) {
   for (; window.finished + V::lanes <= num_hashed; window.finished += V::lanes)
@@ -100,17 +104,16 @@ void run_small(Window<V>& window) noexcept {
   std::size_t at = window.class_begin[Class];
   if (at == end) return;
   if constexpr (Seal) {
-    for (auto& blocks : window.pending) blocks = V::zero();
+    for_each_index<8>([&](auto i) CULVERT_INLINE { V::store(&window.pending[i.value], V::zero()); });
     for (std::size_t previous = at; at < end; previous = at, at += num_packets) {
       seal_group<V, num_packets, num_units, Mixed>(window, at, previous);
-      finish_until<V, Seal>(window, previous == at ? at : previous + num_packets);
+      finish_until<V, Seal>(window, previous);
     }
     hash_group<V, num_packets, num_units>(window, end - num_packets);
-    finish_until<V, Seal>(window, end);
   } else {
     for (; at < end; at += num_packets) {
       open_group<V, num_packets, num_units, Mixed>(window, at);
-      finish_until<V, Seal>(window, at + num_packets);
+      finish_until<V, Seal>(window, at);
     }
   }
 }
@@ -174,10 +177,10 @@ template <class V, bool Seal>
   const Split split = split_table.splits[stretch.num_units];
   const auto first_unit = static_cast<std::ptrdiff_t>(stretch.first_unit);
   Step<V> step{.key = packet.key,
-               .first_counter = window.first_counters[at],
-               .counters = first_unit == 0 ? first_counters.blocks[0] : window.counters[0],
+               .start = window.starts[at],
+               .differences = first_unit == 0 ? packet.key->differences[0] : window.differences[0],
                .src = packet.src + stretch.first_unit * V::len,
-               .dst = packet.dst + stretch.first_unit * V::len,
+               .dst = packet.job->dst + stretch.first_unit * V::len,
                .powers = packet.powers,
                .sums = &window.sums[at % ring_len],
                .last_len = V::len,
@@ -186,12 +189,12 @@ template <class V, bool Seal>
   for (unsigned i = 0; i < split.num_steps; ++i) {
     const unsigned num = split.num_units + (i < split.num_longer);
     if (stretch.is_last && i + 1U == split.num_steps)
-      step.last_len = packet.len - (stretch.first_unit + stretch.num_units - 1) * V::len;
+      step.last_len = packet.job->len - (stretch.first_unit + stretch.num_units - 1) * V::len;
     table.functions[num - 4][pending.num == 0 ? 0 : pending.num - 3](step, pending);
     step.src += num * V::len;
     step.dst += num * V::len;
     step.powers += num * V::len;
-    step.counters += num * V::len;
+    step.differences += num * V::len;
     step.first_src -= num;
     step.end_src -= num;
   }
@@ -213,8 +216,11 @@ void carry_over(Window<V>& window, std::size_t at) noexcept {
     sums.mid = _mm_xor_si128(sums.mid, Vector128::load(lanes[1] + 16 * lane));
     sums.hi = _mm_xor_si128(sums.hi, Vector128::load(lanes[2] + 16 * lane));
   }
-  hash_unit(sums, reversed_bytes(Vector128::load(window.carries[at])), packet.carry_powers);
-  Vector128::store(window.carries[at], reversed_bytes(reduced<Vector128>(sums)));
+  hash_unit(sums, reversed_bytes(Vector128::load(window.carries[at])), packet.powers - 16);
+  // It is added to the first block of the next stretch: with one power less it can stand before that block, as AAD
+  // does.
+  const __m128i to_minus_1 = Vector128::load(packet.key->corrections[2]);
+  Vector128::store(window.carries[at], reversed_bytes(multiply_in_field(reduced<Vector128>(sums), to_minus_1)));
   zero(all);
 }
 
@@ -224,16 +230,15 @@ template <class V, bool Seal>
                                 Pending<V>& pending) noexcept {
   constexpr std::size_t max_units = max_stretch_blocks / V::lanes;
   Packet& packet = window.packets[at];
-  const std::size_t num_blocks = (std::size_t{packet.len} + 15) / 16;
+  const std::size_t num_blocks = (std::size_t{packet.job->len} + 15) / 16;
   const std::size_t num_stretches = (num_units + max_units - 1) / max_units;
   std::size_t unit = 0;
   for (std::size_t i = 0; i < num_stretches; ++i) {
     const bool is_last = i + 1 == num_stretches;
     const std::size_t num = num_units / num_stretches + (i < num_units % num_stretches);
-    const std::size_t highest = is_last ? num_blocks - unit * V::lanes + 1 : num * V::lanes;
-    packet.powers = packet.key->powers[0] + (num_gcm_powers - highest) * 16;
-    packet.carry_powers = i == 0 ? packet.powers - 16 : packet.powers;
-    if (i > 0) fill_counters(window, static_cast<std::uint32_t>(unit * V::lanes), num);
+    packet.powers = is_last ? powers_for<V>(*packet.key, num_blocks - unit * V::lanes)
+                            : packet.key->powers[0] + (num_gcm_powers - num * V::lanes) * 16;
+    if (i > 0) fill_differences(window, at, static_cast<std::uint32_t>(unit * V::lanes), num);
     run_stretch<V, Seal>(window, at, {unit, num, is_last}, pending);
     unit += num;
     if (is_last) break;
@@ -247,14 +252,14 @@ void run_large(Window<V>& window) noexcept {
   Pending<V> pending;
   const std::size_t end = window.class_begin[num_classes];
   for (std::size_t at = window.class_begin[num_classes - 1]; at < end; ++at) {
-    const std::size_t num_units = (std::size_t{window.packets[at].len} + V::len - 1) / V::len;
+    const std::size_t num_units = (std::size_t{window.packets[at].job->len} + V::len - 1) / V::len;
     zero(window.sums[at % ring_len]);
     if (num_units <= max_stretch_blocks / V::lanes) {
       run_stretch<V, Seal>(window, at, {0, num_units, true}, pending);
     } else {
       run_long<V, Seal>(window, at, num_units, pending);
     }
-    finish_until<V, Seal>(window, Seal ? at : at + 1);
+    finish_until<V, Seal>(window, Seal && at > 0 ? at - 1 : at);
   }
   if constexpr (Seal) hash_pending(pending);
   for (std::size_t at = end; at < window.num; ++at) zero(window.sums[at % ring_len]);
@@ -271,10 +276,13 @@ void run_classes(Window<V>& window) noexcept {
   run_large<V, Seal>(window);
 }
 
-// With a pad or a sum and its packet, one could compute H.
+// With a pad or a sum and its packet, one could compute H; a start tells of the key.
 template <class V>
 void wipe(Window<V>& window) noexcept {
-  for (std::size_t at = 0; at < window.num; at += V::lanes) V::store(window.pads[at], V::zero());
+  for (std::size_t at = 0; at < window.num; at += V::lanes) {
+    V::store(window.starts[at], V::zero());
+    V::store(window.pads[at], V::zero());
+  }
   for (std::size_t i = 0; i < ring_len && i < window.num; ++i) zero(window.sums[i]);
   asm volatile("" : : "r"(&window) : "memory");
 }
@@ -284,9 +292,9 @@ void run_window(AeadJob* jobs, std::size_t num_jobs) noexcept {
   Window<V> window;
   Sorted sorted;
   sort<V, Seal>(sorted, jobs, num_jobs);
-  for (int kind = 0; kind < 2; ++kind) {
-    if (sorted.some_key[kind] == nullptr) continue;
-    fill(window, jobs, sorted, kind);
+  for (const auto& kind : sorted.jobs) {
+    if ((kind[0] | kind[1] | kind[2] | kind[3] | kind[4]) == 0) continue;
+    fill(window, jobs, kind, sorted.mixed);
     window.mixed ? run_classes<V, Seal, true>(window) : run_classes<V, Seal, false>(window);
     wipe(window);
   }
@@ -299,6 +307,7 @@ void run_window(AeadJob* jobs, std::size_t num_jobs) noexcept {
 
 template <class V, bool Seal>
 void run(AeadJob* jobs, std::size_t num_jobs) noexcept {
+  if (num_jobs == 0) return;
   for (; num_jobs > max_window; jobs += max_window, num_jobs -= max_window) run_window<V, Seal>(jobs, max_window);
   run_window<V, Seal>(jobs, num_jobs);
 }

@@ -25,6 +25,8 @@ template <int N, class F>
 #define CULVERT_INLINE __attribute__((always_inline))  // where a lambda takes it
 
 constexpr std::ptrdiff_t folded_offset = offsetof(GcmKeyData, folded) - offsetof(GcmKeyData, powers);
+constexpr std::ptrdiff_t folded_correction_offset =
+    offsetof(GcmKeyData, folded_corrections) - offsetof(GcmKeyData, corrections);
 
 template <class V>
 [[gnu::always_inline]] inline void zero(Sums<V>& sums) {
@@ -86,9 +88,10 @@ template <class V, int N, class Key, class Between>
     for_each_index<N>([&](auto i) CULVERT_INLINE { state[i.value] = V::aes_round(state[i.value], key(number, i)); });
     for_each_index<N>([&](auto i) CULVERT_INLINE { V::pin(state[i.value]); });
   };
-  for_each_index<9>([&](auto i) CULVERT_INLINE {
-    round(i.value + 1);
-    between(i);
+  between(Index<0>{});
+  for_each_index<8>([&](auto i) CULVERT_INLINE {
+    round(i.value + 2);
+    between(Index<i.value + 1>{});
   });
   if (num_rounds == 14) for_each_index<4>([&](auto i) CULVERT_INLINE { round(i.value + 10); });
 }
@@ -98,44 +101,31 @@ struct NothingBetween {
   [[gnu::always_inline]] void operator()(Index<I>) const {}
 };
 
-// Big-endian counters from 2 on, the last word of each block; exclusive or 1, for they are added to the first counter.
-struct CounterTable {
-  alignas(64) std::uint8_t blocks[max_stretch_blocks][16];
-  constexpr CounterTable() : blocks{} {
-    for (std::size_t i = 0; i < max_stretch_blocks; ++i) blocks[i][15] = static_cast<std::uint8_t>((i + 2) ^ 1);
-  }
-};
-static_assert(max_stretch_blocks + 2 <= 256);
-constexpr CounterTable first_counters;
-
-// The same for a later stretch, whose first block is `first`.
+// GcmKeyData::differences for `num_units` units from block `first` on, where more than the last byte of the counter
+// differs.
 template <class V>
-void fill_counters(Window<V>& window, std::uint32_t first, std::size_t num_units) {
-  using Reg = typename V::Reg;
-  alignas(16) static constexpr std::uint8_t order[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 15, 14, 13, 12};
-  alignas(64) std::uint32_t words[4 * V::lanes] = {};
-  for (std::size_t lane = 0; lane < V::lanes; ++lane)
-    words[4 * lane + 3] = first + 2 + static_cast<std::uint32_t>(lane);
-  alignas(16) const std::uint32_t step[4] = {0, 0, 0, V::lanes};
-  alignas(16) static constexpr std::uint8_t one[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
-  Reg counter = V::load(words);
-  for (std::size_t unit = 0; unit < num_units; ++unit, counter = V::add_32(counter, V::broadcast(step))) {
-    V::store(window.counters[0] + unit * V::len,
-             V::exclusive_or(V::shuffle_bytes(counter, V::broadcast(order)), V::broadcast(one)));
+void fill_differences(Window<V>& window, std::size_t at, std::uint32_t first, std::size_t num_units) {
+  const GcmKeyData& key = *window.packets[at].key;
+  const __m128i first_key = Vector128::load(key.round_keys[0]), second_key = Vector128::load(key.round_keys[1]);
+  const __m128i nonce = Vector128::load(window.first_counters[at]), start = Vector128::load(window.starts[at]);
+  for (std::uint32_t i = 0; i < num_units * V::lanes; ++i) {
+    const auto counter = static_cast<int>(__builtin_bswap32(first + 2 + i));
+    const __m128i block = _mm_xor_si128(_mm_insert_epi32(nonce, counter, 3), first_key);
+    Vector128::store(window.differences[i], _mm_xor_si128(_mm_aesenc_si128(block, second_key), start));
   }
 }
 
 // ---- Packets of T units, P at a time.
 
-// The counters of P packets after the first addition of the round key.
+// The counters of P packets after the first round.
 template <class V, int P, int T>
 [[gnu::always_inline]] inline void start_group(typename V::Reg (&state)[P * T], const Window<V>& window,
                                                std::size_t at) {
   for_each_index<P>([&](auto p) CULVERT_INLINE {
-    const auto base = V::exclusive_or(V::broadcast(window.first_counters[at + p.value]),
-                                      V::broadcast(window.packets[at + p.value].key->round_keys[0]));
+    const auto start = V::broadcast(window.starts[at + p.value]);
+    const std::uint8_t* const differences = window.packets[at + p.value].key->differences[0];
     for_each_index<T>([&](auto t) CULVERT_INLINE {
-      state[p.value * T + t.value] = V::exclusive_or(base, V::load(first_counters.blocks[0] + t.value * V::len));
+      state[p.value * T + t.value] = V::exclusive_or(start, V::load(differences + t.value * V::len));
     });
   });
 }
@@ -152,19 +142,23 @@ template <class V, int P, int T, bool Mixed, class Between>
 template <class V, int T>
 [[gnu::always_inline]] inline typename V::Reg load_unit(const Packet& packet, int t) {
   const std::uint8_t* from = packet.src + static_cast<std::size_t>(t) * V::len;
-  return t + 1 < T ? V::load(from) : V::load_first(from, packet.len - std::size_t{T - 1} * V::len);
+  return t + 1 < T ? V::load(from) : V::load_first(from, packet.job->len - std::size_t{T - 1} * V::len);
 }
 
 template <class V, int P, int T, bool Mixed, class Keep>
 [[gnu::always_inline]] inline void write_group(typename V::Reg (&state)[P * T], const Packet* packets, Keep keep) {
+  const auto last_key = [packets](int p) CULVERT_INLINE {
+    const GcmKeyData& key = *packets[p].key;
+    return V::broadcast(key.round_keys[key.num_rounds]);
+  };
+  const auto common_key = last_key(0);
   for_each_index<P * T>([&](auto i) CULVERT_INLINE {
     constexpr int p = i.value / T, t = i.value % T;
-    const Packet& packet = packets[p];
-    const GcmKeyData& key = *packets[Mixed ? p : 0].key;
-    const std::size_t last_len = packet.len - std::size_t{T - 1} * V::len;
-    const auto text = V::exclusive_or(load_unit<V, T>(packet, t), V::broadcast(key.round_keys[key.num_rounds]));
+    const AeadJob& job = *packets[p].job;
+    const std::size_t last_len = job.len - std::size_t{T - 1} * V::len;
+    std::uint8_t* const to = job.dst + std::size_t{t} * V::len;
+    const auto text = V::exclusive_or(load_unit<V, T>(packets[p], t), Mixed ? last_key(p) : common_key);
     const auto out = V::aes_last_round(state[i.value], text);
-    std::uint8_t* to = packet.dst + std::size_t{t} * V::len;
     if constexpr (t + 1 < T) {
       V::store(to, out);
       keep(i, out);
@@ -229,8 +223,8 @@ template <class V, int P, int T, bool Mixed>
 template <class V>
 struct Step {
   const GcmKeyData* key;
-  const std::uint8_t* first_counter;
-  const std::uint8_t* counters;
+  const std::uint8_t* start;        // the first counter after the first round
+  const std::uint8_t* differences;  // as in the key
   const std::uint8_t* src;
   std::uint8_t* dst;
   const std::uint8_t* powers;
@@ -239,12 +233,12 @@ struct Step {
   std::ptrdiff_t first_src, end_src;  // units that are read from src, the others from dst
 };
 
-// What the last step has sealed and nobody has hashed yet.
+// What the last step has sealed and nobody has hashed yet. A copy, aligned and with its bytes reversed: to read the
+// text again from where it was sealed to, across the borders of cache lines, costs more than to store it twice.
 template <class V>
 struct Pending {
+  typename V::Reg text[8];
   int num = 0;
-  const std::uint8_t* text = nullptr;
-  std::size_t last_len = 0;
   const std::uint8_t* powers = nullptr;
   Sums<V>* sums = nullptr;
 };
@@ -252,9 +246,9 @@ struct Pending {
 template <class V, int N, class Between>
 [[gnu::always_inline]] inline void step_rounds(typename V::Reg (&state)[N], const Step<V>& step, Between between) {
   const std::uint8_t(*round_keys)[16] = step.key->round_keys;
-  const auto base = V::exclusive_or(V::broadcast(step.first_counter), V::broadcast(round_keys[0]));
+  const auto start = V::broadcast(step.start);
   for_each_index<N>([&](auto i) CULVERT_INLINE {
-    state[i.value] = V::exclusive_or(base, V::load(step.counters + i.value * V::len));
+    state[i.value] = V::exclusive_or(start, V::load(step.differences + i.value * V::len));
   });
   middle_rounds<V, N>(
       state, step.key->num_rounds,
@@ -272,20 +266,21 @@ template <class V, int N, int I>
   }
 }
 
-// `from(Index)` is the text that a unit is read from, as the address of the step's first unit.
-template <class V, int N, class From>
-[[gnu::always_inline]] inline void write_step(typename V::Reg (&state)[N], const Step<V>& step, From from) {
+// `load(Index)` gives the text, `keep(Index, out)` gets what becomes of it.
+template <class V, int N, class Load, class Keep>
+[[gnu::always_inline]] inline void write_step(typename V::Reg (&state)[N], const Step<V>& step, Load load, Keep keep) {
   const auto last_key = V::broadcast(step.key->round_keys[step.key->num_rounds]);
   std::uint8_t* const dst = step.dst;  // stores to the text might change the step, for all that the compiler knows
   const std::size_t last_len = step.last_len;
   for_each_index<N>([&](auto i) CULVERT_INLINE {
-    const auto text = load_in_step<V, N, i.value>(from(i), last_len);
-    const auto out = V::aes_last_round(state[i.value], V::exclusive_or(text, last_key));
+    const auto out = V::aes_last_round(state[i.value], V::exclusive_or(load(i), last_key));
     std::uint8_t* const to = dst + i.value * V::len;
     if constexpr (i.value + 1 < N) {
       V::store(to, out);
+      keep(i, out);
     } else {
       V::store_first(to, last_len, out);
+      keep(i, V::keep_first(out, last_len));
     }
   });
 }
@@ -295,24 +290,30 @@ template <class V, int N, int M>
 void seal_step(const Step<V>& step, Pending<V>& pending) noexcept {
   typename V::Reg state[N];
   if constexpr (M > 0) {
-    const std::uint8_t *const text = pending.text, *const powers = pending.powers;
-    const std::size_t last_len = pending.last_len;
+    const std::uint8_t* const powers = pending.powers;
     Sums<V> sums = *pending.sums;
-    const auto load = [text, last_len](auto i)
-                          CULVERT_INLINE { return reversed<V>(load_in_step<V, M, i.value>(text, last_len)); };
+    const auto load = [&pending](auto i) CULVERT_INLINE { return pending.text[i.value]; };
     step_rounds<V, N>(state, step, [&](auto i) CULVERT_INLINE { hash_share<V, M, i.value>(sums, load, powers); });
     *pending.sums = sums;
   } else {
     step_rounds<V, N>(state, step, NothingBetween{});
   }
-  pending = {N, step.dst, step.last_len, step.powers, step.sums};
+  pending.num = N;
+  pending.powers = step.powers;
+  pending.sums = step.sums;
   const std::uint8_t *const src = step.src, *const dst = step.dst;
   const std::ptrdiff_t first_src = step.first_src, end_src = step.end_src;
+  const std::size_t last_len = step.last_len;
+  const auto keep = [&pending](auto i, typename V::Reg out)
+                        CULVERT_INLINE { pending.text[i.value] = reversed<V>(out); };
   if (first_src <= 0 && end_src >= N) {
-    write_step<V, N>(state, step, [src](auto) CULVERT_INLINE { return src; });
+    write_step<V, N>(
+        state, step, [=](auto i) CULVERT_INLINE { return load_in_step<V, N, i.value>(src, last_len); }, keep);
   } else {
-    write_step<V, N>(state, step,
-                     [=](auto i) CULVERT_INLINE { return i.value >= first_src && i.value < end_src ? src : dst; });
+    const auto load = [=](auto i) CULVERT_INLINE {
+      return load_in_step<V, N, i.value>(i.value >= first_src && i.value < end_src ? src : dst, last_len);
+    };
+    write_step<V, N>(state, step, load, keep);
   }
 }
 
@@ -320,26 +321,35 @@ template <class V>
 void hash_pending(Pending<V>& pending) noexcept {
   if (pending.num == 0) return;
   Sums<V> sums = *pending.sums;
-  for (int i = 0; i < pending.num; ++i) {
-    const std::size_t at = static_cast<std::size_t>(i) * V::len;
-    const auto text = V::load_first(pending.text + at, i + 1 < pending.num ? V::len : pending.last_len);
-    hash_unit(sums, reversed<V>(text), pending.powers + at);
-  }
+  for (int i = 0; i < pending.num; ++i)
+    hash_unit(sums, pending.text[i], pending.powers + static_cast<std::size_t>(i) * V::len);
   *pending.sums = sums;
   pending.num = 0;
 }
 
 template <class V, int N>
 void open_step(const Step<V>& step, Pending<V>&) noexcept {
-  typename V::Reg state[N];
+  typename V::Reg state[N], text[N];
   const std::uint8_t *const src = step.src, *const powers = step.powers;
   const std::size_t last_len = step.last_len;
+  if constexpr (V::num_registers >= 32) {
+    for_each_index<N>([&](auto i) CULVERT_INLINE {
+      text[i.value] = load_in_step<V, N, i.value>(src, last_len);
+      V::pin(text[i.value]);
+    });
+  }
+  const auto load = [&](auto i) CULVERT_INLINE {
+    if constexpr (V::num_registers >= 32) {
+      return text[i.value];
+    } else {
+      return load_in_step<V, N, i.value>(src, last_len);
+    }
+  };
+  const auto hashed = [&load](auto i) CULVERT_INLINE { return reversed<V>(load(i)); };
   Sums<V> sums = *step.sums;
-  const auto load = [src, last_len](auto i)
-                        CULVERT_INLINE { return reversed<V>(load_in_step<V, N, i.value>(src, last_len)); };
-  step_rounds<V, N>(state, step, [&](auto i) CULVERT_INLINE { hash_share<V, N, i.value>(sums, load, powers); });
+  step_rounds<V, N>(state, step, [&](auto i) CULVERT_INLINE { hash_share<V, N, i.value>(sums, hashed, powers); });
   *step.sums = sums;
-  write_step<V, N>(state, step, [src](auto) CULVERT_INLINE { return src; });
+  write_step<V, N>(state, step, load, [](auto, typename V::Reg) CULVERT_INLINE {});
 }
 
 }  // namespace

@@ -14,17 +14,14 @@ constexpr std::size_t max_window = 64;
 constexpr std::size_t num_classes = 5;                                   // 1, 2, 3, 4 units; more
 constexpr std::size_t class_group[num_classes] = {8, 4, 2, 2, 1};        // packets that run side by side
 constexpr std::size_t window_capacity = max_window + 7 + 3 + 1 + 1 + 4;  // with the fillers, and rounded to lanes
-constexpr std::size_t ring_len = 16;                                     // packets between hashing and finishing
+constexpr std::size_t ring_len = 32;                                     // packets between hashing and finishing
 
 struct Packet {
-  const std::uint8_t* src;
-  std::uint8_t* dst;
-  const GcmKeyData* key;
-  const std::uint8_t* powers;        // for the first block of the stretch of text that comes next
-  const std::uint8_t* carry_powers;  // for what is hashed before that block
-  std::uint8_t* icv;
+  const std::uint8_t* src;  // of the text; of a body that stands elsewhere, where its text would begin
   AeadJob* job;
-  std::uint32_t len;
+  const GcmKeyData* key;
+  const std::uint8_t* powers;  // for the stretch of text that comes next; the one before is for what precedes it
+  const std::uint8_t* correction;
   std::uint32_t first_src_unit, end_src_unit;  // these units are read from src, the others from dst
 };
 
@@ -37,25 +34,22 @@ struct Sums {
 template <class V>
 struct alignas(64) Window {
   std::uint8_t first_counters[window_capacity][16];
+  std::uint8_t starts[window_capacity][16];   // the first counters after the first round of AES
   std::uint8_t pads[window_capacity][16];     // the encrypted first counters, which the tags are masked with
   std::uint8_t carries[window_capacity][16];  // AAD, or the hash of all before this stretch
-  std::uint64_t lengths[window_capacity][2];  // in bits, of text and AAD, with their bytes already reversed
+  std::uint64_t lengths[window_capacity];     // of AAD and, in the upper half, of text
   Sums<V> sums[ring_len];
-  typename V::Reg pending[8];  // sealed, not yet hashed, with their bytes reversed
-  std::uint8_t counters[max_stretch_blocks][16];
+  typename V::Reg pending[8];                        // sealed, not yet hashed, with their bytes reversed
+  std::uint8_t differences[max_stretch_blocks][16];  // as in the key, of a later stretch of a long packet
   std::uint8_t nobodys_text[4 * V::len];
   std::uint8_t nobodys_icv[16];
-  AeadJob nobody;
+  AeadJob nobodys[5];  // of 0 to 4 units
   Packet packets[window_capacity];
   std::size_t class_begin[num_classes + 1];
   std::size_t num;       // packets with fillers, a multiple of the lanes
   std::size_t finished;  // packets whose tags are done
   bool mixed;            // more than one key
 };
-
-alignas(64) constexpr std::uint8_t reversing_order[64] = {
-    15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0,
-    15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0};
 
 template <class V>
 [[gnu::always_inline]] inline typename V::Reg reversed(typename V::Reg blocks) {
@@ -101,49 +95,55 @@ template <class V>
   packet.end_src_unit = static_cast<std::uint32_t>(end);
 }
 
+constexpr std::size_t round_up(std::size_t num, std::size_t multiple) {
+  return (num + multiple - 1) & (0 - multiple);  // of a power of two
+}
+
+// The powers for the last blocks of a packet. Without lanes that could be too many, the block of lengths is counted at
+// once.
+template <class V>
+[[gnu::always_inline]] inline const std::uint8_t* powers_for(const GcmKeyData& key, std::size_t num_blocks) {
+  const std::size_t highest = V::lanes == 1 ? num_blocks + 1 : round_up(num_blocks, V::lanes);
+  return key.powers[0] + (num_gcm_powers - highest) * 16;
+}
+
 template <class V>
 [[gnu::always_inline]] inline void set_packet(Window<V>& window, std::size_t at, AeadJob& job) {
   const GcmKeyData& key = static_cast<const GcmKey&>(*job.key).data;
   Packet& packet = window.packets[at];
   const std::size_t num_blocks = (std::size_t{job.len} + 15) / 16;
-  packet = {.src = job.src,
-            .dst = job.dst,
-            .key = &key,
-            .powers = key.powers[0] + (num_gcm_powers - num_blocks - 1) * 16,  // set again for more than one stretch
-            .carry_powers = key.powers[0] + (num_gcm_powers - num_blocks - 2) * 16,
-            .icv = job.icv,
-            .job = &job,
-            .len = job.len,
-            .first_src_unit = 0,
-            .end_src_unit = ~0U};
+  packet.src = job.src;
+  packet.job = &job;
+  packet.key = &key;
+  packet.powers = powers_for<V>(key, num_blocks);  // set again for more than one stretch
+  packet.correction = key.corrections[-num_blocks % V::lanes];
+  packet.first_src_unit = 0;
+  packet.end_src_unit = ~0U;
   if ((job.head_len | job.tail_len) != 0) join_pieces<V>(packet, job);
   const __m128i iv = _mm_slli_si128(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(job.iv)), 4);
   Vector128::store(window.first_counters[at], _mm_or_si128(Vector128::load(key.first_counter), iv));
   set_aad(window.carries[at], job);
-  window.lengths[at][0] = std::uint64_t{job.len} * 8;
-  window.lengths[at][1] = std::uint64_t{job.aad_len} * 8;
+  window.lengths[at] = std::uint64_t{job.len} << 32 | job.aad_len;
 }
 
 // Nobody's packet, of as many units as those of its group.
 template <class V>
 void set_filler(Window<V>& window, std::size_t at, std::size_t num_units, const GcmKeyData& key) {
+  AeadJob& job = window.nobodys[num_units];
+  job.key = nullptr;
+  job.dst = window.nobodys_text;
+  job.icv = window.nobodys_icv;
+  job.len = static_cast<std::uint32_t>(num_units * V::len);
   window.packets[at] = {.src = window.nobodys_text,
-                        .dst = window.nobodys_text,
+                        .job = &job,
                         .key = &key,
-                        .powers = key.powers[0],
-                        .carry_powers = key.powers[0],
-                        .icv = window.nobodys_icv,
-                        .job = &window.nobody,
-                        .len = static_cast<std::uint32_t>(num_units * V::len),
+                        .powers = key.powers[1],
+                        .correction = key.corrections[0],
                         .first_src_unit = 0,
                         .end_src_unit = ~0U};
   Vector128::store(window.first_counters[at], _mm_setzero_si128());
   Vector128::store(window.carries[at], _mm_setzero_si128());
-  Vector128::store(window.lengths[at], _mm_setzero_si128());
-}
-
-constexpr std::size_t round_up(std::size_t num, std::size_t multiple) {
-  return (num + multiple - 1) / multiple * multiple;
+  window.lengths[at] = 0;
 }
 
 // Only what is sealed comes in pieces.
@@ -156,8 +156,7 @@ template <bool Seal>
 // Which of up to 64 jobs are in which class, a bit each: with keys of 10 rounds, then with keys of 14.
 struct Sorted {
   std::uint64_t jobs[2][num_classes];
-  const GcmKeyData* some_key[2];
-  bool mixed[2];
+  bool mixed;  // more than one key
 };
 
 template <class V, bool Seal>
@@ -166,19 +165,18 @@ template <class V, bool Seal>
   alignas(64) std::uint8_t classes[max_window];
   for (std::size_t i = 0; i < max_window; i += 16)
     Vector128::store(classes + i, _mm_set1_epi8(static_cast<char>(none)));
-  sorted.some_key[0] = sorted.some_key[1] = nullptr;
-  sorted.mixed[0] = sorted.mixed[1] = false;
+  const AeadKey* const first_key = jobs[0].key;
+  bool mixed = false;
   for (std::size_t i = 0; i < num_jobs; ++i) {
-    const GcmKeyData& key = static_cast<const GcmKey&>(*jobs[i].key).data;
-    jobs[i].ok = false;
-    if (!pieces_fit<Seal>(jobs[i])) continue;
-    const bool is_256 = key.num_rounds == 14;
-    const std::size_t index = (std::size_t{jobs[i].len} + (jobs[i].len == 0) - 1) / V::len;
-    classes[i] =
-        static_cast<std::uint8_t>((index < num_classes ? index : num_classes - 1) + (is_256 ? num_classes : 0));
-    sorted.mixed[is_256] |= sorted.some_key[is_256] != nullptr && sorted.some_key[is_256] != &key;
-    sorted.some_key[is_256] = &key;
+    AeadJob& job = jobs[i];
+    job.ok = false;
+    mixed |= job.key != first_key;
+    const std::size_t index = (std::size_t{job.len} + (job.len == 0) - 1) / V::len;
+    const bool is_256 = static_cast<const GcmKey&>(*job.key).data.num_rounds == 14;
+    const std::size_t which = (index < num_classes ? index : num_classes - 1) + (is_256 ? num_classes : 0);
+    classes[i] = pieces_fit<Seal>(job) ? static_cast<std::uint8_t>(which) : none;
   }
+  sorted.mixed = mixed;
   for (std::size_t c = 0; c < 2 * num_classes; ++c) {
     const __m128i wanted = _mm_set1_epi8(static_cast<char>(c));
     std::uint64_t found = 0;
@@ -192,19 +190,21 @@ template <class V, bool Seal>
 
 // The jobs whose keys are of one kind, class by class, each class filled up to whole groups.
 template <class V>
-[[gnu::always_inline]] inline void fill(Window<V>& window, AeadJob* jobs, const Sorted& sorted, int kind) {
-  const GcmKeyData& some_key = *sorted.some_key[kind];
+[[gnu::always_inline]] inline void fill(Window<V>& window, AeadJob* jobs, const std::uint64_t (&sorted)[num_classes],
+                                        bool mixed) {
+  const GcmKeyData* some_key = nullptr;
   std::size_t at = 0;
   for (std::size_t c = 0; c < num_classes; ++c) {
     window.class_begin[c] = at;
-    for (std::uint64_t rest = sorted.jobs[kind][c]; rest != 0; rest &= rest - 1)
+    for (std::uint64_t rest = sorted[c]; rest != 0; rest &= rest - 1)
       set_packet(window, at++, jobs[__builtin_ctzll(rest)]);
-    for (const std::size_t end = round_up(at, class_group[c]); at < end; ++at) set_filler(window, at, c + 1, some_key);
+    if (at > window.class_begin[c]) some_key = window.packets[at - 1].key;
+    for (const std::size_t end = round_up(at, class_group[c]); at < end; ++at) set_filler(window, at, c + 1, *some_key);
   }
   window.class_begin[num_classes] = at;
-  for (window.num = round_up(at, V::lanes); at < window.num; ++at) set_filler(window, at, 0, some_key);
+  for (window.num = round_up(at, V::lanes); at < window.num; ++at) set_filler(window, at, 0, *some_key);
   window.finished = 0;
-  window.mixed = sorted.mixed[kind];
+  window.mixed = mixed;
 }
 
 }  // namespace

@@ -7,10 +7,11 @@
 // One lane of 128 bits: AES-NI, PCLMULQDQ, AVX. Every vector type of the kernels has these operations:
 //   load_first, store_first, keep_first   the first `num` bytes, never touching memory behind them
 //   low_halves, high_halves               of each block of a and b, a's first
+//   bit_lengths                           what GHASH ends with, bytes reversed, of 32-bit lengths in bytes: AAD, text
 //   multiply<Halves>                      carry-less product of one half of each block, chosen as PCLMULQDQ does
 //   gather, scatter                       one block a lane, from and to anywhere
 //   sums                                  lane i of the result is the sum of all lanes of the i-th operand
-//   load_once                             into a register, not again by each instruction that uses it
+//   load_once                             into a register, even where each instruction that uses it could read memory
 //   pin                                   the compiler may not move the computation of the register across it: without
 //                                         that, it sinks the AES rounds of each block into a chain of their own
 namespace culvert::crypto {
@@ -21,9 +22,14 @@ alignas(64) constexpr std::uint8_t sliding_mask[64] = {0xff, 0xff, 0xff, 0xff, 0
                                                        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
                                                        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 
+alignas(64) constexpr std::uint8_t reversing_order[64] = {
+    15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0,
+    15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0};
+
 struct Vector128 {
   using Reg = __m128i;
   static constexpr std::size_t lanes = 1;
+  static constexpr int num_registers = 16;
   static constexpr std::size_t len = 16;
 
   [[gnu::always_inline]] static Reg zero() { return _mm_setzero_si128(); }
@@ -48,6 +54,10 @@ struct Vector128 {
   [[gnu::always_inline]] static Reg shuffle_bytes(Reg a, Reg order) { return _mm_shuffle_epi8(a, order); }
   [[gnu::always_inline]] static Reg swap_halves(Reg a) { return _mm_shuffle_epi32(a, 0x4e); }
   [[gnu::always_inline]] static Reg load_once(const void* from) { return load(from); }  // 16 registers are too few
+  [[gnu::always_inline]] static Reg bit_lengths(const std::uint64_t* from) {
+    const Reg both = _mm_cvtepu32_epi64(_mm_loadl_epi64(reinterpret_cast<const Reg*>(from)));
+    return swap_halves(_mm_slli_epi64(both, 3));
+  }
   [[gnu::always_inline]] static Reg low_halves(Reg a, Reg b) { return _mm_unpacklo_epi64(a, b); }
   [[gnu::always_inline]] static Reg high_halves(Reg a, Reg b) { return _mm_unpackhi_epi64(a, b); }
   [[gnu::always_inline]] static Reg aes_round(Reg a, Reg key) { return _mm_aesenc_si128(a, key); }
@@ -57,8 +67,14 @@ struct Vector128 {
     return _mm_clmulepi64_si128(a, b, Halves);
   }
   [[gnu::always_inline]] static void pin(Reg& a) { asm volatile("" : "+x"(a)); }
-  [[gnu::always_inline]] static Reg gather(const std::uint8_t* const (&blocks)[lanes]) { return load(blocks[0]); }
-  [[gnu::always_inline]] static void scatter(Reg a, std::uint8_t* const (&blocks)[lanes]) { store(blocks[0], a); }
+  template <class At>
+  [[gnu::always_inline]] static Reg gather(At at) {
+    return load(at(0));
+  }
+  template <class At>
+  [[gnu::always_inline]] static void scatter(Reg a, At at) {
+    store(at(0), a);
+  }
   [[gnu::always_inline]] static Reg sums(const Reg (&of)[lanes]) { return of[0]; }
   [[gnu::always_inline]] static unsigned equal_lanes(Reg a, Reg b) {
     return _mm_movemask_epi8(_mm_cmpeq_epi8(a, b)) == 0xffff;

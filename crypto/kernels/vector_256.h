@@ -8,6 +8,7 @@ namespace {
 struct Vector256 {
   using Reg = __m256i;
   static constexpr std::size_t lanes = 2;
+  static constexpr int num_registers = 16;
   static constexpr std::size_t len = 32;
 
   [[gnu::always_inline]] static Reg zero() { return _mm256_setzero_si256(); }
@@ -36,6 +37,10 @@ struct Vector256 {
   [[gnu::always_inline]] static Reg shuffle_bytes(Reg a, Reg order) { return _mm256_shuffle_epi8(a, order); }
   [[gnu::always_inline]] static Reg swap_halves(Reg a) { return _mm256_shuffle_epi32(a, 0x4e); }
   [[gnu::always_inline]] static Reg load_once(const void* from) { return load(from); }  // 16 registers are too few
+  [[gnu::always_inline]] static Reg bit_lengths(const std::uint64_t* from) {
+    const Reg both = _mm256_cvtepu32_epi64(Vector128::load(from));
+    return swap_halves(_mm256_slli_epi64(both, 3));
+  }
   [[gnu::always_inline]] static Reg low_halves(Reg a, Reg b) { return _mm256_unpacklo_epi64(a, b); }
   [[gnu::always_inline]] static Reg high_halves(Reg a, Reg b) { return _mm256_unpackhi_epi64(a, b); }
   [[gnu::always_inline]] static Reg aes_round(Reg a, Reg key) { return _mm256_aesenc_epi128(a, key); }
@@ -45,12 +50,14 @@ struct Vector256 {
     return _mm256_clmulepi64_epi128(a, b, Halves);
   }
   [[gnu::always_inline]] static void pin(Reg& a) { asm volatile("" : "+x"(a)); }
-  [[gnu::always_inline]] static Reg gather(const std::uint8_t* const (&blocks)[lanes]) {
-    return _mm256_inserti128_si256(_mm256_castsi128_si256(Vector128::load(blocks[0])), Vector128::load(blocks[1]), 1);
+  template <class At>
+  [[gnu::always_inline]] static Reg gather(At at) {
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(Vector128::load(at(0))), Vector128::load(at(1)), 1);
   }
-  [[gnu::always_inline]] static void scatter(Reg a, std::uint8_t* const (&blocks)[lanes]) {
-    Vector128::store(blocks[0], _mm256_castsi256_si128(a));
-    Vector128::store(blocks[1], _mm256_extracti128_si256(a, 1));
+  template <class At>
+  [[gnu::always_inline]] static void scatter(Reg a, At at) {
+    Vector128::store(at(0), _mm256_castsi256_si128(a));
+    Vector128::store(at(1), _mm256_extracti128_si256(a, 1));
   }
   [[gnu::always_inline]] static Reg sums(const Reg (&of)[lanes]) {
     return exclusive_or(_mm256_permute2x128_si256(of[0], of[1], 0x20), _mm256_permute2x128_si256(of[0], of[1], 0x31));

@@ -11,6 +11,7 @@ namespace {
 struct Vector512 {
   using Reg = __m512i;
   static constexpr std::size_t lanes = 4;
+  static constexpr int num_registers = 32;
   static constexpr std::size_t len = 64;
 
   [[gnu::always_inline]] static Reg zero() { return _mm512_setzero_si512(); }
@@ -43,6 +44,10 @@ struct Vector512 {
     pin(a);
     return a;
   }
+  [[gnu::always_inline]] static Reg bit_lengths(const std::uint64_t* from) {
+    const Reg both = _mm512_cvtepu32_epi64(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+    return swap_halves(_mm512_slli_epi64(both, 3));
+  }
   [[gnu::always_inline]] static Reg low_halves(Reg a, Reg b) { return _mm512_unpacklo_epi64(a, b); }
   [[gnu::always_inline]] static Reg high_halves(Reg a, Reg b) { return _mm512_unpackhi_epi64(a, b); }
   [[gnu::always_inline]] static Reg aes_round(Reg a, Reg key) { return _mm512_aesenc_epi128(a, key); }
@@ -52,15 +57,20 @@ struct Vector512 {
     return _mm512_clmulepi64_epi128(a, b, Halves);
   }
   [[gnu::always_inline]] static void pin(Reg& a) { asm volatile("" : "+v"(a)); }
-  [[gnu::always_inline]] static Reg gather(const std::uint8_t* const (&blocks)[lanes]) {
-    const auto block = [&blocks](int i) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(blocks[i])); };
+  template <class At>
+  [[gnu::always_inline]] static Reg gather(At at) {
+    const auto block = [&at](int i) __attribute__((always_inline)) {
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at(i)));
+    };
     Reg all = _mm512_castsi128_si512(block(0));
     all = _mm512_mask_broadcast_i32x4(all, 0x00f0, block(1));
     all = _mm512_mask_broadcast_i32x4(all, 0x0f00, block(2));
     return _mm512_mask_broadcast_i32x4(all, 0xf000, block(3));
   }
-  [[gnu::always_inline]] static void scatter(Reg a, std::uint8_t* const (&blocks)[lanes]) {
-    const auto put = [&blocks](int i, __m128i lane) { _mm_storeu_si128(reinterpret_cast<__m128i*>(blocks[i]), lane); };
+  template <class At>
+  [[gnu::always_inline]] static void scatter(Reg a, At at) {
+    const auto put = [&at](int i, __m128i lane)
+                         __attribute__((always_inline)) { _mm_storeu_si128(reinterpret_cast<__m128i*>(at(i)), lane); };
     put(0, _mm512_castsi512_si128(a));
     put(1, _mm512_extracti32x4_epi32(a, 1));
     put(2, _mm512_extracti32x4_epi32(a, 2));
