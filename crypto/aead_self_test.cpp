@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <string>
+#include <vector>
 
 #include "aead_implementation.h"
+#include "aead_openssl.h"
 #include "culvert/crypto/aead.h"
 
 namespace culvert::crypto {
@@ -83,9 +85,9 @@ Bytes from_hex(std::string_view hex) {
   return bytes;
 }
 
-Error wrong(const AeadImplementation& implementation, const KnownAnswer& answer, std::string_view what) {
+Error wrong(const AeadImplementation& implementation, CipherSuite suite, std::string_view what) {
   return {Errc::internal, "self-test of AEAD implementation '" + std::string(implementation.name) + "', " +
-                              std::string(info(answer.suite).name) + ": " + std::string(what)};
+                              std::string(info(suite).name) + ": " + std::string(what)};
 }
 
 // Several copies of one packet at once, so that kernels which work across packets are really tested.
@@ -115,17 +117,100 @@ Result<void> test(const AeadImplementation& implementation, const KnownAnswer& a
   implementation.seal(jobs);
   for (std::size_t i = 0; i < batch_len; ++i) {
     if (!jobs[i].ok || texts[i] != ciphertext || icvs[i] != icv)
-      return std::unexpected(wrong(implementation, answer, "seal is wrong"));
+      return std::unexpected(wrong(implementation, answer.suite, "seal is wrong"));
   }
   icvs.back().front() ^= 1;
   implementation.open(jobs);
   for (std::size_t i = 0; i + 1 < batch_len; ++i) {
-    if (!jobs[i].ok || texts[i] != plaintext) return std::unexpected(wrong(implementation, answer, "open is wrong"));
+    if (!jobs[i].ok || texts[i] != plaintext)
+      return std::unexpected(wrong(implementation, answer.suite, "open is wrong"));
   }
   const Bytes& refused = texts.back();
   if (jobs.back().ok || std::any_of(refused.begin(), refused.end(), [](std::uint8_t byte) { return byte != 0; })) {
-    return std::unexpected(wrong(implementation, answer, "open accepts a wrong ICV"));
+    return std::unexpected(wrong(implementation, answer.suite, "open accepts a wrong ICV"));
   }
+  return {};
+}
+
+// The published packets are short. Packets of all sizes, in one batch and from pieces, are held to OpenSSL's row.
+constexpr std::array<std::uint32_t, 24> mixed_lens{0,   1,   15,  16,  17,  48,  63,  64,   65,   100,  128,  191,
+                                                   200, 256, 257, 400, 576, 700, 999, 1400, 1500, 2048, 2049, 9000};
+constexpr std::uint16_t head_len = 37, tail_len = 6;
+
+struct MixedPacket {
+  Bytes plaintext, text, icv;
+  std::array<std::uint8_t, 12> aad;
+  std::array<std::uint8_t, 8> iv;
+};
+
+MixedPacket mixed_packet(std::size_t index) {
+  MixedPacket packet{.plaintext = Bytes(mixed_lens[index]), .text = {}, .icv = Bytes(16), .aad = {}, .iv = {}};
+  std::uint8_t byte = static_cast<std::uint8_t>(index);
+  for (auto& each : packet.plaintext) each = byte += 29;
+  for (auto& each : packet.aad) each = byte += 29;
+  for (auto& each : packet.iv) each = byte += 29;
+  packet.text = packet.plaintext;
+  return packet;
+}
+
+std::vector<MixedPacket> seal_mixed(const AeadImplementation& implementation, const AeadKey& key) {
+  std::vector<MixedPacket> packets;
+  std::vector<AeadJob> jobs;
+  for (std::size_t i = 0; i < mixed_lens.size(); ++i) packets.push_back(mixed_packet(i));
+  for (MixedPacket& packet : packets) {
+    const bool in_pieces = packet.text.size() >= 400;
+    jobs.push_back({.key = &key,
+                    .aad = packet.aad.data(),
+                    .iv = packet.iv.data(),
+                    .src = packet.plaintext.data() + (in_pieces ? head_len : 0),
+                    .dst = packet.text.data(),
+                    .icv = packet.icv.data(),
+                    .aad_len = jobs.size() % 2 == 0 ? 8U : 12U,
+                    .len = mixed_lens[jobs.size()],
+                    .head_len = in_pieces ? head_len : std::uint16_t{0},
+                    .tail_len = in_pieces ? tail_len : std::uint16_t{0}});
+  }
+  implementation.seal(jobs);
+  return packets;
+}
+
+// All but one, which is damaged.
+bool opens_mixed(const AeadImplementation& implementation, const AeadKey& key, std::vector<MixedPacket>& packets) {
+  constexpr std::size_t damaged = 20;
+  std::vector<AeadJob> jobs;
+  packets[damaged].text[700] ^= 1;
+  for (MixedPacket& packet : packets) {
+    jobs.push_back({.key = &key,
+                    .aad = packet.aad.data(),
+                    .iv = packet.iv.data(),
+                    .src = packet.text.data(),
+                    .dst = packet.text.data(),
+                    .icv = packet.icv.data(),
+                    .aad_len = jobs.size() % 2 == 0 ? 8U : 12U,
+                    .len = mixed_lens[jobs.size()]});
+  }
+  implementation.open(jobs);
+  for (std::size_t i = 0; i < packets.size(); ++i) {
+    const Bytes& expected = i == damaged ? Bytes(mixed_lens[i]) : packets[i].plaintext;
+    if (jobs[i].ok != (i != damaged) || packets[i].text != expected) return false;
+  }
+  return true;
+}
+
+Result<void> compare_with_openssl(const AeadImplementation& implementation, CipherSuite suite) {
+  const Bytes encryption(std::size_t{info(suite).key_len} + info(suite).salt_len, 0x3c);
+  auto ours = implementation.make_key(suite, encryption, {}, AadLayout::prefix);
+  auto theirs = openssl_aead.make_key(suite, encryption, {}, AadLayout::prefix);
+  if (!ours) return std::unexpected(ours.error());
+  if (!theirs) return std::unexpected(theirs.error());
+  std::vector<MixedPacket> packets = seal_mixed(implementation, **ours);
+  const std::vector<MixedPacket> expected = seal_mixed(openssl_aead, **theirs);
+  for (std::size_t i = 0; i < packets.size(); ++i) {
+    if (packets[i].text != expected[i].text || packets[i].icv != expected[i].icv)
+      return std::unexpected(wrong(implementation, suite, "seals otherwise than OpenSSL"));
+  }
+  if (!opens_mixed(implementation, **ours, packets))
+    return std::unexpected(wrong(implementation, suite, "open is wrong"));
   return {};
 }
 
@@ -137,6 +222,9 @@ Result<void> aead_self_test() {
     for (const KnownAnswer& answer : answers) {
       if (!implementation->supports(answer.suite)) continue;
       if (Result<void> result = test(*implementation, answer); !result) return result;
+    }
+    for (const CipherSuite suite : {CipherSuite::aes_gcm_16_128, CipherSuite::aes_gcm_16_256}) {
+      if (Result<void> result = compare_with_openssl(*implementation, suite); !result) return result;
     }
   }
   return {};

@@ -283,6 +283,30 @@ TEST_CASE("an empty batch is nothing to do") {
   open_batch({});
 }
 
+TEST_CASE(
+    "a packet whose head and tail are longer than itself is refused, and so is one to open that comes in pieces") {
+  for_each_aead_implementation([] {
+    for (const CipherSuite suite : all_suites) {
+      const auto key = make_key(suite);
+      Packet packet(*key, 32, 4, 12), other(*key, 48, 5, 12);
+      AeadJob jobs[2] = {packet.job(), other.job()};
+      jobs[0].src += 20;
+      jobs[0].head_len = 20;
+      jobs[0].tail_len = 13;
+      seal_batch(jobs);
+      CHECK(!jobs[0].ok);
+      CHECK(packet.text == packet.plaintext);
+      CHECK(jobs[1].ok);
+      jobs[0].tail_len = 12;
+      seal_batch({jobs, 1});
+      CHECK(jobs[0].ok);
+      open_batch({jobs, 1});
+      CHECK(!jobs[0].ok);
+      CHECK(all_zero(packet.text));
+    }
+  });
+}
+
 TEST_CASE("one key seals and opens by turns") {
   for_each_aead_implementation([] {
     for (const CipherSuite suite : all_suites) {
