@@ -113,6 +113,8 @@ class Association {
   [[nodiscard]] bool is_over() const noexcept { return ended_ && sessions_.empty(); }
 
  private:
+  [[nodiscard]] ChildSa child_from(const NewChild& made) const;
+  [[nodiscard]] ChildSaKeys keys_for(const ChildSa& child, NewChild& made) const;
   void remove_from_plane(ChildSa& child, bool linger);
   void remove_all_children(bool linger);
   void child_deadlines();

@@ -15,26 +15,47 @@ constexpr Duration tidy_time = std::chrono::seconds(10);  // for collisions of c
 }  // namespace
 
 ChildSa& Association::install(NewChild made) {
+  ChildSa child = child_from(made);
+  core_.emit(InstallChild{keys_for(child, made), made.send});
+  const Spi spi = child.inbound;
+  core_.assign_esp_spi(spi, *this);
+  ChildSa& installed = children_[spi] = std::move(child);
+  if (made.send) peer_.mark_sending(installed);
+  if (twin_of(installed)) tidy_at_ = core_.now() + tidy_time;
+  peer_.on_child_up(*installed.config);
+  core_.report(log::Level::info,
+               fmt::format("{}: child {} {}: {}, {} mode over {}, {} to {}", peer_.label(), installed.config->name,
+                           made.rekey ? "rekeyed" : "up", to_string(installed.suite),
+                           installed.mode == EspMode::transport ? "transport" : "tunnel",
+                           installed.encapsulation == EspEncapsulation::udp ? "UDP" : "raw ESP",
+                           to_string(installed.local), to_string(installed.remote)));
+  return installed;
+}
+
+ChildSa Association::child_from(const NewChild& made) const {
   const PeerConfig& config = peer_.config();
-  ChildAgreement& agreement = made.agreement;
   ChildSa child;
-  child.config = agreement.config;
-  child.inbound = agreement.inbound;
-  child.outbound = agreement.outbound;
-  child.suite = agreement.suite;
-  child.mode = agreement.mode;
-  child.local = agreement.local;
-  child.remote = agreement.remote;
+  child.config = made.agreement.config;
+  child.inbound = made.agreement.inbound;
+  child.outbound = made.agreement.outbound;
+  child.suite = made.agreement.suite;
+  child.mode = made.agreement.mode;
+  child.local = made.agreement.local;
+  child.remote = made.agreement.remote;
   child.ours = made.ours;
-  child.lowest_nonce = std::move(made.lowest_nonce);
-  const Path& path = current_->path();
-  const bool udp = current_->nat().needs_udp() && path.local.port == core_.options().nat_port;
+  child.lowest_nonce = made.lowest_nonce;
+  const bool udp = current_->nat().needs_udp() && current_->path().local.port == core_.options().nat_port;
   child.encapsulation = udp ? EspEncapsulation::udp : EspEncapsulation::raw;
   child.established = core_.now();
   const Lifetime lifetime = lifetime_from(core_.now(), config.child_lifetime, config.jitter, core_.random());
   child.soft_at = lifetime.soft;
   child.hard_at = lifetime.hard;
+  return child;
+}
 
+/// Takes the keys out of `made`.
+ChildSaKeys Association::keys_for(const ChildSa& child, NewChild& made) const {
+  const PeerConfig& config = peer_.config();
   ChildSaKeys keys;
   keys.peer = config.id;
   keys.child = child.config->id;
@@ -48,8 +69,8 @@ ChildSa& Association::install(NewChild made) {
   keys.esn = child.suite.esn;
   keys.local = child.local;
   keys.remote = child.remote;
-  keys.local_endpoint = path.local;
-  keys.remote_endpoint = path.remote;
+  keys.local_endpoint = current_->path().local;
+  keys.remote_endpoint = current_->path().remote;
   keys.replay_window = child.config->replay_window;
   const VolumeLimit bytes = volume_limit(config.child_bytes, config.jitter, core_.random());
   const VolumeLimit packets = volume_limit(config.child_packets, config.jitter, core_.random());
@@ -57,20 +78,7 @@ ChildSa& Association::install(NewChild made) {
   keys.hard_bytes = bytes.hard;
   keys.soft_packets = packets.soft;
   keys.hard_packets = packets.hard;
-  core_.emit(InstallChild{std::move(keys), made.send});
-
-  const Spi spi = child.inbound;
-  core_.assign_esp_spi(spi, *this);
-  ChildSa& installed = children_[spi] = std::move(child);
-  if (made.send) peer_.mark_sending(installed);
-  if (twin_of(installed)) tidy_at_ = core_.now() + tidy_time;
-  peer_.on_child_up(*installed.config);
-  core_.report(log::Level::info,
-               fmt::format("{}: child {} {}: {}, {} mode over {}, {} to {}", peer_.label(), installed.config->name,
-                           made.rekey ? "rekeyed" : "up", to_string(installed.suite),
-                           installed.mode == EspMode::transport ? "transport" : "tunnel", udp ? "UDP" : "raw ESP",
-                           to_string(installed.local), to_string(installed.remote)));
-  return installed;
+  return keys;
 }
 
 ChildSa* Association::by_inbound(Spi spi) {

@@ -98,6 +98,7 @@ class Core {
   };
   [[nodiscard]] HalfOpen count_half_open(const IpAddress& address) const;
   void admit(const Path& path, ByteView datagram, const Message& message);
+  [[nodiscard]] bool has_room_for(const Path& path, const Message& message);
   void answer_stateless(const Path& path, const Header& request, std::vector<Payload> payloads);
   void answer_stranger(const Path& path, const Header& request, std::vector<Payload> payloads);
   void on_unprotected(const Path& path, const Message& message);

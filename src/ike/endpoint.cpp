@@ -243,27 +243,7 @@ void Core::admit(const Path& path, ByteView datagram, const Message& message) {
     if (session) session->on_message(path, datagram, message);
     return;
   }
-  const bool well_formed =
-      header.initiator && header.message_id.value() == 0 && header.spi_i.value() != 0 && !message.encrypted;
-  if (!well_formed) return count(DropReason::ike_malformed);
-  const HalfOpen half_open = count_half_open(path.remote.address);
-  const std::size_t most_of_address = std::max<std::size_t>(8, options_.max_half_open / 10);
-  if (half_open.all >= options_.max_half_open || half_open.of_address >= most_of_address)
-    return count(DropReason::ike_half_open_limit);
-
-  if (const auto problem = check_payloads(MessageKind::init_request, message.payloads)) {
-    if (problem->kind == PayloadProblem::Kind::unknown_critical) {
-      answer_stranger(path, header,
-                      {NotifyPayload{NotifyType::unsupported_critical_payload, ProtocolId::none, {}, {problem->type}}});
-    }
-    return count(DropReason::ike_malformed);
-  }
-  const auto& nonce = *message.find<NoncePayload>();
-  if (half_open.all >= options_.cookie_threshold && !cookie_holds(path, message)) {
-    Bytes cookie = cookies_.make(now_, nonce.data, path.remote.address, header.spi_i);
-    return answer_stateless(path, header, {NotifyPayload{NotifyType::cookie, ProtocolId::none, {}, std::move(cookie)}});
-  }
-
+  if (!has_room_for(path, message)) return;
   const std::string from = path.remote.address.to_string();
   const Candidates candidates = candidates_for(*this, path.remote.address);
   if (candidates.peers.empty()) {
@@ -287,7 +267,33 @@ void Core::admit(const Path& path, ByteView datagram, const Message& message) {
   origin.nat.announced = origin.nat.supported && candidates.announce_nat;
   Session& session = add_session(std::make_unique<Session>(*this, origin, Session::State::half_open, MessageId(0)));
   init_requests_.emplace(key, session.our_spi());
-  session.answer_init(*choice, ke, nonce.data, datagram);
+  session.answer_init(*choice, ke, message.find<NoncePayload>()->data, datagram);
+}
+
+/// What needs no cryptography, the cheapest first: form, limits, payloads, cookie. Answers what is due.
+bool Core::has_room_for(const Path& path, const Message& message) {
+  const Header& header = message.header;
+  const bool well_formed =
+      header.initiator && header.message_id.value() == 0 && header.spi_i.value() != 0 && !message.encrypted;
+  const HalfOpen half_open = count_half_open(path.remote.address);
+  const std::size_t most_of_address = std::max<std::size_t>(8, options_.max_half_open / 10);
+  if (!well_formed || half_open.all >= options_.max_half_open || half_open.of_address >= most_of_address) {
+    count(well_formed ? DropReason::ike_half_open_limit : DropReason::ike_malformed);
+    return false;
+  }
+  if (const auto problem = check_payloads(MessageKind::init_request, message.payloads)) {
+    if (problem->kind == PayloadProblem::Kind::unknown_critical) {
+      answer_stranger(path, header,
+                      {NotifyPayload{NotifyType::unsupported_critical_payload, ProtocolId::none, {}, {problem->type}}});
+    }
+    count(DropReason::ike_malformed);
+    return false;
+  }
+  if (half_open.all < options_.cookie_threshold || cookie_holds(path, message)) return true;
+  const Bytes& nonce = message.find<NoncePayload>()->data;
+  Bytes cookie = cookies_.make(now_, nonce, path.remote.address, header.spi_i);
+  answer_stateless(path, header, {NotifyPayload{NotifyType::cookie, ProtocolId::none, {}, std::move(cookie)}});
+  return false;
 }
 
 }  // namespace culvert::ike
