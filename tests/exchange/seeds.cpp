@@ -23,10 +23,23 @@ struct Story {
   bool lossless = false;   ///< nothing but reordering, duplication and rekeys: no packet may be lost
   bool disturbed = false;  ///< crashes and commands
   bool ends_down = false;
+  bool short_lived = false;  ///< rekeys by lifetime never end
 };
 
 Duration random_delay(SeededRandom& random, Duration most) {
   return Duration(static_cast<Duration::rep>(random.next() % static_cast<std::uint64_t>(most.count())));
+}
+
+void add_second_child(Simulation& simulation) {
+  for (const Side side : {a, b}) {
+    ChildConfig lan = simulation.config(side).children.front();
+    lan.id = ChildId(8);
+    lan.name = "lan";
+    lan.mode = ModePreference::tunnel;
+    lan.local = {SelectorSpec{*IpPrefix::parse(side == a ? "10.1.0.0/16" : "10.2.0.0/16"), 0}};
+    lan.remote = {SelectorSpec{*IpPrefix::parse(side == a ? "10.2.0.0/16" : "10.1.0.0/16"), 0}};
+    simulation.config(side).children.push_back(lan);
+  }
 }
 
 Story set_up(Simulation& simulation) {
@@ -46,6 +59,14 @@ Story set_up(Simulation& simulation) {
     config.retransmit_tries = 6;
     config.liveness = 10s;
     if (random.chance(0.3)) config.encapsulation = EncapsulationPreference::udp;
+  }
+  if (random.chance(0.25)) add_second_child(simulation);
+  story.short_lived = random.chance(0.15);
+  if (story.short_lived) {
+    for (const Side side : {a, b}) {
+      simulation.config(side).child_lifetime = 20s;
+      simulation.config(side).ike_lifetime = 35s;
+    }
   }
   if (random.chance(0.3)) simulation.config(random.chance(0.5) ? a : b).start = StartMode::wait;
   return story;
@@ -120,6 +141,7 @@ std::string run_seed(std::uint64_t seed, bool verbose) {
   for (const std::string& line : simulation.story) std::puts(line.c_str());
   if (!simulation.fault().empty()) return simulation.fault();
   if (story.ends_down) return simulation.both_gone() ? "" : "they are not both down";
+  if (story.short_lived) simulation.run_until([&] { return !simulation.disagreement(); }, 60s);
   if (const auto wrong = simulation.disagreement()) return *wrong;
   for (const Side side : {a, b}) {
     const Node& node = simulation.node(side);

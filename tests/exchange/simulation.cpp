@@ -258,7 +258,8 @@ void Simulation::receive(const Event& event) {
 void Simulation::send_data(Side from) {
   Node& node = nodes_[from];
   if (!node.ike) return;
-  const auto sending = node.sending.find(node.configs.front().children.front().id);
+  const auto& children = node.configs.front().children;
+  const auto sending = node.sending.find(children[random_.next() % children.size()].id);
   if (sending == node.sending.end()) {
     ++node.unsent;
     return;
@@ -378,23 +379,36 @@ std::optional<std::string> Simulation::disagreement() const {
   if (!established(a) || !established(b)) return "not both have an IKE SA: a: " + here.reason + "; b: " + there.reason;
   if (here.spi_i != there.spi_i || here.spi_r != there.spi_r) return "they keep different IKE SAs";
   if (here.initiator == there.initiator) return "both think they have the same role";
-  if (!here.children.front().up || !there.children.front().up)
-    return "not both have a child: " + here.children.front().reason + "; " + there.children.front().reason;
-  for (const Side side : {a, b}) {
-    if (nodes_[side].plane.size() != 1)
-      return std::string(side == a ? "a" : "b") + " has " + std::to_string(nodes_[side].plane.size()) + " SA pairs";
-    if (nodes_[side].sending.size() != 1) return "a side does not send";
+  for (std::size_t i = 0; i < here.children.size(); ++i) {
+    if (!here.children[i].up || !there.children[i].up) {
+      return "not both have a child: " + here.children[i].reason + "; " + there.children[i].reason;
+    }
   }
-  const ChildSaKeys& mine = nodes_[a].plane.begin()->second.keys;
-  const ChildSaKeys& theirs = nodes_[b].plane.begin()->second.keys;
-  if (mine.inbound_spi != theirs.outbound_spi || mine.outbound_spi != theirs.inbound_spi)
-    return "the SPIs do not match crosswise";
+  for (const Side side : {a, b}) {
+    const Node& node = nodes_[side];
+    const std::size_t num_children = node.configs.front().children.size();
+    if (node.plane.size() != num_children) {
+      return std::string(side == a ? "a" : "b") + " has " + std::to_string(node.plane.size()) + " SA pairs";
+    }
+    if (node.sending.size() != num_children) return "a side does not send";
+  }
+  for (const auto& [spi, sa] : nodes_[a].plane) {
+    const auto pair = nodes_[b].plane.find(sa.keys.outbound_spi);
+    if (pair == nodes_[b].plane.end()) return "the SPIs do not match crosswise";
+    if (const auto wrong = mismatch(sa.keys, pair->second.keys)) return wrong;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> Simulation::mismatch(const ChildSaKeys& mine, const ChildSaKeys& theirs) const {
+  if (mine.inbound_spi != theirs.outbound_spi || mine.child != theirs.child) return "the SPIs do not match crosswise";
   if (!mine.inbound.encryption.equals(theirs.outbound.encryption.view()) ||
       !mine.outbound.encryption.equals(theirs.inbound.encryption.view())) {
     return "the keys do not match crosswise";
   }
-  if (mine.esn != theirs.esn || mine.mode != theirs.mode || mine.encapsulation != theirs.encapsulation)
+  if (mine.esn != theirs.esn || mine.mode != theirs.mode || mine.encapsulation != theirs.encapsulation) {
     return "the SAs differ in kind";
+  }
   if (mine.local != theirs.remote && !nat_) return "the selectors differ";
   return std::nullopt;
 }

@@ -146,8 +146,10 @@ class Simulation {
   [[nodiscard]] bool established(Side side) const;
   [[nodiscard]] bool up(Side side) const;  ///< IKE SA and every child
   [[nodiscard]] bool both_up() const { return up(a) && up(b); }
-  /// Both know of the same single IKE SA and the same single child, with each other's keys; else what is wrong.
+  /// Both know of the same single IKE SA and of one pair of SAs for each child, with each other's keys; else what is
+  /// wrong.
   [[nodiscard]] std::optional<std::string> disagreement() const;
+  [[nodiscard]] std::optional<std::string> mismatch(const ChildSaKeys& mine, const ChildSaKeys& theirs) const;
   /// Nothing at all is left.
   [[nodiscard]] bool both_gone() const;
   [[nodiscard]] bool reported(Side side, std::string_view text) const;
