@@ -1,4 +1,4 @@
-#include "mtu.h"
+#include "culvert/tunnel/mtu.h"
 
 #include <algorithm>
 

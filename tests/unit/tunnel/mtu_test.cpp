@@ -1,8 +1,8 @@
 #include <doctest/doctest.h>
 
 #include "carrier.h"
+#include "culvert/tunnel/mtu.h"
 #include "esp_encrypt.h"
-#include "mtu.h"
 #include "packets.h"
 
 using namespace culvert;

@@ -1,2 +1,0 @@
-#pragma once
-#include "culvert/tunnel/mtu.h"
