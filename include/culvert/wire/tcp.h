@@ -15,8 +15,9 @@ namespace culvert::wire {
 //   |                           [Options]                           |
 
 inline constexpr std::size_t tcp_min_header_len = 20;
-inline constexpr std::uint8_t tcp_fin = 0x01, tcp_syn = 0x02, tcp_rst = 0x04, tcp_ack = 0x10;
-inline constexpr std::size_t tcp_checksum_offset = 16;
+inline constexpr std::uint8_t tcp_fin = 0x01, tcp_syn = 0x02, tcp_rst = 0x04, tcp_psh = 0x08, tcp_ack = 0x10,
+                              tcp_urg = 0x20, tcp_ece = 0x40, tcp_cwr = 0x80;
+inline constexpr std::size_t tcp_sequence_offset = 4, tcp_flags_offset = 13, tcp_checksum_offset = 16;
 inline constexpr std::uint8_t tcp_option_end = 0, tcp_option_nop = 1, tcp_option_mss = 2;
 
 struct TcpHeader {

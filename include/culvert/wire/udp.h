@@ -11,6 +11,7 @@ namespace culvert::wire {
 //   |            Length             |           Checksum            |
 
 inline constexpr std::size_t udp_header_len = 8;
+inline constexpr std::size_t udp_len_offset = 4, udp_checksum_offset = 6;
 
 struct UdpHeader {
   std::uint16_t source_port = 0;
