@@ -1,0 +1,47 @@
+"""What is measured. Each measure takes a contender and returns one sample: a dict of numbers."""
+import os
+from pathlib import Path
+
+from labkit.traffic import iperf3
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds(pid):
+    """User and system time of a process, all its threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK  # utime and stime: proc(5), counted from the field after the name
+
+
+class GatewayCpu:
+    """The processor seconds of both gateways between two moments."""
+
+    def __init__(self, contender):
+        self.pids = contender.pids
+        self.start = [cpu_seconds(pid) for pid in self.pids]
+
+    def spent(self):
+        return [cpu_seconds(pid) - start for pid, start in zip(self.pids, self.start)]
+
+
+def tcp(contender, settings, *options):
+    """iperf3 from host A to host B, cubic whatever the machine prefers. `gbit_per_core_second` is the busier gateway's."""
+    cpu = GatewayCpu(contender)
+    report = iperf3(contender.net.A.host, contender.net.B.host, contender.net.B.host4, "-t", settings.seconds, "-C", "cubic", *options,
+                    timeout=settings.seconds + 20)
+    received = report["end"]["sum_received"]
+    spent = cpu.spent()
+    sample = {"gbit_s": received["bits_per_second"] / 1e9, "gbit": received["bytes"] * 8 / 1e9,
+              "retransmits": report["end"]["sum_sent"].get("retransmits", 0), "cpu_s": spent}
+    if spent and max(spent) > 0:
+        sample["gbit_per_core_second"] = sample["gbit"] / max(spent)
+        sample["cores"] = max(spent) / received["seconds"]
+    return sample
+
+
+MEASURES = {
+    "tcp1": lambda contender, settings: tcp(contender, settings),
+    "tcp1r": lambda contender, settings: tcp(contender, settings, "-R"),
+    "tcp4": lambda contender, settings: tcp(contender, settings, "-P", 4),
+    "tcp4r": lambda contender, settings: tcp(contender, settings, "-P", 4, "-R"),
+}
