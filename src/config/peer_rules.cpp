@@ -146,6 +146,7 @@ std::vector<ike::Proposal> check_proposals(const List<std::string>& list, const 
 
 void fill_timers(const RawPeer& raw, ike::PeerConfig& peer) {
   peer.port = static_cast<std::uint16_t>(raw.port.value.value_or(peer.port));
+  peer.nat_port = static_cast<std::uint16_t>(raw.nat_port.value.value_or(peer.nat_port));
   peer.encapsulation = raw.encapsulation.value.value_or(peer.encapsulation);
   peer.ike_lifetime = raw.ike_lifetime.value.value_or(peer.ike_lifetime);
   peer.child_lifetime = raw.child_lifetime.value.value_or(peer.child_lifetime);

@@ -62,7 +62,7 @@ struct RawPeer {
   std::string name;
   Position at;
   Field<PeerAddresses> address;
-  Field<std::int64_t> port;
+  Field<std::int64_t> port, nat_port;
   Field<std::string> id, local_id;
   Field<RawAuth> auth;
   Field<ike::StartMode> start;

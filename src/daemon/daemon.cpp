@@ -90,6 +90,7 @@ Result<void> Daemon::open(const DaemonOptions& options) {
 
   ike::EndpointOptions ike_options;
   ike_options.debug_keys = debug_keys_.has_value();
+  ike_options.nat_port = gateway.nat_port;
   ike_ = std::make_unique<ike::IkeEndpoint>(ike_options, config_.peers, crypto::system_random());
   ResolverOptions resolver_options;
   resolver_options.listen = gateway.listen;

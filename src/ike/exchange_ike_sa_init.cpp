@@ -144,11 +144,11 @@ void Session::finish_init(const Path& path, ByteView datagram, const Message& me
 }
 
 /// §2.23: with a NAT on the path (or one that an end says to be there) the initiator goes on from port 4500 to port
-/// 4500.
+/// 4500; either end's may be configured to be another.
 void Session::float_to_nat_port() {
   if (!origin_.nat.needs_udp()) return;
   origin_.path.local.port = core_.options().nat_port;
-  if (origin_.path.remote.port != 4500) origin_.path.remote.port = 4500;
+  origin_.path.remote.port = config().nat_port;
 }
 
 void Session::derive_keys(ByteView g_ir) {

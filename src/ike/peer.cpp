@@ -78,7 +78,8 @@ void Peer::connect() {
   }
   Path path = paths_[path_index_];
   if (path.remote.port == 0) path.remote.port = config_.port;
-  if (path.remote.port == 4500) path.local.port = core_.options().nat_port;  // RFC 7296 §2.23: IKE may start there
+  // RFC 7296 §2.23: IKE may start there. The non-ESP marker is a matter of both ends' ports.
+  if (path.remote.port == config_.nat_port) path.local.port = core_.options().nat_port;
   phase_ = Phase::connecting;
   Session::Origin origin{true, core_.new_ike_spi(), IkeSpi(0), path, {}};
   attempt_ = &core_.add_session(std::make_unique<Session>(core_, origin, Session::State::init_sent, MessageId(0)));

@@ -69,6 +69,40 @@ TEST_CASE("encapsulation udp announces a NAT that is not there, and both float t
   CHECK(simulation.wire[3].path.local.port == 4500);  // answered from where the request went to
 }
 
+// The ports of RFC 7296 §2.23 are those that the configuration of each end names.
+TEST_CASE("IKE_AUTH and ESP go from the configured NAT port of the one side to that of the other") {
+  Pair simulation;
+  std::uint16_t nat_a = 14500, nat_b = 24500;
+  SUBCASE("both have one of their own") {}
+  SUBCASE("the initiator's is the usual one") {
+    nat_a = 4500;
+  }
+  SUBCASE("the responder's is the usual one") {
+    nat_b = 4500;
+  }
+  SUBCASE("the initiator starts there at once") {
+    simulation.config(a).port = nat_b;
+    simulation.node(b).address.port = nat_b;
+  }
+  simulation.node(a).options.nat_port = simulation.config(b).nat_port = nat_a;
+  simulation.node(b).options.nat_port = simulation.config(a).nat_port = nat_b;
+  simulation.config(a).encapsulation = EncapsulationPreference::udp;
+  REQUIRE(simulation.comes_up());
+  CHECK(simulation.disagreement().value_or("") == "");
+  CHECK(simulation.keys(a).encapsulation == EspEncapsulation::udp);
+  CHECK(simulation.keys(a).local_endpoint == endpoint("192.0.2.1", nat_a));
+  CHECK(simulation.keys(a).remote_endpoint == endpoint("192.0.2.2", nat_b));
+  CHECK(simulation.keys(b).encapsulation == EspEncapsulation::udp);
+  CHECK(simulation.keys(b).local_endpoint == endpoint("192.0.2.2", nat_b));
+  CHECK(simulation.keys(b).remote_endpoint == endpoint("192.0.2.1", nat_a));
+  // What goes to a NAT port comes from one: the marker is there for both or for neither.
+  for (const Datagram& datagram : simulation.wire) {
+    const Side from = datagram.from;
+    CHECK((datagram.path.local.port == simulation.node(from).options.nat_port) ==
+          (datagram.path.remote.port == simulation.config(from).nat_port));
+  }
+}
+
 TEST_CASE("an initiator behind a NAT is found out, floats, and sends keepalives; the responder uses the mapped port") {
   Pair simulation;
   simulation.behind_nat();

@@ -50,6 +50,30 @@ def test_raw_esp_over_ipv6(lab, net):
     assert capture.count("esp && ipv6.nxt == 50") >= 6
 
 
+USUAL, OWN = (500, 4500), (1500, 14500)
+
+
+@pytest.mark.parametrize("starts", [("always", "wait"), ("wait", "always")])
+@pytest.mark.parametrize("ports", [(OWN, OWN), (OWN, USUAL)])
+def test_ports_of_ones_own(lab, net, ports, starts):
+    """Of one side or of both; IKE_SA_INIT goes from port to port, all else from nat_port to nat_port."""
+    def side(ours, theirs):
+        return {"gateway": {"port": ours[0], "nat_port": ours[1]}, "peer": {"port": theirs[0], "nat_port": theirs[1]}}
+    here, there = ports
+    with Capture(net.internet, "wanA", lab.folder, expression="udp") as capture:
+        a, b = pair(lab, net, start=starts, options=(side(here, there), side(there, here)))
+        assert_reaches(net.A.host, net.B.host4)
+        child, ike = a.child_spi(), a.ike_spis()
+        b.ctl("rekey", "a", "--child")
+        a.wait_new_child(child)
+        b.ctl("rekey", "a", "--ike")
+        a.wait_new_ike(ike)
+        assert_reaches(net.B.host, net.A.host4)
+    assert a.peer()["remote"] == f"{net.B.wan4}:{there[1]}" and b.peer()["remote"] == f"{net.A.wan4}:{here[1]}"
+    seen = {frozenset(row) for row in capture.tshark(fields=["udp.srcport", "udp.dstport"], display=f"ip.addr == {net.A.wan4}")}
+    assert seen == {frozenset(map(str, ends)) for ends in zip(here, there)}
+
+
 def test_the_responder_narrows_and_only_that_passes(lab, net):
     """A asks for B's whole LAN, B gives its host alone."""
     a, _ = pair(lab, net, carry="ip", options=({"tunnel": {"local": [net.A.lan4], "remote": [net.B.lan4]}},

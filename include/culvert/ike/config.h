@@ -59,6 +59,7 @@ struct PeerConfig {
   std::shared_ptr<const Secret> psk;
   std::vector<std::string> addresses;  ///< names or addresses in order of preference; empty: "any", we never initiate
   std::uint16_t port = 500;            ///< where its IKE listens
+  std::uint16_t nat_port = 4500;       ///< where its IKE and ESP in UDP listen, behind the non-ESP marker (RFC 7296 §2.23)
   StartMode start = StartMode::always;
   EncapsulationPreference encapsulation = EncapsulationPreference::udp;
   std::vector<Proposal> ike_proposals;  ///< in order of preference, never empty

@@ -23,6 +23,7 @@ TEST_CASE("keys that are left out have the defaults of the reference") {
   CHECK(config.gateway.listen == std::vector{address("0.0.0.0"), address("::")});
   CHECK(config.gateway.ike_port == 500);
   CHECK(config.gateway.nat_port == 4500);
+  CHECK(config.peers[0].nat_port == 4500);
   CHECK(config.gateway.workers >= 1);
   CHECK(config.gateway.control_socket == "/run/culvert/control.sock");
   CHECK(config.gateway.control_group == "culvert");
@@ -67,6 +68,7 @@ state_dir = "state"
 [peer.tokyo]
 address = ["tokyo.example.net", "198.51.100.1"]
 port = 2500
+nat_port = 24500
 id = "tokyo.example.net"
 local_id = "paris-to-tokyo.example.net"
 start = "on-traffic"
@@ -113,6 +115,7 @@ replay_window = 64
   const ike::PeerConfig& peer = config.peers.at(0);
   CHECK(peer.addresses == std::vector<std::string>{"tokyo.example.net", "198.51.100.1"});
   CHECK(peer.port == 2500);
+  CHECK(peer.nat_port == 24500);
   CHECK(peer.remote_id == *ike::Identity::parse("tokyo.example.net"));
   CHECK(peer.local_id == *ike::Identity::parse("paris-to-tokyo.example.net"));
   CHECK(as_text(peer.psk->view()) == "a key of twenty-four byt");
