@@ -61,6 +61,7 @@ std::optional<DropReason> push_gre_header(Packet& packet, Tunnel& tunnel, bool i
   std::uint8_t* at = packet.push_front(gre.len());
   if (at == nullptr) return DropReason::no_buffer;
   gre.write(at);
+  if (gre.has_checksum) packet.fetch_body();
   if (gre.has_checksum) wire::fill_gre_checksum(packet.mutable_view());
   packet.next_header = wire::proto_gre;
   return std::nullopt;
@@ -172,6 +173,19 @@ std::optional<DropReason> pop_gre(Packet& packet) noexcept {
 
 }  // namespace
 
+std::size_t carried_len(const Tunnel& tunnel, const OutboundSa& sa, std::size_t len) noexcept {
+  const TunnelConfig& config = tunnel.config;
+  if (config.carry == Carry::ip) return len;
+  wire::GreHeader gre;
+  gre.has_checksum = config.gre_checksum;
+  gre.key = config.gre_key;
+  if (config.gre_sequence) gre.sequence = 0;
+  len += gre.len();
+  if (sa.mode == EspMode::transport) return len;
+  const bool is_v4 = delivery_flow(tunnel, sa, sa.path.load()).source.is_v4();
+  return len + (is_v4 ? wire::ipv4_min_header_len : wire::ipv6_header_len);
+}
+
 void push_batch(PacketBatch& batch) noexcept {
   batch.for_each_alive([&](std::size_t i, Packet& packet) {
     if (const auto wrong = push(packet)) batch.drop(i, *wrong);
@@ -188,7 +202,7 @@ std::optional<DropReason> push(Packet& packet) noexcept {
   if (packet.outbound_sa == nullptr) return DropReason::no_sa;
   const auto inner = parse_inner(packet.view());
   if (!inner) return DropReason::inner_malformed;
-  packet.truncate(inner->total_len);
+  if (packet.body == nullptr) packet.truncate(inner->total_len);
   packet.outer_tos = outer_tos(inner->tos, packet.tunnel->config.copy_dscp);
   if (packet.tunnel->config.carry == Carry::gre) return push_gre(packet, *inner);
   if (is_own_outer_packet(packet.view(), *packet.outbound_sa, inner->destination)) return DropReason::gre_recursion;

@@ -24,7 +24,8 @@ bool frame(Packet& packet, const OutboundSa& sa, std::uint64_t sequence, const s
            SealWork& work) noexcept {
   const crypto::CipherSuiteInfo& suite = *sa.suite;
   const std::size_t pad_len = wire::esp_pad_len(packet.len, suite.block_len);
-  const std::size_t sealed_len = packet.len + pad_len + wire::esp_trailer_len;
+  const std::size_t inner_len = packet.len;
+  const std::size_t sealed_len = inner_len + pad_len + wire::esp_trailer_len;
   std::uint8_t* trailer = packet.push_back(pad_len + wire::esp_trailer_len + suite.icv_len);
   if (trailer == nullptr) return false;
   std::uint8_t* header = packet.push_front(wire::esp_header_len + suite.iv_len);
@@ -52,6 +53,11 @@ bool frame(Packet& packet, const OutboundSa& sa, std::uint64_t sequence, const s
   job.aad_len = sa.esn ? 12 : 8;
   job.iv = iv_field;
   job.src = job.dst = iv_field + suite.iv_len;
+  if (packet.body != nullptr) {
+    job.src = packet.body;
+    job.head_len = static_cast<std::uint16_t>(inner_len - packet.body_len);
+    job.tail_len = static_cast<std::uint16_t>(pad_len + wire::esp_trailer_len);
+  }
   job.len = static_cast<std::uint32_t>(sealed_len);
   job.icv = job.dst + sealed_len;
   return true;
@@ -92,6 +98,12 @@ void frame_group(PacketBatch& batch, OutboundSa& sa, std::uint64_t mask, SealWor
 }
 
 }  // namespace
+
+std::size_t sealed_len(const OutboundSa& sa, std::size_t len) noexcept {
+  const crypto::CipherSuiteInfo& suite = *sa.suite;
+  return wire::esp_header_len + suite.iv_len + len + wire::esp_pad_len(len, suite.block_len) + wire::esp_trailer_len +
+         suite.icv_len;
+}
 
 void encrypt_batch(PacketBatch& batch) noexcept {
   SealWork work;

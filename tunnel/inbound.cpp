@@ -1,4 +1,6 @@
 // The inbound half of a worker, in the order in which a packet passes: socket → demux → ESP → carrier → device.
+#include <algorithm>
+
 #include "carrier.h"
 #include "demux.h"
 #include "esp_decrypt.h"
@@ -7,46 +9,74 @@
 #include "worker_events.h"
 
 namespace culvert::tunnel {
+namespace {
+
+constexpr std::size_t few_slots = 4;
+constexpr std::size_t bytes_per_round = std::size_t{256} * 1024;
+
+}  // namespace
 
 // The tables are looked at only once the packets are here. The other way round, a packet that came just after install()
 // had returned could be read by a worker that still held the tables of before, and its SPI would be unknown.
 
 void Worker::forward_inbound(const SocketSet::Udp& from) {
-  prepare_slots();
-  const std::size_t num_received = from.socket.receive_batch(io_, slots_);
+  const auto slots = prepare_slots();
+  const auto received = slots.first(from.socket.receive_batch(io_, slots));
   count_one(udp_receive_batches_);
+  note_received(received);
   const PublishedTables::Reading tables(tables_, index_);
-  for (std::size_t i = 0; i < num_received; ++i) demux(*tables, from, i);
-  open_and_deliver();
-}
-
-void Worker::forward_inbound_raw(const RawEspSocket& from) {
-  prepare_slots();
-  const std::size_t num_received = from.receive_batch(io_, slots_);
-  count_one(udp_receive_batches_);
-  const PublishedTables::Reading tables(tables_, index_);
-  for (std::size_t i = 0; i < num_received; ++i) {
-    if (slots_[i].len < esp_header_len) {
-      drops_.add(DropReason::outer_malformed);
-    } else {
-      queue_esp(*tables, i, 0);
+  for (const ReceiveSlot& slot : received) {
+    // Datagrams that came together go through together, so that what was one super-packet becomes one again.
+    if (batch_.size() + slot.num_datagrams() > PacketBatch::capacity) open_and_deliver();
+    for (MutableByteView rest = slot.buffer.first(slot.len);;) {
+      const MutableByteView datagram = rest.first(std::min(rest.size(), slot.segment_len));
+      if (batch_.full()) open_and_deliver();
+      demux(*tables, from, slot, datagram);
+      rest = rest.subspan(datagram.size());
+      if (rest.empty()) break;
     }
   }
   open_and_deliver();
 }
 
-void Worker::prepare_slots() noexcept {
-  for (std::size_t i = 0; i < slots_.size(); ++i) slots_[i].buffer = rooms_[i];
+void Worker::forward_inbound_raw(const RawEspSocket& from) {
+  const auto slots = prepare_slots();
+  const auto received = slots.first(from.receive_batch(io_, slots));
+  count_one(udp_receive_batches_);
+  const PublishedTables::Reading tables(tables_, index_);
+  for (const ReceiveSlot& slot : received) {
+    if (slot.len < esp_header_len) {
+      drops_.add(DropReason::outer_malformed);
+    } else {
+      queue_esp(*tables, slot, slot.buffer.first(slot.len), 0);
+    }
+  }
+  open_and_deliver();
 }
 
-void Worker::demux(const Tables& tables, const SocketSet::Udp& from, std::size_t i) {
-  const ReceiveSlot& slot = slots_[i];
-  const ByteView bytes = slot.buffer.first(slot.len);
+std::span<ReceiveSlot> Worker::prepare_slots() noexcept {
+  for (std::size_t i = 0; i < num_slots_; ++i) slots_[i].buffer = buffers_.room(i);
+  return std::span(slots_).first(num_slots_);
+}
+
+/// Single datagrams are received many at a time, to save system calls; joined ones a few at a time: they are enough
+/// work for a round, and more would have left the cache before their turn comes.
+void Worker::note_received(std::span<const ReceiveSlot> received) noexcept {
+  std::size_t num_bytes = 0;
+  for (const ReceiveSlot& slot : received) num_bytes += slot.len;
+  if (num_bytes >= bytes_per_round) {
+    num_slots_ = few_slots;
+  } else if (received.size() == num_slots_) {
+    num_slots_ = PacketBatch::capacity;
+  }
+}
+
+void Worker::demux(const Tables& tables, const SocketSet::Udp& from, const ReceiveSlot& slot, MutableByteView bytes) {
   const ClassifiedDatagram datagram = classify(from.kind, bytes);
   const std::uint16_t local_port = from.socket.local().port;
   switch (datagram.kind) {
     case DatagramKind::esp:
-      return queue_esp(tables, i, local_port);
+      return queue_esp(tables, slot, bytes, local_port);
     case DatagramKind::keepalive:
       return drops_.add(DropReason::keepalive);
     case DatagramKind::malformed:
@@ -63,19 +93,17 @@ void Worker::demux(const Tables& tables, const SocketSet::Udp& from, std::size_t
 
 /// Finds the SA by its SPI alone (RFC 4301 §4.1, unicast): it may come in UDP or raw, and from wherever the peer is by
 /// now.
-void Worker::queue_esp(const Tables& tables, std::size_t i, std::uint16_t local_port) {
-  const ReceiveSlot& slot = slots_[i];
-  const Spi spi{load_be<std::uint32_t>(slot.buffer.data())};
-  InboundSa* sa = tables.inbound->find(spi);
-  if (!sa) return report_unknown_spi(i, local_port, spi);
-  Packet packet = Packet::in_buffer(buffers_.whole(i), 0, 0);
-  packet.data = slot.buffer.data();
-  packet.len = static_cast<std::uint32_t>(slot.len);
+void Worker::queue_esp(const Tables& tables, const ReceiveSlot& slot, MutableByteView bytes, std::uint16_t local_port) {
+  const Spi spi{load_be<std::uint32_t>(bytes.data())};
+  // Neighbours mostly belong to one SA: it and its child are looked up once for a run of them.
+  const Packet* before = batch_.empty() ? nullptr : &batch_[batch_.size() - 1];
+  const bool as_before = before != nullptr && before->inbound_sa->spi == spi;
+  InboundSa* sa = as_before ? before->inbound_sa : tables.inbound->find(spi);
+  if (!sa) return report_unknown_spi(slot, local_port, spi);
+  Packet packet = Packet::in_buffer(bytes, 0, bytes.size());
   packet.outer_tos = slot.tos;
   packet.inbound_sa = sa;
-  // Neighbours mostly belong to one SA: the child is looked up once for a run of them.
-  const bool as_before = !batch_.empty() && batch_[batch_.size() - 1].inbound_sa == sa;
-  packet.child = as_before ? batch_[batch_.size() - 1].child : &tables.child(sa->child)->tunnels;
+  packet.child = as_before ? before->child : &tables.child(sa->child)->tunnels;
   batch_.add(packet);
 }
 
@@ -95,32 +123,31 @@ void Worker::open_and_deliver() {
 }
 
 void Worker::deliver(Port& port, std::uint64_t mask) {
-  std::array<ByteView, PacketBatch::capacity> packets;
-  std::array<bool, PacketBatch::capacity> written;
+  std::array<MutableByteView, PacketBatch::capacity> packets;
   std::array<std::size_t, PacketBatch::capacity> places;
   std::size_t num = 0;
   const std::uint16_t mtu = port.mtu.load(std::memory_order_relaxed);
   for_each_bit(mask, [&](std::size_t i) {
     if (port.config.clamp_mss && mtu != 0) clamp_mss(batch_[i].mutable_view(), mtu);
-    packets[num] = batch_[i].view();
+    packets[num] = batch_[i].mutable_view();
     places[num++] = i;
   });
-  port.queue(index_).write_batch(std::span(packets).first(num), std::span(written).first(num));
+  const TunQueue& queue = port.queue(index_);
   std::uint64_t num_delivered = 0, bytes = 0;
-  for (std::size_t n = 0; n < num; ++n) {
-    if (!written[n]) {
-      batch_.drop(places[n], DropReason::tun_write_failed);
-      continue;
-    }
-    ++num_delivered;
-    bytes += packets[n].size();
+  for (const JoinedPacket& joined :
+       coalescer_.join(std::span(packets).first(num), {queue.features().tcp, queue.features().udp})) {
+    const bool written = queue.write(joined.parts, joined.offload);
+    for_each_bit(joined.members, [&](std::size_t n) {
+      if (!written) return batch_.drop(places[n], DropReason::tun_write_failed);
+      ++num_delivered;
+      bytes += packets[n].size();
+    });
   }
   port.counters(index_).add_inbound(num_delivered, bytes);
 }
 
-void Worker::report_unknown_spi(std::size_t i, std::uint16_t local_port, Spi spi) {
+void Worker::report_unknown_spi(const ReceiveSlot& slot, std::uint16_t local_port, Spi spi) {
   drops_.add(DropReason::unknown_spi);
-  const ReceiveSlot& slot = slots_[i];
   if (!unknown_spi_limit_.allow(slot.remote, Clock::now())) return;
   post(UnknownSpiEvent{{slot.local, local_port}, slot.remote, spi});
 }

@@ -1,16 +1,23 @@
 // The outbound half of a worker, in the order in which a packet passes: device → policy → fit → carrier → ESP → socket.
 #include <algorithm>
+#include <bit>
+#include <cstring>
+#include <type_traits>
 
 #include "carrier.h"
 #include "esp_encrypt.h"
 #include "fragment.h"
 #include "mss_clamp.h"
 #include "packet_too_big.h"
+#include "segmenter.h"
 #include "worker.h"
 #include "worker_events.h"
 
 namespace culvert::tunnel {
 namespace {
+
+/// What one device may bring before the sockets and other devices get their turn.
+constexpr std::size_t bytes_per_turn = std::size_t{256} * 1024;
 
 /// An MTU of 0 is one that is not known: then nothing is too long.
 std::uint16_t mtu_of(const Port& port) noexcept {
@@ -42,10 +49,18 @@ AcquireEvent acquire_for(const Port& port, ChildId child, const wire::Flow& flow
 
 void Worker::forward_outbound(const PortView& at) {
   if (!send_waiting(at)) return;  // those before these are still leaving: the device stays readable, this comes again
-  const std::size_t num_read = at.port->queue(index_).read_batch(rooms_, lens_);
+  const TunQueue& queue = at.port->queue(index_);
+  std::size_t num_bytes = 0;
+  for (std::size_t num = 0; num < PacketBatch::capacity && num_bytes < bytes_per_turn; ++num) {
+    const std::size_t slot = take_slot(at);
+    Offload offload;
+    const std::size_t len = queue.read(buffers_.room(slot), offload);
+    if (len == 0) break;
+    num_bytes += len;
+    admit(at, buffers_.packet(slot, len), offload);
+  }
   count_one(tun_read_batches_);
-  for (std::size_t i = 0; i < num_read; ++i) admit(at, buffers_.packet(i, lens_[i]));
-  send_queued(at);
+  finish_slots(at);
 }
 
 /// False while another worker sends what waited for this port.
@@ -53,43 +68,53 @@ bool Worker::send_waiting(const PortView& at) {
   Port& port = *at.port;
   if (at.child->policy.empty() || port.waiting.empty()) return true;
   if (port.draining.test_and_set(std::memory_order_acquire)) return false;
-  for (bool more = true; more;) {
-    std::size_t num = 0;
-    for (; num < PacketBuffers::num; ++num) {
-      const std::size_t len = port.waiting.pop(buffers_.room(num));
-      if (len == 0) break;
-      admit(at, buffers_.packet(num, len));
-    }
-    send_queued(at);
-    more = num == PacketBuffers::num;
+  for (;;) {
+    const MutableByteView whole = buffers_.whole(take_slot(at));
+    const std::size_t len = port.waiting.pop(whole.subspan(packet_headroom - sizeof(Offload)));
+    if (len == 0) break;
+    Packet packet = Packet::in_buffer(whole, packet_headroom - sizeof(Offload), len);
+    Offload offload;
+    std::memcpy(&offload, packet.data, sizeof offload);
+    packet.pop_front(sizeof offload);
+    admit(at, packet, offload);
   }
+  finish_slots(at);
   port.draining.clear(std::memory_order_release);
   return true;
 }
 
-void Worker::admit(const PortView& at, const Packet& packet) {
+/// A buffer that no queued packet lies in, nor a super-packet that segments were cut from: the first one, which is most
+/// likely in a cache.
+std::size_t Worker::take_slot(const PortView& at) {
+  held_slot_ = 0;
+  if (busy_slots_ == ~std::uint64_t{0}) send_queued(at);
+  const auto slot = static_cast<std::size_t>(std::countr_one(busy_slots_));
+  held_slot_ = std::uint64_t{1} << slot;
+  busy_slots_ |= held_slot_;
+  return slot;
+}
+
+void Worker::finish_slots(const PortView& at) {
+  held_slot_ = 0;
+  send_queued(at);
+}
+
+void Worker::admit(const PortView& at, const Packet& packet, const Offload& offload) {
   const auto flow = wire::Flow::parse(packet.view());
   if (!flow) return drops_.add(DropReason::inner_malformed);
-  OutboundSa* sa = choose_sa(at, *flow, packet.view());
+  OutboundSa* sa = choose_sa(at, *flow, packet, offload);
   if (!sa) return;
-  const std::uint16_t mtu = mtu_of(*at.port);
-  switch (fit(packet.view(), mtu)) {
-    case Fit::fits:
-      return queue_packet(at, packet, *sa);
-    case Fit::fragment:
-      return queue_fragments(at, packet, mtu, *sa);
-    case Fit::too_big:
-      return return_too_big(at, *flow, packet.view(), mtu);
-    case Fit::malformed:
-      return drops_.add(DropReason::inner_malformed);
-  }
+  if (offload.kind != Offload::Kind::none) return cut(at, packet, offload, *flow, *sa);
+  if (!complete_checksum(packet.mutable_view(), offload)) return drops_.add(DropReason::inner_malformed);
+  queue_fitting(at, packet, *flow, *sa);
 }
 
 /// The SA that the packet leaves by; nullptr: it waits, or was dropped and counted. Nothing leaves without one.
-OutboundSa* Worker::choose_sa(const PortView& at, const wire::Flow& flow, ByteView packet) {
+OutboundSa* Worker::choose_sa(const PortView& at, const wire::Flow& flow, const Packet& packet,
+                              const Offload& offload) {
   const PolicyTable& policy = at.child->policy;
   if (policy.empty()) {
-    wait_for_sa(at, flow, packet);
+    wait_for_sa(at, flow, packet, offload);
     return nullptr;
   }
   OutboundSa* sa = at.port->config.carry == Carry::gre ? policy.newest() : policy.find(flow);
@@ -97,11 +122,15 @@ OutboundSa* Worker::choose_sa(const PortView& at, const wire::Flow& flow, ByteVi
   return sa;
 }
 
-void Worker::wait_for_sa(const PortView& at, const wire::Flow& flow, ByteView packet) {
+/// It waits as it was read: what the kernel left to do stands before it.
+void Worker::wait_for_sa(const PortView& at, const wire::Flow& flow, Packet packet, const Offload& offload) {
   Port& port = *at.port;
   if (!port.config.trap || wire::is_link_housekeeping(flow)) return drops_.add(DropReason::no_sa);
+  static_assert(std::is_trivially_copyable_v<Offload> && sizeof(Offload) <= packet_headroom);
+  std::uint8_t* front = packet.push_front(sizeof offload);
   const TimePoint now = Clock::now();
-  if (port.waiting.push(packet, now)) {
+  if (front != nullptr) std::memcpy(front, &offload, sizeof offload);
+  if (front != nullptr && port.waiting.push(packet.view(), now)) {
     packets_wait_ = true;
   } else {
     drops_.add(DropReason::wait_queue_full);
@@ -109,24 +138,76 @@ void Worker::wait_for_sa(const PortView& at, const wire::Flow& flow, ByteView pa
   if (at.child->acquire->allow(now)) post(acquire_for(port, at.child->id, flow));
 }
 
+void Worker::queue_fitting(const PortView& at, const Packet& packet, const wire::Flow& flow, OutboundSa& sa) {
+  const std::uint16_t mtu = mtu_of(*at.port);
+  switch (fit(packet.view(), mtu)) {
+    case Fit::fits:
+      if (at.port->config.clamp_mss) clamp_mss(packet.mutable_view(), mtu);
+      if (batch_.full()) send_queued(at);
+      return queue_packet(at, packet, sa);
+    case Fit::fragment:
+      return queue_fragments(at, packet, mtu, sa);
+    case Fit::too_big:
+      return return_too_big(at, flow, packet.view(), mtu);
+    case Fit::malformed:
+      return drops_.add(DropReason::inner_malformed);
+  }
+}
+
 void Worker::queue_packet(const PortView& at, const Packet& packet, OutboundSa& sa) {
-  if (at.port->config.clamp_mss) clamp_mss(packet.mutable_view(), mtu_of(*at.port));
   const std::size_t i = batch_.add(packet);
   batch_[i].tunnel = at.port.get();
   batch_[i].outbound_sa = &sa;
   inner_lens_[i] = packet.len;
 }
 
-/// What is queued leaves first, so that the order holds; then the fragments, as many at a time as there are buffers.
+/// A super-packet, segment by segment: headers are built in the arena, the payload stays where it was read until it is
+/// encrypted. As many as one message to the socket takes go through the stages together, those of the next super-packet
+/// included.
+void Worker::cut(const PortView& at, const Packet& packet, const Offload& offload, const wire::Flow& flow,
+                 OutboundSa& sa) {
+  auto segmenter = Segmenter::start(packet.view(), offload);
+  if (!segmenter) return drops_.add(DropReason::inner_malformed);
+  const std::size_t packet_len = segmenter->segment_packet_len();
+  if (packet_len > mtu_of(*at.port)) return cut_too_long(at, *segmenter, flow, sa);
+  const std::size_t wire_len = sealed_len(sa, carried_len(*at.port, sa, packet_len));
+  const std::size_t num_together = std::clamp(max_message_len / wire_len, std::size_t{1}, PacketBatch::capacity);
+  while (!segmenter->done()) {
+    if (batch_.size() >= num_together || !arena_.has_room(packet_len)) send_queued(at);
+    Packet segment = arena_.take(packet_len);
+    const auto [header_len, body] = segmenter->next(segment.data);
+    segment.body = body.data();
+    segment.body_len = static_cast<std::uint32_t>(body.size());
+    segment.truncate(header_len + body.size());
+    queue_packet(at, segment, sa);
+  }
+}
+
+/// The device's MTU keeps them away; but it may just have become smaller, and each segment is a packet in its own
+/// right.
+void Worker::cut_too_long(const PortView& at, Segmenter& segmenter, const wire::Flow& flow, OutboundSa& sa) {
+  std::array<std::uint8_t, PacketBuffers::slot_len> place;
+  while (!segmenter.done()) {
+    Packet segment = Packet::in_buffer(place, packet_headroom, segmenter.segment_packet_len());
+    const auto [header_len, body] = segmenter.next(segment.data);
+    std::memcpy(segment.data + header_len, body.data(), body.size());
+    segment.truncate(header_len + body.size());
+    queue_fitting(at, segment, flow, sa);
+    send_queued(at);  // before the place is used again
+  }
+}
+
+/// What is queued leaves first, so that the order holds; then the fragments, as many at a time as there is room for.
 void Worker::queue_fragments(const PortView& at, const Packet& packet, std::uint16_t mtu, OutboundSa& sa) {
   send_queued(at);
   Ipv4Fragmenter fragmenter(packet.view(), mtu);
   while (!fragmenter.done()) {
-    if (batch_.full()) send_queued(at);
-    const std::size_t i = batch_.size();
-    const std::size_t len = fragmenter.next(fragment_buffers_.room(i));
+    if (batch_.full() || !arena_.has_room(mtu)) send_queued(at);
+    Packet fragment = arena_.take(mtu);
+    const std::size_t len = fragmenter.next(fragment.mutable_view());
     if (len == 0) return drops_.add(DropReason::too_big);
-    queue_packet(at, fragment_buffers_.packet(i, len), sa);
+    fragment.truncate(len);
+    queue_packet(at, fragment, sa);
   }
   send_queued(at);
 }
@@ -139,12 +220,12 @@ void Worker::return_too_big(const PortView& at, const wire::Flow& flow, ByteView
   std::array<std::uint8_t, max_packet_too_big_len> answer;
   const std::size_t len = build_packet_too_big(packet, mtu, flow.destination, answer);
   if (len == 0) return;
-  const ByteView answers[] = {ByteView(answer).first(len)};
-  bool written[] = {false};
-  at.port->queue(index_).write_batch(answers, written);
+  // A full queue of the kernel loses it; the next packet that is too big makes another.
+  [[maybe_unused]] const bool written = at.port->queue(index_).write(ByteView(answer).first(len));
 }
 
 void Worker::send_queued(const PortView& at) {
+  busy_slots_ = held_slot_;
   if (batch_.empty()) return;
   push_batch(batch_);
   encrypt_batch(batch_);
@@ -162,6 +243,7 @@ void Worker::send_queued(const PortView& at) {
     report_events(*reported);
   }
   batch_.clear();
+  arena_.clear();
 }
 
 /// Runs of packets of one SA leave in one system call, in their order.

@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "culvert/base/bytes.h"
 #include "culvert/base/drop_reason.h"
@@ -34,7 +35,10 @@ struct Packet {
   InboundSa* inbound_sa = nullptr;      ///< set before decrypt_batch
   Tunnel* tunnel = nullptr;             ///< outbound: whose device it came from; inbound: set by pop_batch
   const ChildTunnels* child = nullptr;  ///< inbound: where its SA delivers to; set before pop_batch
-  std::uint32_t tag = 0;                ///< the I/O side's own (a buffer index, say); no stage looks at it
+  /// Outbound: the last body_len bytes of the packet still stand here, in the super-packet that it was cut from, and
+  /// not at its end; encrypt_batch reads them from there. nullptr: all is in place.
+  const std::uint8_t* body = nullptr;
+  std::uint32_t body_len = 0;
 
   /// The buffer as a whole, with a packet of `length` bytes that begins `headroom` bytes into it; it must fit.
   [[nodiscard]] static Packet in_buffer(MutableByteView buffer, std::size_t headroom, std::size_t length) noexcept {
@@ -70,8 +74,15 @@ struct Packet {
     data += bytes;
     len -= static_cast<std::uint32_t>(bytes);
   }
-  /// Shrinks at the back to `length` ≤ len.
+  /// Shrinks at the back to `length` ≤ len. Not while the body is elsewhere.
   void truncate(std::size_t length) noexcept { len = static_cast<std::uint32_t>(length); }
+  /// Copies the body to its place.
+  void fetch_body() noexcept {
+    if (body == nullptr) return;
+    std::memcpy(data + len - body_len, body, body_len);
+    body = nullptr;
+    body_len = 0;
+  }
 };
 static_assert(sizeof(Packet) <= 80);
 

@@ -50,7 +50,7 @@ std::size_t RawEspSocket::receive_batch(SocketBatch& batch, std::span<ReceiveSlo
 std::size_t RawEspSocket::send_batch(SocketBatch& batch, std::span<SendItem> items) const noexcept {
   // A port would be the protocol number to an IPv6 raw socket, which refuses any but its own.
   for (SendItem& item : items) item.remote.port = 0;
-  return batch.send(fd_.get(), local_.family(), items);
+  return batch.send(fd_.get(), local_.family(), Segmentation::none, items);
 }
 
 }  // namespace culvert::tunnel

@@ -1,5 +1,7 @@
 #include "socket_batch.h"
 
+#include <netinet/udp.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -7,7 +9,16 @@
 namespace culvert::tunnel {
 namespace {
 
-/// Reads local address and TOS from the control messages of one datagram.
+constexpr std::size_t max_segments = 64;  // linux/include/linux/udp.h: UDP_MAX_SEGMENTS, later kernels take 128
+constexpr unsigned batches_without_segmentation = 1024;
+
+/// What the kernel says when this message cannot be cut on its way: no checksum offload on the route's device (EIO), a
+/// segment beyond the MTU (EINVAL, EMSGSIZE), no such option (ENOPROTOOPT, EOPNOTSUPP).
+bool refuses_segmentation(int error) noexcept {
+  return error == EIO || error == EINVAL || error == EMSGSIZE || error == ENOPROTOOPT || error == EOPNOTSUPP;
+}
+
+/// Reads local address, TOS and segment length from the control messages of one datagram.
 void read_control(const msghdr& header, ReceiveSlot& slot) noexcept {
   for (auto* message = CMSG_FIRSTHDR(&header); message; message = CMSG_NXTHDR(const_cast<msghdr*>(&header), message)) {
     const std::uint8_t* data = CMSG_DATA(message);
@@ -25,6 +36,10 @@ void read_control(const msghdr& header, ReceiveSlot& slot) noexcept {
       int traffic_class = 0;
       std::memcpy(&traffic_class, data, sizeof traffic_class);
       slot.tos = static_cast<std::uint8_t>(traffic_class);
+    } else if (message->cmsg_level == SOL_UDP && message->cmsg_type == UDP_GRO) {
+      int segment_len = 0;
+      std::memcpy(&segment_len, data, sizeof segment_len);
+      if (segment_len > 0) slot.segment_len = static_cast<std::size_t>(segment_len);
     }
   }
 }
@@ -46,7 +61,7 @@ Result<void> set_option(int fd, int level, int option, int value, const char* na
 
 }  // namespace
 
-SocketBatch::SocketBatch() : headers_{}, vectors_{}, addresses_{}, controls_{} {}
+SocketBatch::SocketBatch() : headers_{}, vectors_{}, addresses_{}, controls_{}, runs_{} {}
 
 void SocketBatch::prepare_receive(std::size_t i, ReceiveSlot& slot) noexcept {
   vectors_[i] = {slot.buffer.data(), slot.buffer.size()};
@@ -66,7 +81,7 @@ std::size_t SocketBatch::receive(int fd, std::span<ReceiveSlot> slots) noexcept 
   if (received <= 0) return 0;
   for (std::size_t i = 0; i < static_cast<std::size_t>(received); ++i) {
     ReceiveSlot& slot = slots[i];
-    slot.len = headers_[i].msg_len;
+    slot.len = slot.segment_len = headers_[i].msg_len;
     slot.truncated = (headers_[i].msg_hdr.msg_flags & MSG_TRUNC) != 0;
     slot.remote = from_sockaddr(addresses_[i]);
     slot.local = IpAddress{};
@@ -76,14 +91,19 @@ std::size_t SocketBatch::receive(int fd, std::span<ReceiveSlot> slots) noexcept 
   return static_cast<std::size_t>(received);
 }
 
-void SocketBatch::prepare_send(std::size_t i, IpFamily family, const SendItem& item) noexcept {
-  vectors_[i] = {const_cast<std::uint8_t*>(item.bytes.data()), item.bytes.size()};
-  msghdr& header = headers_[i].msg_hdr;
-  header = msghdr{.msg_name = &addresses_[i],
-                  .msg_namelen = to_sockaddr(item.remote, addresses_[i]),
-                  .msg_iov = &vectors_[i],
-                  .msg_iovlen = 1,
-                  .msg_control = controls_[i].bytes.data(),
+/// The items of a run as one message; each keeps its own place in vectors_.
+void SocketBatch::prepare_send(std::size_t message, IpFamily family, std::span<const SendItem> items,
+                               Run run) noexcept {
+  for (std::size_t i = run.first; i < std::size_t{run.first} + run.count; ++i) {
+    vectors_[i] = {const_cast<std::uint8_t*>(items[i].bytes.data()), items[i].bytes.size()};
+  }
+  const SendItem& item = items[run.first];
+  msghdr& header = headers_[message].msg_hdr;
+  header = msghdr{.msg_name = &addresses_[message],
+                  .msg_namelen = to_sockaddr(item.remote, addresses_[message]),
+                  .msg_iov = &vectors_[run.first],
+                  .msg_iovlen = run.count,
+                  .msg_control = controls_[message].bytes.data(),
                   .msg_controllen = 0,
                   .msg_flags = 0};
   const bool choose_source = item.local.family() == family && !item.local.is_unspecified();
@@ -102,32 +122,66 @@ void SocketBatch::prepare_send(std::size_t i, IpFamily family, const SendItem& i
     }
     add_control(header, IPPROTO_IPV6, IPV6_TCLASS, int{item.tos});
   }
+  if (run.count > 1) add_control(header, SOL_UDP, UDP_SEGMENT, static_cast<std::uint16_t>(item.bytes.size()));
 }
 
-std::size_t SocketBatch::send(int fd, IpFamily family, std::span<SendItem> items) noexcept {
+std::size_t run_length(std::span<const SendItem> items) noexcept {
+  const SendItem& first = items[0];
+  std::size_t total = first.bytes.size(), count = 1;
+  for (; count < std::min(items.size(), max_segments); ++count) {
+    const SendItem& next = items[count];
+    if (next.bytes.size() > first.bytes.size() || next.tos != first.tos) break;
+    if (total + next.bytes.size() > max_message_len) break;
+    if (next.remote != first.remote || next.local != first.local) break;
+    total += next.bytes.size();
+    if (next.bytes.size() < first.bytes.size()) return count + 1;
+  }
+  return count;
+}
+
+std::size_t SocketBatch::send(int fd, IpFamily family, Segmentation segmentation, std::span<SendItem> items) noexcept {
+  const bool join = segmentation == Segmentation::udp && without_segmentation_ == 0;
+  if (segmentation == Segmentation::udp && !join) --without_segmentation_;
   std::size_t num_sent = 0;
   while (!items.empty()) {
-    const std::size_t count = std::min(items.size(), socket_batch_size);
-    for (std::size_t i = 0; i < count; ++i) prepare_send(i, family, items[i]);
-    for (std::size_t done = 0; done < count;) {
-      const int sent = ::sendmmsg(fd, headers_.data() + done, static_cast<unsigned>(count - done), MSG_DONTWAIT);
-      if (sent < 0 && errno == EINTR) continue;
-      if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return num_sent;
-      if (sent <= 0) {
-        ++done;  // refused (no route, source address gone, too long): the others may still go
-        continue;
+    const auto batch = items.first(std::min(items.size(), socket_batch_size));
+    num_sent += send_runs(fd, family, join, batch);
+    items = items.subspan(batch.size());
+  }
+  return num_sent;
+}
+
+std::size_t SocketBatch::send_runs(int fd, IpFamily family, bool join, std::span<SendItem> items) noexcept {
+  std::size_t num_runs = 0;
+  for (std::size_t at = 0; at < items.size(); at += runs_[num_runs++].count) {
+    const std::size_t count = join ? run_length(items.subspan(at)) : 1;
+    runs_[num_runs] = {static_cast<std::uint8_t>(at), static_cast<std::uint8_t>(count)};
+    prepare_send(num_runs, family, items, runs_[num_runs]);
+  }
+  std::size_t num_sent = 0;
+  for (std::size_t done = 0; done < num_runs;) {
+    const int sent = ::sendmmsg(fd, headers_.data() + done, static_cast<unsigned>(num_runs - done), MSG_DONTWAIT);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return num_sent;
+    if (sent <= 0) {
+      if (runs_[done].count > 1 && refuses_segmentation(errno)) {
+        if (errno == EIO) without_segmentation_ = batches_without_segmentation;
+        return num_sent + send_runs(fd, family, false, items.subspan(runs_[done].first));
       }
-      for (int i = 0; i < sent; ++i) items[done + static_cast<std::size_t>(i)].sent = true;
-      done += static_cast<std::size_t>(sent);
-      num_sent += static_cast<std::size_t>(sent);
+      ++done;  // refused (no route, source address gone, too long): the others may still go
+      continue;
     }
-    items = items.subspan(count);
+    for (const Run run : std::span(runs_).subspan(done, static_cast<std::size_t>(sent))) {
+      for (SendItem& item : items.subspan(run.first, run.count)) item.sent = true;
+      num_sent += run.count;
+    }
+    done += static_cast<std::size_t>(sent);
   }
   return num_sent;
 }
 
 int SocketBatch::send_one(int fd, IpFamily family, const SendItem& item) noexcept {
-  prepare_send(0, family, item);
+  prepare_send(0, family, {&item, 1}, {0, 1});
   for (;;) {
     if (::sendmsg(fd, &headers_[0].msg_hdr, MSG_DONTWAIT) >= 0) return 0;
     if (errno != EINTR) return errno;
@@ -194,6 +248,11 @@ Result<void> prepare_socket(int fd, IpFamily family) {
     }
   }
   return {};
+}
+
+void join_datagrams(int fd) noexcept {
+  const int one = 1;
+  [[maybe_unused]] const int ignored = ::setsockopt(fd, SOL_UDP, UDP_GRO, &one, sizeof one);
 }
 
 }  // namespace culvert::tunnel

@@ -18,6 +18,67 @@ namespace {
 /// less than a busy machine may keep a worker from running.
 constexpr int queue_len = 2000;
 
+/// struct virtio_net_hdr, which linux/virtio_net.h defines in a way that is no C++ (virtio 1.2 §5.1.6); native byte
+/// order.
+struct VnetHeader {
+  std::uint8_t flags = 0;
+  std::uint8_t gso_type = 0;
+  std::uint16_t hdr_len = 0;
+  std::uint16_t gso_size = 0;
+  std::uint16_t csum_start = 0;
+  std::uint16_t csum_offset = 0;
+};
+static_assert(sizeof(VnetHeader) == 10);
+constexpr std::uint8_t needs_csum = 1;                                           // VIRTIO_NET_HDR_F_NEEDS_CSUM
+constexpr std::uint8_t gso_none = 0, gso_tcpv4 = 1, gso_tcpv6 = 4, gso_udp = 5;  // VIRTIO_NET_HDR_GSO_…; udp: UDP_L4
+constexpr std::uint8_t gso_ecn = 0x80;                                           // a flag beside the type
+constexpr unsigned tun_f_uso4 = 0x20, tun_f_uso6 = 0x40;                         // Linux 6.2; Debian 12's headers: 6.1
+
+/// What the kernel may leave to us. It says no to all of it when it does not know one.
+TunQueue::Features offer_offloads(int fd) noexcept {
+  constexpr unsigned tcp = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
+  if (::ioctl(fd, TUNSETOFFLOAD, tcp | tun_f_uso4 | tun_f_uso6) == 0) return {.tcp = true, .udp = true};
+  return {.tcp = ::ioctl(fd, TUNSETOFFLOAD, tcp) == 0, .udp = false};
+}
+
+/// A type that we did not offer counts as TCP, which it then turns out not to be (Segmenter).
+Offload from_kernel(const VnetHeader& header) noexcept {
+  Offload offload;
+  offload.needs_checksum = (header.flags & needs_csum) != 0;
+  offload.checksum_start = header.csum_start;
+  offload.checksum_offset = header.csum_offset;
+  offload.header_len = header.hdr_len;
+  offload.segment_len = header.gso_size;
+  switch (header.gso_type & ~gso_ecn) {
+    case gso_none:
+      offload.kind = Offload::Kind::none;
+      break;
+    case gso_udp:
+      offload.kind = Offload::Kind::udp;
+      break;
+    default:
+      offload.kind = Offload::Kind::tcp;
+      break;
+  }
+  return offload;
+}
+
+VnetHeader to_kernel(const Offload& offload, ByteView packet) noexcept {
+  VnetHeader header{};
+  if (offload.needs_checksum) {
+    header.flags = needs_csum;
+    header.csum_start = offload.checksum_start;
+    header.csum_offset = offload.checksum_offset;
+  }
+  if (offload.kind == Offload::Kind::none) return header;
+  header.hdr_len = offload.header_len;
+  header.gso_size = offload.segment_len;
+  const bool is_v4 = packet[0] >> 4 == 4;
+  const auto tcp = is_v4 ? gso_tcpv4 : gso_tcpv6;
+  header.gso_type = offload.kind == Offload::Kind::udp ? gso_udp : tcp;
+  return header;
+}
+
 /// Queues that are attached later take it over. Not worth failing for.
 void set_queue_len(const ifreq& device) noexcept {
   const FileDescriptor socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
@@ -47,37 +108,41 @@ Result<std::vector<TunQueue>> TunQueue::create_device(const std::string& name, u
     ifreq request{};
     std::memcpy(request.ifr_name, name.data(), name.size());
     // TUN_EXCL on the first queue: a device that someone else made is not ours to join.
-    const int flags = IFF_TUN | IFF_NO_PI | IFF_MULTI_QUEUE | (i == 0 ? IFF_TUN_EXCL : 0);
+    const int flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE | (i == 0 ? IFF_TUN_EXCL : 0);
     request.ifr_flags = static_cast<short>(flags);
     if (::ioctl(fd.get(), TUNSETIFF, &request) != 0) return failed("", errno);
     if (i == 0) set_queue_len(request);
-    queues.push_back(TunQueue(std::move(fd)));
+    const Features features = i == 0 ? offer_offloads(fd.get()) : queues[0].features_;  // the device's, not the queue's
+    queues.push_back(TunQueue(std::move(fd), features));
   }
   return queues;
 }
 
-std::size_t TunQueue::read_batch(std::span<const MutableByteView> buffers, std::span<std::size_t> lens) const noexcept {
-  std::size_t num_read = 0;
-  while (num_read < buffers.size()) {
-    const ssize_t len = ::read(fd_.get(), buffers[num_read].data(), buffers[num_read].size());
-    if (len < 0 && errno == EINTR) continue;
-    if (len <= 0) break;  // EAGAIN: all read. EBADFD: the device is gone
-    lens[num_read++] = static_cast<std::size_t>(len);
-  }
-  return num_read;
+std::size_t TunQueue::read(MutableByteView room, Offload& offload) const noexcept {
+  VnetHeader header;
+  iovec parts[] = {{&header, sizeof header}, {room.data(), room.size()}};
+  ssize_t len = 0;
+  do {
+    len = ::readv(fd_.get(), parts, 2);
+  } while (len < 0 && errno == EINTR);
+  if (len <= static_cast<ssize_t>(sizeof header)) return 0;  // EAGAIN: all read. EBADFD: the device is gone
+  offload = from_kernel(header);
+  return static_cast<std::size_t>(len) - sizeof header;
 }
 
-std::size_t TunQueue::write_batch(std::span<const ByteView> packets, std::span<bool> written) const noexcept {
-  std::size_t num_written = 0;
-  for (std::size_t i = 0; i < packets.size(); ++i) {
-    ssize_t len = 0;
-    do {
-      len = ::write(fd_.get(), packets[i].data(), packets[i].size());
-    } while (len < 0 && errno == EINTR);
-    written[i] = len == static_cast<ssize_t>(packets[i].size());
-    if (written[i]) ++num_written;
-  }
-  return num_written;
+bool TunQueue::write(std::span<iovec> parts, const Offload& offload) const noexcept {
+  VnetHeader header = to_kernel(offload, {static_cast<const std::uint8_t*>(parts[1].iov_base), parts[1].iov_len});
+  parts[0] = {&header, sizeof header};
+  ssize_t len = 0;
+  do {
+    len = ::writev(fd_.get(), parts.data(), static_cast<int>(parts.size()));
+  } while (len < 0 && errno == EINTR);
+  return len > 0;  // all of it or nothing
+}
+
+bool TunQueue::write(ByteView packet) const noexcept {
+  iovec parts[] = {{}, {const_cast<std::uint8_t*>(packet.data()), packet.size()}};
+  return write(parts, Offload{});
 }
 
 }  // namespace culvert::tunnel

@@ -1,4 +1,6 @@
 #pragma once
+#include <sys/uio.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -9,31 +11,40 @@
 #include "culvert/base/bytes.h"
 #include "culvert/base/result.h"
 #include "file_descriptor.h"
+#include "offload.h"
 
 namespace culvert::tunnel {
 
-/// One queue of a TUN device: plain IP packets, no frames, nonblocking. One worker reads it; any thread that holds it
-/// may write.
+/// One queue of a TUN device: IP packets and super-packets, no frames, nonblocking. One worker reads it; any thread
+/// that holds it may write.
 class TunQueue {
  public:
+  /// What the kernel may give us in one piece, and takes from us so. TCP: any Linux; UDP (USO): 6.2.
+  struct Features {
+    bool tcp = false, udp = false;
+  };
+
   /// Creates device `name` with `count` queues; it is down and lives as long as one of them. Errc::invalid: not a
   /// device name; Errc::io: EBUSY when the device exists already, else what the kernel said. The detail names the
   /// device.
   [[nodiscard]] static Result<std::vector<TunQueue>> create_device(const std::string& name, unsigned count);
 
-  /// Reads packets until there is none or all `buffers` are used; sets `lens` (same size). Returns the number read. A
-  /// packet as long as its buffer may have been cut: give one byte more than the device's MTU.
-  [[nodiscard]] std::size_t read_batch(std::span<const MutableByteView> buffers,
-                                       std::span<std::size_t> lens) const noexcept;
-  /// Writes IP packets in order and sets `written` (same size). The kernel refuses what is no IP packet, and all while
-  /// the device is down. Returns the number written.
-  std::size_t write_batch(std::span<const ByteView> packets, std::span<bool> written) const noexcept;
+  /// Reads one packet or super-packet, whose length is returned; 0: there is none. One as long as `room` may have been
+  /// cut: give one byte more than an IP packet can have.
+  [[nodiscard]] std::size_t read(MutableByteView room, Offload& offload) const noexcept;
+  /// Writes one packet or super-packet: all parts but the first, which is used for the kernel's own header. false: the
+  /// kernel refused: no IP packet, or the device is down.
+  [[nodiscard]] bool write(std::span<iovec> parts, const Offload& offload) const noexcept;
+  [[nodiscard]] bool write(ByteView packet) const noexcept;
+
+  [[nodiscard]] Features features() const noexcept { return features_; }
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
 
  private:
-  explicit TunQueue(FileDescriptor fd) noexcept : fd_(std::move(fd)) {}
+  TunQueue(FileDescriptor fd, Features features) noexcept : fd_(std::move(fd)), features_(features) {}
 
   FileDescriptor fd_;
+  Features features_;
 };
 
 /// What the kernel takes as the name of one certain device: 1…15 printable characters, no '/', ':', '%' or space, not

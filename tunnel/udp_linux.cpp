@@ -29,6 +29,7 @@ Result<FileDescriptor> open_socket(const Endpoint& local) {
   if (const auto prepared = prepare_socket(fd.get(), family); !prepared) {
     return fail_at(local, ": " + prepared.error().detail, prepared.error().system_error);
   }
+  join_datagrams(fd.get());
   return fd;
 }
 

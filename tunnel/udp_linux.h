@@ -19,13 +19,13 @@ class UdpSocket {
   /// Address already in use; another IKE daemon?".
   [[nodiscard]] static Result<std::vector<UdpSocket>> open_group(const Endpoint& local, unsigned count);
 
-  /// At most socket_batch_size datagrams, without waiting.
+  /// At most socket_batch_size slots, without waiting; a slot may hold several datagrams of one flow.
   [[nodiscard]] std::size_t receive_batch(SocketBatch& batch, std::span<ReceiveSlot> slots) const noexcept {
     return batch.receive(fd_.get(), slots);
   }
   /// Sends without waiting; see SocketBatch::send.
   std::size_t send_batch(SocketBatch& batch, std::span<SendItem> items) const noexcept {
-    return batch.send(fd_.get(), local_.address.family(), items);
+    return batch.send(fd_.get(), local_.address.family(), Segmentation::udp, items);
   }
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
   [[nodiscard]] const Endpoint& local() const noexcept { return local_; }

@@ -45,9 +45,7 @@ Worker::Worker(unsigned index, SocketSet sockets, PublishedTables& tables, Contr
       control_(control),
       max_wait_(max_wait),
       epoll_(std::move(epoll)),
-      wake_(std::move(wake)) {
-  for (std::size_t i = 0; i < rooms_.size(); ++i) rooms_[i] = buffers_.room(i);
-}
+      wake_(std::move(wake)) {}
 
 Worker::~Worker() {
   stop();

@@ -7,12 +7,15 @@
 #include <thread>
 #include <vector>
 
+#include "coalescer.h"
 #include "control_queue.h"
 #include "culvert/base/drop_reason.h"
 #include "culvert/base/result.h"
 #include "culvert/wire/flow.h"
 #include "packet.h"
 #include "packet_buffers.h"
+#include "segment_arena.h"
+#include "segmenter.h"
 #include "socket_batch.h"
 #include "socket_set.h"
 #include "tables.h"
@@ -66,10 +69,16 @@ class Worker {
   // Outbound (outbound.cpp).
   void forward_outbound(const PortView& at);
   [[nodiscard]] bool send_waiting(const PortView& at);
-  void admit(const PortView& at, const Packet& packet);
-  [[nodiscard]] OutboundSa* choose_sa(const PortView& at, const wire::Flow& flow, ByteView packet);
-  void wait_for_sa(const PortView& at, const wire::Flow& flow, ByteView packet);
+  [[nodiscard]] std::size_t take_slot(const PortView& at);
+  void finish_slots(const PortView& at);
+  void admit(const PortView& at, const Packet& packet, const Offload& offload);
+  [[nodiscard]] OutboundSa* choose_sa(const PortView& at, const wire::Flow& flow, const Packet& packet,
+                                      const Offload& offload);
+  void wait_for_sa(const PortView& at, const wire::Flow& flow, Packet packet, const Offload& offload);
+  void queue_fitting(const PortView& at, const Packet& packet, const wire::Flow& flow, OutboundSa& sa);
   void queue_packet(const PortView& at, const Packet& packet, OutboundSa& sa);
+  void cut(const PortView& at, const Packet& packet, const Offload& offload, const wire::Flow& flow, OutboundSa& sa);
+  void cut_too_long(const PortView& at, Segmenter& segmenter, const wire::Flow& flow, OutboundSa& sa);
   void queue_fragments(const PortView& at, const Packet& packet, std::uint16_t mtu, OutboundSa& sa);
   void return_too_big(const PortView& at, const wire::Flow& flow, ByteView packet, std::uint16_t mtu);
   void send_queued(const PortView& at);
@@ -79,12 +88,13 @@ class Worker {
   // Inbound (inbound.cpp).
   void forward_inbound(const SocketSet::Udp& from);
   void forward_inbound_raw(const RawEspSocket& from);
-  void prepare_slots() noexcept;
-  void demux(const Tables& tables, const SocketSet::Udp& from, std::size_t i);
-  void queue_esp(const Tables& tables, std::size_t i, std::uint16_t local_port);
+  [[nodiscard]] std::span<ReceiveSlot> prepare_slots() noexcept;
+  void note_received(std::span<const ReceiveSlot> received) noexcept;
+  void demux(const Tables& tables, const SocketSet::Udp& from, const ReceiveSlot& slot, MutableByteView bytes);
+  void queue_esp(const Tables& tables, const ReceiveSlot& slot, MutableByteView bytes, std::uint16_t local_port);
   void open_and_deliver();
   void deliver(Port& port, std::uint64_t mask);
-  void report_unknown_spi(std::size_t i, std::uint16_t local_port, Spi spi);
+  void report_unknown_spi(const ReceiveSlot& slot, std::uint16_t local_port, Spi spi);
 
   // Notices for the control thread.
   template <class Sa>
@@ -110,15 +120,17 @@ class Worker {
   std::atomic<std::uint64_t> wakeups_{0}, tun_read_batches_{0}, udp_receive_batches_{0};
 
   PacketBuffers buffers_;
-  PacketBuffers fragment_buffers_;
+  std::uint64_t busy_slots_ = 0;  ///< outbound: bit i: buffer i holds what a queued packet still needs
+  std::uint64_t held_slot_ = 0;   ///< the one of these that is being worked on
+  SegmentArena arena_;
   SocketBatch io_;
   PacketBatch batch_{drops_};
-  std::array<MutableByteView, PacketBatch::capacity> rooms_;  ///< of buffers_, for read_batch
-  std::array<std::size_t, PacketBatch::capacity> lens_{};
   std::array<std::uint32_t, PacketBatch::capacity> inner_lens_{};  ///< of batch_, before anything was added
   std::array<SendItem, PacketBatch::capacity> items_;
   std::array<std::size_t, PacketBatch::capacity> item_places_{};  ///< item → place in batch_
   std::array<ReceiveSlot, PacketBatch::capacity> slots_;
+  std::size_t num_slots_ = PacketBatch::capacity;  ///< to receive into at a time
+  Coalescer coalescer_;
 
   UnknownSpiLimit unknown_spi_limit_;
   std::vector<Event> unposted_;  ///< SA events that found the control queue full; a few for each SA at most

@@ -16,6 +16,7 @@ def net(shared):
 @pytest.mark.parametrize("family", [4, 6])
 def test_v4_and_v6_inside_over_one_family_outside(lab, net, family):
     a, _ = pair(lab, net, family=family)
+    net.cut_datagrams()
     with Capture(net.internet, "wanA", lab.folder) as capture:
         for address in (net.B.host4, net.B.host6):
             assert_reaches(net.A.host, address)

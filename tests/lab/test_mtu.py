@@ -21,6 +21,7 @@ def tunnel_mtu(request, lab, net):
 
 
 def test_tcp_passes_and_its_mss_is_clamped(lab, net, tunnel_mtu):
+    net.cut_datagrams()
     with Capture(net.B.host, "lan", lab.folder, "host") as host, Capture(net.internet, "wanA", lab.folder, "outside") as outside:
         for address in (net.B.host4, net.B.host6):
             tcp_both_ways(net.A.host, net.B.host, address, "4M")

@@ -180,6 +180,11 @@ class Net:
     def C(self):
         return self.sites["C"]
 
+    def cut_datagrams(self):
+        """Datagrams cross the WAN as on a wire: the gateways' kernels cut what is sent in one piece (UDP_SEGMENT)."""
+        for site in self.sites.values():
+            site.gw.run("ethtool", "-K", "wan", "tx-udp-segmentation", "off")
+
     def lose(self, percent):
         """The internet drops so many of the UDP and ESP packets that pass it; 0 ends it."""
         self.internet.run("nft", "delete", "table", "inet", "loss", check=False)
