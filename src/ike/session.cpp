@@ -379,7 +379,7 @@ std::optional<TimePoint> Session::deadline() const {
   earliest(first, give_up_at_);
   earliest(first, keepalive_at_);
   if (state_ == State::established) {
-    if (!soft_due_) earliest(first, lifetime_.soft);
+    if (rekey_counts()) earliest(first, lifetime_.soft);
     earliest(first, lifetime_.hard);
   }
   return first;
@@ -405,12 +405,17 @@ void Session::on_deadline() {
   if (state_ != State::established) return;
   if (keepalive_at_ && *keepalive_at_ <= now) keep_nat_open();
   if (lifetime_.hard && *lifetime_.hard <= now) return on_hard_lifetime();
-  if (!soft_due_ && lifetime_.soft && *lifetime_.soft <= now) {
+  if (rekey_counts() && lifetime_.soft && *lifetime_.soft <= now) {
     soft_due_ = true;
     Task task;
     task.kind = Task::Kind::rekey_ike;
-    if (association_->current() == this) association_->add_task(std::move(task));
+    association_->add_task(std::move(task));
   }
+}
+
+/// The soft lifetime is that of the current IKE SA; one that a collision has made waits until it is (or goes).
+bool Session::rekey_counts() const {
+  return !soft_due_ && association_ && association_->current() == this;
 }
 
 /// RFC 3948 §4: one byte 0xFF, no answer.

@@ -176,6 +176,7 @@ class Session {
   void on_lost();
   void on_hard_lifetime();
   void keep_nat_open();
+  [[nodiscard]] bool rekey_counts() const;
   void fail_broken_response(std::string_view what);
   [[nodiscard]] ChildContext child_context(EspNegotiation negotiation) const;
   [[nodiscard]] const PeerConfig& config() const;

@@ -1,69 +1,13 @@
-// CREATE_CHILD_SA: rekeys of child and IKE SA, alone and in collision, and what is refused.
+// CREATE_CHILD_SA: rekeys of child SAs, alone and in collision, what is refused, lifetimes.
 #include <doctest/doctest.h>
 
 #include <algorithm>
 
-#include "simulation.h"
+#include "rekeys.h"
 
 using namespace culvert;
 using namespace culvert::ike;
 using namespace culvert::ike::test;
-
-namespace {
-
-using What = IkeEndpoint::RekeyWhat;
-
-struct Up : Simulation {
-  explicit Up(std::uint64_t seed = 1, const char* esp = "aes128gcm16-x25519-esn") : Simulation(seed) {
-    config(b).start = StartMode::wait;
-    record_wire = true;
-    use_debug_keys();
-    for (const Side side : {a, b}) config(side).esp_proposals = {*parse_esp_proposal(esp)};
-  }
-  void bring_up() {
-    start();
-    REQUIRE(run_until([&] { return both_up(); }, 5s));
-    run_for(1s);
-    wire.clear();
-  }
-  void rekey(Side side, What what) { command(side, node(side).ike->rekey(now(), config(side).name, what)); }
-  Spi child(Side side) { return status(side).children.front().inbound_spi; }
-  std::pair<IkeSpi, IkeSpi> ike_sa(Side side) { return {status(side).spi_i, status(side).spi_r}; }
-  std::vector<Message> seen(Side from, ExchangeType exchange, bool response) {
-    std::vector<Message> found;
-    for (Message& message : messages(from)) {
-      if (message.header.exchange == exchange && message.header.response == response)
-        found.push_back(std::move(message));
-    }
-    return found;
-  }
-  void agrees() {
-    CHECK(disagreement().value_or("") == "");
-    CHECK(fault() == "");
-  }
-};
-
-std::uint32_t spi_of(const Bytes& bytes) {
-  return bytes.size() == 4 ? load_be<std::uint32_t>(bytes.data()) : 0;
-}
-
-/// The nonce pairs of the CREATE_CHILD_SA exchanges, by who asked.
-struct Nonces {
-  Bytes lowest_of_a, lowest_of_b;
-  explicit Nonces(Up& simulation) {
-    lowest_of_a = lowest(simulation, a);
-    lowest_of_b = lowest(simulation, b);
-  }
-  static Bytes lowest(Up& simulation, Side asker) {
-    const auto requests = simulation.seen(asker, ExchangeType::create_child_sa, false);
-    const auto responses = simulation.seen(other(asker), ExchangeType::create_child_sa, true);
-    REQUIRE(!requests.empty());
-    REQUIRE(!responses.empty());
-    return std::min(requests.front().find<NoncePayload>()->data, responses.front().find<NoncePayload>()->data);
-  }
-};
-
-}  // namespace
 
 // x: HDR, SK {N(REKEY_SA), SA, Ni, KEi, TSi, TSr}  -->
 //                                                  <--  HDR, SK {SA, Nr, KEr, TSi, TSr}
@@ -178,48 +122,6 @@ TEST_CASE("INVALID_KE_PAYLOAD in CREATE_CHILD_SA is followed, for a child and fo
   CHECK(requests[1].find<KePayload>()->method == 31);
 }
 
-// a: HDR, SK {SA, Ni, KEi}  -->
-//                           <--  HDR, SK {SA, Nr, KEr}
-// a: HDR, SK {D} on the old -->
-//                           <--  HDR, SK {}
-TEST_CASE("an IKE SA is rekeyed by either side, keeps its children, and counts message IDs from 0") {
-  Side side = a;
-  SUBCASE("initiator") {
-    side = a;
-  }
-  SUBCASE("responder") {
-    side = b;
-  }
-  Up simulation;
-  simulation.bring_up();
-  const Spi child = simulation.child(a);
-  const auto old = simulation.ike_sa(a);
-  simulation.rekey(side, What::ike);
-  simulation.run_for(2s);
-  simulation.agrees();
-  CHECK(simulation.ike_sa(a) != old);
-  CHECK(simulation.child(a) == child);
-  CHECK(simulation.node(a).installs == 1);
-  // RFC 7296 §2.2, §2.18: who asked for the rekey is the original initiator of the new IKE SA.
-  CHECK(simulation.status(side).initiator);
-  CHECK_FALSE(simulation.status(other(side)).initiator);
-  const auto deletes = simulation.seen(side, ExchangeType::informational, false);
-  REQUIRE(deletes.size() == 1);
-  CHECK(deletes[0].header.spi_i == old.first);
-  CHECK(deletes[0].find<DeletePayload>()->protocol == ProtocolId::ike);
-  CHECK(deletes[0].find<DeletePayload>()->spis.empty());
-  CHECK(simulation.seen(other(side), ExchangeType::informational, true).at(0).payloads.empty());
-
-  simulation.wire.clear();
-  simulation.rekey(other(side), What::children);  // on the new IKE SA
-  simulation.run_for(10s);
-  simulation.agrees();
-  const auto requests = simulation.seen(other(side), ExchangeType::create_child_sa, false);
-  REQUIRE(requests.size() == 1);
-  CHECK(requests[0].header.message_id.value() == 0);
-  CHECK_FALSE(requests[0].header.initiator);
-}
-
 // RFC 7296 §2.8.1
 // a: CREATE_CHILD_SA(req1)  -->      <--  CREATE_CHILD_SA(req2) :b
 //                     resp2 -->      <--  resp1
@@ -281,73 +183,6 @@ TEST_CASE("a rekey request that comes late, after the peer's own rekey, changes 
   CHECK(refusals[0].find_notify(NotifyType::child_sa_not_found) != nullptr);
   CHECK(simulation.node(a).installs == 2);
   CHECK(simulation.node(b).installs == 2);
-}
-
-TEST_CASE("both sides rekey the IKE SA at once: one survives on both sides and has the child") {
-  for (std::uint64_t seed = 1; seed <= 12; ++seed) {
-    Up simulation(seed);
-    simulation.bring_up();
-    const Spi child = simulation.child(a);
-    const auto old = simulation.ike_sa(a);
-    simulation.rekey(a, What::ike);
-    simulation.rekey(b, What::ike);
-    simulation.run_for(5s);
-    simulation.agrees();
-    CHECK(simulation.child(a) == child);
-    CHECK(simulation.ike_sa(a) != old);
-    const Nonces nonces(simulation);
-    const Side winner = nonces.lowest_of_a > nonces.lowest_of_b ? a : b;
-    CHECK(simulation.status(winner).initiator);
-    // RFC 7296 §2.8.2: the winner deletes the old IKE SA, the loser its own new one.
-    const auto by_winner = simulation.seen(winner, ExchangeType::informational, false);
-    const auto by_loser = simulation.seen(other(winner), ExchangeType::informational, false);
-    REQUIRE(by_winner.size() == 1);
-    REQUIRE(by_loser.size() == 1);
-    CHECK(by_winner[0].header.spi_i == old.first);
-    CHECK(by_loser[0].header.spi_i != old.first);
-    CHECK(by_loser[0].header.message_id.value() == 0);
-  }
-}
-
-TEST_CASE(
-    "a late IKE rekey request, after the peer's own is through, is answered with TEMPORARY_FAILURE or not at all") {
-  Up simulation;
-  simulation.bring_up();
-  bool lose = true;
-  simulation.filter = [&](const Datagram& datagram) {
-    const auto message = simulation.open(datagram);
-    const bool first = datagram.from == a && message && message->header.exchange == ExchangeType::create_child_sa &&
-                       !message->header.response;
-    return !(first && std::exchange(lose, false));
-  };
-  simulation.rekey(a, What::ike);
-  simulation.rekey(b, What::ike);
-  simulation.run_for(30s);
-  simulation.agrees();
-  CHECK(simulation.status(b).initiator);
-}
-
-// RFC 7296 §2.25.2
-TEST_CASE(
-    "a child rekey that meets a rekey of the IKE SA gets TEMPORARY_FAILURE and succeeds later, and nothing is torn "
-    "down") {
-  for (std::uint64_t seed = 1; seed <= 6; ++seed) {
-    Up simulation(seed);
-    simulation.bring_up();
-    const Spi child = simulation.child(a);
-    const auto old = simulation.ike_sa(a);
-    simulation.rekey(a, What::children);
-    simulation.rekey(b, What::ike);
-    simulation.run_for(60s);
-    simulation.agrees();
-    CHECK(simulation.child(a) != child);
-    CHECK(simulation.ike_sa(a) != old);
-    const auto by_a = simulation.seen(a, ExchangeType::create_child_sa, true);
-    const auto by_b = simulation.seen(b, ExchangeType::create_child_sa, true);
-    CHECK(by_a.front().find_notify(NotifyType::temporary_failure) != nullptr);
-    CHECK(by_b.front().find_notify(NotifyType::temporary_failure) != nullptr);
-    for (const Side side : {a, b}) CHECK_FALSE(simulation.reported(side, "down"));
-  }
 }
 
 // RFC 7296 §2.25
@@ -416,19 +251,6 @@ TEST_CASE("a Delete that crosses our rekey of the same child is answered with th
   CHECK(spi_of(answers[0].find<DeletePayload>()->spis.at(0)) == mine.value());
   simulation.run_for(60s);
   simulation.agrees();
-}
-
-TEST_CASE("a Delete of the IKE SA that crosses our rekey of it ends it on both sides") {
-  Up simulation;
-  simulation.bring_up();
-  simulation.rekey(a, What::ike);
-  simulation.command(b, simulation.node(b).ike->down(simulation.now(), "paris"));
-  simulation.config(a).start = StartMode::wait;
-  simulation.run_for(300ms);
-  CHECK_FALSE(simulation.established(b));
-  CHECK_FALSE(simulation.established(a));
-  CHECK(simulation.node(a).plane.empty());
-  CHECK(simulation.node(b).plane.empty());
 }
 
 TEST_CASE("lifetimes by time rekey before they end, with jitter") {
