@@ -20,10 +20,7 @@
 namespace culvert::tunnel {
 namespace {
 
-constexpr std::uint8_t tcp_psh = 0x08;
-constexpr std::size_t tcp_sequence_offset = 4, tcp_data_offset = 12, tcp_flags_offset = 13;
-constexpr std::size_t udp_length_offset = 4, udp_checksum_offset = 6;
-constexpr std::size_t ipv4_checksum_offset = 10;
+constexpr std::size_t ipv4_checksum_offset = 10, tcp_data_offset = 12;
 
 std::uint16_t u16_at(ByteView packet, std::size_t at) noexcept {
   return load_be<std::uint16_t>(packet.data() + at);
@@ -67,7 +64,7 @@ struct Coalescer::Shape {
     shape.address_at = v4 ? 12 : 8;
     shape.address_len = v4 ? 8 : 32;
     shape.length_at = v4 ? 2 : 4;
-    shape.checksum_at = tcp ? wire::tcp_checksum_offset : udp_checksum_offset;
+    shape.checksum_at = tcp ? wire::tcp_checksum_offset : wire::udp_checksum_offset;
     std::array<std::uint8_t, 64> bytes;
     bytes.fill(0xFF);
     const auto may_differ = [&](std::size_t at, std::size_t len) {
@@ -76,11 +73,11 @@ struct Coalescer::Shape {
     may_differ(shape.length_at, 2);
     if (v4) may_differ(4, 2), may_differ(ipv4_checksum_offset, 2);
     if (tcp) {
-      may_differ(shape.ip_len + tcp_sequence_offset, 4);
+      may_differ(shape.ip_len + wire::tcp_sequence_offset, 4);
       may_differ(shape.ip_len + wire::tcp_checksum_offset, 2);
-      bytes[shape.ip_len + tcp_flags_offset] = static_cast<std::uint8_t>(~tcp_psh);
+      bytes[shape.ip_len + wire::tcp_flags_offset] = static_cast<std::uint8_t>(~wire::tcp_psh);
     } else {
-      may_differ(shape.ip_len + udp_length_offset, 4);
+      may_differ(shape.ip_len + wire::udp_len_offset, 4);
     }
     shape.num_words = static_cast<std::uint8_t>((shape.fixed_len + word_len - 1) / word_len);
     for (std::size_t i = 0; i < shape.num_words; ++i) {
@@ -182,9 +179,9 @@ bool Coalescer::extend(Run& run, std::size_t i, ByteView packet) noexcept {
   if (payload_len == 0 || payload_len > run.segment_len || joined.len + payload_len > max_joined_len) return false;
   if (u16_at(packet, shape.length_at) + (shape.is_v4 ? 0U : wire::ipv6_header_len) != packet.size()) return false;
   if (shape.is_tcp()) {
-    if (load_be<std::uint32_t>(&packet[shape.ip_len + tcp_sequence_offset]) != run.next_sequence) return false;
-  } else if (u16_at(packet, shape.ip_len + udp_length_offset) + shape.ip_len != packet.size() ||
-             u16_at(packet, shape.ip_len + udp_checksum_offset) == 0) {
+    if (load_be<std::uint32_t>(&packet[shape.ip_len + wire::tcp_sequence_offset]) != run.next_sequence) return false;
+  } else if (u16_at(packet, shape.ip_len + wire::udp_len_offset) + shape.ip_len != packet.size() ||
+             u16_at(packet, shape.ip_len + wire::udp_checksum_offset) == 0) {
     return false;
   }
   const bool is_second = joined.offload.kind == Offload::Kind::none;
@@ -206,8 +203,8 @@ bool Coalescer::extend(Run& run, std::size_t i, ByteView packet) noexcept {
   joined.members |= std::uint64_t{1} << i;
   joined.len += static_cast<std::uint32_t>(payload_len);
   run.next_sequence += static_cast<std::uint32_t>(payload_len);
-  if (shape.is_tcp() && (packet[shape.ip_len + tcp_flags_offset] & tcp_psh) != 0) {
-    run.head[shape.ip_len + tcp_flags_offset] |= tcp_psh;
+  if (shape.is_tcp() && (packet[shape.ip_len + wire::tcp_flags_offset] & wire::tcp_psh) != 0) {
+    run.head[shape.ip_len + wire::tcp_flags_offset] |= wire::tcp_psh;
     run.open = false;
   }
   if (payload_len < run.segment_len) run.open = false;
@@ -241,10 +238,10 @@ void Coalescer::start(Run* run, const Shape& shape, std::size_t i, MutableByteVi
   if (shape.is_tcp()) {
     header_len = shape.ip_len + std::size_t{upper[tcp_data_offset]} / 16 * 4;
     const bool reserved_clear = (upper[tcp_data_offset] & 0x0F) == 0;
-    may_begin = reserved_clear && header_len >= shape.fixed_len && upper[tcp_flags_offset] == wire::tcp_ack;
+    may_begin = reserved_clear && header_len >= shape.fixed_len && upper[wire::tcp_flags_offset] == wire::tcp_ack;
   } else {
-    may_begin = load_be<std::uint16_t>(upper + udp_length_offset) + std::size_t{shape.ip_len} == packet.size() &&
-                load_be<std::uint16_t>(upper + udp_checksum_offset) != 0;
+    may_begin = load_be<std::uint16_t>(upper + wire::udp_len_offset) + std::size_t{shape.ip_len} == packet.size() &&
+                load_be<std::uint16_t>(upper + wire::udp_checksum_offset) != 0;
   }
   if (!may_begin || packet.size() <= header_len) {
     if (run) run->open = false;
@@ -256,7 +253,8 @@ void Coalescer::start(Run* run, const Shape& shape, std::size_t i, MutableByteVi
   run->ports = load_native<std::uint32_t>(upper);
   run->header_len = static_cast<std::uint16_t>(header_len);
   run->segment_len = static_cast<std::uint16_t>(packet.size() - header_len);
-  run->next_sequence = load_be<std::uint32_t>(upper + tcp_sequence_offset) + run->segment_len;  // UDP: not looked at
+  run->next_sequence =
+      load_be<std::uint32_t>(upper + wire::tcp_sequence_offset) + run->segment_len;  // UDP: not looked at
   run->last_id = u16_at(packet, 4);
   run->place = static_cast<std::uint32_t>(num_joined_);
   run->open = true;
@@ -322,7 +320,7 @@ void Coalescer::adjust_headers(std::uint8_t* head, const JoinedPacket& joined) n
     store_be(head + ipv4_checksum_offset, std::uint16_t{0});
     store_be(head + ipv4_checksum_offset, wire::checksum({head, shape.ip_len}));
   }
-  if (!is_tcp) store_be(upper + udp_length_offset, static_cast<std::uint16_t>(upper_len));
+  if (!is_tcp) store_be(upper + wire::udp_len_offset, static_cast<std::uint16_t>(upper_len));
   const ByteView addresses(head + shape.address_at, shape.address_len);
   const std::uint16_t sum =
       wire::checksum_fold(wire::checksum_add(addresses, std::uint64_t{shape.protocol} + upper_len));
