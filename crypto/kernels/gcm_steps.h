@@ -105,13 +105,19 @@ struct NothingBetween {
 // differs.
 template <class V>
 void fill_differences(Window<V>& window, std::size_t at, std::uint32_t first, std::size_t num_units) {
+  alignas(16) static constexpr std::uint8_t big_endian[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 15, 14, 13, 12};
+  alignas(16) static constexpr std::uint32_t step[4] = {0, 0, 0, V::lanes};
+  alignas(64) std::uint32_t words[4 * V::lanes] = {};
+  for (std::uint32_t lane = 0; lane < V::lanes; ++lane) words[4 * lane + 3] = first + 2 + lane;
   const GcmKeyData& key = *window.packets[at].key;
-  const __m128i first_key = Vector128::load(key.round_keys[0]), second_key = Vector128::load(key.round_keys[1]);
-  const __m128i nonce = Vector128::load(window.first_counters[at]), start = Vector128::load(window.starts[at]);
-  for (std::uint32_t i = 0; i < num_units * V::lanes; ++i) {
-    const auto counter = static_cast<int>(__builtin_bswap32(first + 2 + i));
-    const __m128i block = _mm_xor_si128(_mm_insert_epi32(nonce, counter, 3), first_key);
-    Vector128::store(window.differences[i], _mm_xor_si128(_mm_aesenc_si128(block, second_key), start));
+  const __m128i nonce = _mm_insert_epi32(Vector128::load(window.first_counters[at]), 0, 3);
+  alignas(16) std::uint8_t base[16];
+  Vector128::store(base, _mm_xor_si128(nonce, Vector128::load(key.round_keys[0])));
+  typename V::Reg counter = V::load(words);
+  for (std::size_t unit = 0; unit < num_units; ++unit, counter = V::add_32(counter, V::broadcast(step))) {
+    const auto block = V::exclusive_or(V::shuffle_bytes(counter, V::broadcast(big_endian)), V::broadcast(base));
+    const auto round = V::aes_round(block, V::broadcast(key.round_keys[1]));
+    V::store(window.differences[unit * V::lanes], V::exclusive_or(round, V::broadcast(window.starts[at])));
   }
 }
 
