@@ -46,6 +46,12 @@ void Association::make_current(Session& session) {
   current_ = &session;
 }
 
+void Association::succeed_by(Session& session) {
+  make_current(session);
+  core_.report(log::Level::info, fmt::format("{}: IKE SA rekeyed{} ({})", peer_.label(),
+                                             session.initiator() ? "" : " by the peer", to_string(session.suite())));
+}
+
 void Association::forget(const Session& session) {
   std::erase(sessions_, &session);
   if (current_ == &session) current_ = nullptr;
@@ -63,7 +69,7 @@ void Association::on_session_closed(Session& session, const std::string& reason,
   const auto survivor = std::ranges::find_if(sessions_, [&](const Session* other) {
     return other != &session && other->state() == Session::State::established && !other->close_wanted();
   });
-  if (survivor != sessions_.end()) return make_current(**survivor);
+  if (survivor != sessions_.end()) return succeed_by(**survivor);
   end(reason, lost);
 }
 

@@ -32,6 +32,8 @@ class Association {
   // ---- IKE SAs ----
   void add_session(Session& session, bool make_current);
   void make_current(Session& session);
+  /// The IKE SA that a rekey has made carries on, and the operator is told.
+  void succeed_by(Session& session);
   /// `session` is about to go.
   void forget(const Session& session);
   /// An IKE SA has been closed or lost. When it was the last one that counts, the association ends.

@@ -91,7 +91,7 @@ void Session::on_rekey_ike_failed(RekeyingIke exchange, int weight) {
   Session* rival = exchange.rival ? core_.find_session(exchange.rival->spi) : nullptr;
   if (rival && rival->is_open()) {
     supersede();
-    return association_->make_current(*rival);
+    return association_->succeed_by(*rival);
   }
   exchange.task.attempts += weight;
   association_->retry_task(std::move(exchange.task));
@@ -106,15 +106,15 @@ void Session::settle_ike(const RekeyingIke& exchange, Session& made, const Bytes
   Session* rival = exchange.rival ? core_.find_session(exchange.rival->spi) : nullptr;
   const bool contested = rival && rival->state() == State::established;
   const bool loses = contested && lowest_nonce < exchange.rival->lowest_nonce;
-  association.add_session(made, !loses);
+  association.add_session(made, false);
   supersede();
   if (loses) {
     made.close_with_delete();
-    return association.make_current(*rival);  // the peer deletes the old one
+    return association.succeed_by(*rival);  // the peer deletes the old one
   }
   if (contested) rival->supersede();
+  association.succeed_by(made);
   close_with_delete();
-  core_.report(log::Level::info, fmt::format("{}: IKE SA rekeyed ({})", label(), to_string(made.suite_)));
 }
 
 /// §2.18: SKEYSEED by the PRF of the old SA, the keys by that of the new one.
@@ -178,9 +178,9 @@ void Session::adopt_answered(Session& made, Bytes lowest_nonce) {
     mine->rival = RivalIke{made.our_spi(), std::move(lowest_nonce)};
     return association_->add_session(made, false);
   }
-  association_->add_session(made, true);
+  association_->add_session(made, false);
+  association_->succeed_by(made);
   supersede();
-  core_.report(log::Level::info, fmt::format("{}: IKE SA rekeyed by the peer ({})", label(), to_string(made.suite_)));
 }
 
 }  // namespace culvert::ike

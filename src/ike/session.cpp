@@ -170,11 +170,11 @@ void Session::send_reply(const Path& path, ByteView request, const Header& reque
   core_.send(path, std::move(*datagram));
   if (!reply.close) return;
   if (association_) {
-    // That the peer deletes what a rekey has replaced is how it should be.
-    const bool expected = state_ != State::established || association_->redundant();
-    core_.report(expected ? log::Level::debug : log::Level::info,
-                 fmt::format("{}: IKE SA closed: {}", label(), reply.reason));
     association_->on_session_closed(*this, reply.reason, false);
+    // Of the end of all that this IKE SA had the peer has told. That it deletes what a rekey has replaced is how it
+    // should be.
+    if (!association_->ended())
+      core_.report(log::Level::debug, fmt::format("{}: replaced IKE SA closed: {}", label(), reply.reason));
   } else {
     close();
   }

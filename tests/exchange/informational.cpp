@@ -54,6 +54,7 @@ TEST_CASE("down deletes the IKE SA by an exchange, and both know that there is n
   CHECK(simulation.status(b).admin_down);
   CHECK(simulation.status(b).reason.starts_with("administratively down"));
   CHECK(simulation.status(a).reason.starts_with("deleted by the peer"));
+  CHECK(simulation.reported(a, "peer tokyo: down: deleted by the peer", log::Level::info));
 }
 
 TEST_CASE("a peer that is administratively down takes no calls until it is up again") {

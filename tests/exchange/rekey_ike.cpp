@@ -40,6 +40,8 @@ TEST_CASE("an IKE SA is rekeyed by either side, keeps its children, and counts m
   CHECK(deletes[0].find<DeletePayload>()->protocol == ProtocolId::ike);
   CHECK(deletes[0].find<DeletePayload>()->spis.empty());
   CHECK(simulation.seen(other(side), ExchangeType::informational, true).at(0).payloads.empty());
+  CHECK(simulation.told(side) == std::vector<std::string>{"IKE SA rekeyed"});
+  CHECK(simulation.told(other(side)) == std::vector<std::string>{"IKE SA rekeyed by the peer"});
 
   simulation.wire.clear();
   simulation.rekey(other(side), What::children);  // on the new IKE SA
@@ -74,6 +76,8 @@ TEST_CASE("both sides rekey the IKE SA at once: one survives on both sides and h
     CHECK(by_winner[0].header.spi_i == old.first);
     CHECK(by_loser[0].header.spi_i != old.first);
     CHECK(by_loser[0].header.message_id.value() == 0);
+    CHECK(simulation.told(winner) == std::vector<std::string>{"IKE SA rekeyed"});
+    CHECK(simulation.told(other(winner)) == std::vector<std::string>{"IKE SA rekeyed by the peer"});
   }
 }
 

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -25,6 +26,17 @@ struct Up : Simulation {
     REQUIRE(run_until([&] { return both_up(); }, 5s));
     run_for(1s);
     wire.clear();
+    for (const Side side : {a, b}) node(side).reports.clear();
+  }
+  /// What the operator reads of a side since bring_up, debug lines left out: without the peer's name and the suite.
+  std::vector<std::string> told(Side side) {
+    std::vector<std::string> lines;
+    for (const Report& report : node(side).reports) {
+      if (report.level == log::Level::debug) continue;
+      const std::size_t start = report.text.find(": ") + 2;
+      lines.push_back(report.text.substr(start, report.text.find(" (") - start));
+    }
+    return lines;
   }
   void rekey(Side side, What what) { command(side, node(side).ike->rekey(now(), config(side).name, what)); }
   Spi child(Side side) { return status(side).children.front().inbound_spi; }

@@ -336,7 +336,7 @@ void Simulation::act(Side side, Action& action) {
     perform(side, node.ike->on_addresses(now_, resolve->peer, std::move(paths), {}));
   } else if (auto* report = std::get_if<Report>(&action)) {
     if (trace) tell(side, "\"" + report->text + "\"");
-    node.reports.push_back(std::move(report->text));
+    node.reports.push_back(std::move(*report));
   } else if (auto* keys = std::get_if<DebugIkeKeys>(&action)) {
     keys_.insert_or_assign({keys->spi_i, keys->spi_r}, std::move(*keys));
   } else if (auto* drop = std::get_if<CountDrop>(&action)) {
@@ -413,8 +413,9 @@ std::optional<std::string> Simulation::mismatch(const ChildSaKeys& mine, const C
   return std::nullopt;
 }
 
-bool Simulation::reported(Side side, std::string_view text) const {
-  return std::ranges::any_of(nodes_[side].reports, [&](const std::string& line) { return line.contains(text); });
+bool Simulation::reported(Side side, std::string_view text, log::Level at_least) const {
+  return std::ranges::any_of(nodes_[side].reports,
+                             [&](const Report& line) { return line.level >= at_least && line.text.contains(text); });
 }
 
 }  // namespace culvert::ike::test

@@ -66,7 +66,7 @@ struct Node {
   std::unique_ptr<IkeEndpoint> ike;  ///< empty while it is down
   std::map<Spi, PlaneSa> plane;      ///< by inbound SPI
   std::map<ChildId, Spi> sending;    ///< inbound SPI of the pair that each child sends on
-  std::vector<std::string> reports;
+  std::vector<Report> reports;
   std::map<DropReason, int> drops;
   std::uint64_t sent = 0, received = 0, lost = 0, unsent = 0;
   int installs = 0, removes = 0, keepalives = 0, moves = 0, resolves = 0;
@@ -152,7 +152,7 @@ class Simulation {
   [[nodiscard]] std::optional<std::string> mismatch(const ChildSaKeys& mine, const ChildSaKeys& theirs) const;
   /// Nothing at all is left.
   [[nodiscard]] bool both_gone() const;
-  [[nodiscard]] bool reported(Side side, std::string_view text) const;
+  [[nodiscard]] bool reported(Side side, std::string_view text, log::Level at_least = log::Level::debug) const;
   /// What the endpoints did to their data planes or clocks that makes no sense; empty: nothing. (No doctest here: seeds
   /// run in threads.)
   [[nodiscard]] const std::string& fault() const { return fault_; }
