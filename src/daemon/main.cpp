@@ -23,8 +23,14 @@ struct Arguments {
   std::string debug_keys;
 };
 
-void print(const std::vector<culvert::config::Diagnostic>& diagnostics) {
-  for (const auto& diagnostic : diagnostics) std::fprintf(stderr, "%s\n", diagnostic.to_string().c_str());
+/// Not through the log: it would leave out what exceeds ten lines a second.
+void print(const std::vector<culvert::config::Diagnostic>& diagnostics, const char* suffix = "") {
+  for (const auto& diagnostic : diagnostics) std::fprintf(stderr, "%s%s\n", diagnostic.to_string().c_str(), suffix);
+}
+
+/// As `culvert check` prints them.
+void print_warnings(const culvert::config::Config& config) {
+  print(config.warnings, " (warning)");
 }
 
 int check(const std::filesystem::path& file) {
@@ -33,6 +39,7 @@ int check(const std::filesystem::path& file) {
     print(config.error());
     return 1;
   }
+  print_warnings(*config);
   std::printf("%s: ok: %zu peers, %zu tunnels\n", file.c_str(), config->peers.size(), config->tunnels.size());
   return 0;
 }
@@ -56,6 +63,7 @@ int run(const Arguments& arguments) {
     print(config.error());
     return fatal("not started: the configuration has mistakes");
   }
+  print_warnings(*config);
   culvert::log::set_level(config->gateway.log_level);
   culvert::daemon::DaemonOptions options;
   if (!arguments.debug_keys.empty()) options.debug_keys = arguments.debug_keys;

@@ -167,6 +167,15 @@ def test_a_configuration_with_mistakes_is_refused_whole_with_every_mistake(lab, 
     assert "cvA" not in net.C.gw.devices()
 
 
+def test_a_configuration_that_is_hardly_meant_is_used_and_every_start_says_what_is_odd(lab, net):
+    c = lab.culvert(net.C.gw, tables(net.C, net.A), secrets={"lab.psk": "short one"})
+    doubt = rf"^{c.config}:\d+:\d+: peer\.a\.auth\.psk_file: a key of 9 bytes .*\(warning\)$"
+    assert re.search(doubt, c.log(), re.M), c.log()
+    for checker in (["culvertd", "--check"], ["culvert", "check"]):
+        done = sh(BIN / checker[0], checker[1], c.config)
+        assert re.search(doubt, done.stderr, re.M) and "ok" in done.stdout, done
+
+
 def captured_esp(lab, net, source, count):
     """ESP of `source`'s pings, as frames that arrive at B (not IKE: that has the non-ESP marker)."""
     with Capture(net.internet, "wanB", lab.folder, expression=f"udp port 4500 and src host {net.A.wan4} and greater 100") as capture:
