@@ -3,6 +3,7 @@ import argparse
 import json
 import os
 import signal
+import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,8 +12,10 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/lab"))
 
 import contenders  # noqa: E402 -- needs the path of the lab
+import document  # noqa: E402
 import machine  # noqa: E402
 import measures  # noqa: E402
+import picture  # noqa: E402
 import results  # noqa: E402
 from labkit.net import remove_stale  # noqa: E402
 from labkit.process import LabError  # noqa: E402
@@ -29,20 +32,36 @@ def choice(known):
     return parse
 
 
+def positive(text):
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("1 or more")
+    return number
+
+
+def parser():
+    asked = argparse.ArgumentParser(prog="scripts/bench", description="Compares culvert with plain forwarding and other VPNs in one run.")
+    asked.add_argument("--only", type=choice(contenders.ALL), default=list(contenders.ALL), metavar="NAME,…",
+                       help=f"contenders: {','.join(contenders.ALL)}")
+    asked.add_argument("--measures", type=choice(measures.MEASURES), default=list(measures.MEASURES), metavar="NAME,…",
+                       help=f"measures: {','.join(measures.MEASURES)}")
+    asked.add_argument("--rounds", type=positive, help="rounds, of which the medians are taken (3; with --quick 1)")
+    asked.add_argument("--seconds", type=positive, help="seconds of a TCP run (5; with --quick 1)")
+    asked.add_argument("--quick", action="store_true", help="a short look: figures are rough")
+    asked.add_argument("--json", type=Path, metavar="FILE", help="write everything measured to FILE")
+    asked.add_argument("--svg", type=Path, metavar="FILE", help="draw the medians")
+    asked.add_argument("--write-docs", action="store_true", help="put the figures into docs/performance.md and draw docs/performance.svg")
+    asked.add_argument("--from", type=Path, metavar="FILE", dest="source", help="measure nothing: take what --json wrote")
+    asked.add_argument("--check-options", action="store_true", help=argparse.SUPPRESS)  # before anything is installed or built
+    return asked
+
+
 def options():
-    parser = argparse.ArgumentParser(prog="scripts/bench", description="Compares culvert with plain forwarding and other VPNs in one run.")
-    parser.add_argument("--only", type=choice(contenders.ALL), default=list(contenders.ALL), metavar="NAME,…",
-                        help=f"contenders: {','.join(contenders.ALL)}")
-    parser.add_argument("--measures", type=choice(measures.MEASURES), default=list(measures.MEASURES), metavar="NAME,…",
-                        help=f"measures: {','.join(measures.MEASURES)}")
-    parser.add_argument("--rounds", type=int, help="rounds, of which the medians are taken (3; with --quick 1)")
-    parser.add_argument("--seconds", type=int, help="seconds of a TCP run (5; with --quick 1)")
-    parser.add_argument("--quick", action="store_true", help="a short look: figures are rough")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured to FILE")
-    chosen = parser.parse_args()
-    chosen.rounds = chosen.rounds or (1 if chosen.quick else 3)
-    chosen.seconds = chosen.seconds or (1 if chosen.quick else 5)
-    return chosen
+    settings = parser().parse_args()
+    settings.rounds = settings.rounds or (1 if settings.quick else 3)
+    settings.udp_seconds, settings.udp_steps, settings.pings = (0.3, 5, 100) if settings.quick else (1.0, 8, 500)
+    settings.seconds = settings.seconds or (1 if settings.quick else 5)
+    return settings
 
 
 def say(text):
@@ -55,7 +74,7 @@ def take(measure, contender, settings):
         sample = measures.MEASURES[measure](contender, settings)
         say(f"  {measure:8} {contender.name:13} " + " ".join(f"{key} {value:.3g}" for key, value in sample.items() if isinstance(value, float)))
         return sample
-    except LabError as trouble:
+    except (LabError, OSError, subprocess.TimeoutExpired) as trouble:  # OSError: a gateway has ended, and /proc forgets it
         say(f"  {measure:8} {contender.name:13} failed: {trouble}")
         return {"error": str(trouble)}
 
@@ -73,10 +92,14 @@ def run_rounds(running, settings):
 
 
 def start_all(stack, names):
+    """Those of `names` that came up; one that does not is said and left out."""
     running = []
     for name in names:
         say(f"starting {name}")
-        running.append(contenders.ALL[name](stack))
+        try:
+            running.append(contenders.ALL[name](stack))
+        except LabError as trouble:
+            say(f"{name} does not come up and is left out: {trouble}")
     return running
 
 
@@ -91,23 +114,36 @@ def compare(settings):
         samples = run_rounds(running, settings)
         say("cleaning up")
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    chosen = {"rounds": settings.rounds, "seconds": settings.seconds, "quick": settings.quick}
-    return {"machine": about, "settings": chosen, "contenders": versions, "medians": results.medians(samples), "samples": samples}
+    chosen = {key: getattr(settings, key) for key in ("rounds", "seconds", "udp_seconds", "udp_steps", "pings", "quick")}
+    failures = [name for name in settings.only if name not in versions] + results.failures(samples)
+    return {"machine": about, "settings": chosen, "contenders": versions, "medians": results.medians(samples), "failures": failures,
+            "samples": samples}
 
 
-def main():
-    settings = options()
+def measured(settings):
+    """What a run finds, kept where the options say."""
     if os.geteuid() != 0:
         sys.exit("scripts/bench: needs root for network namespaces: sudo scripts/bench")
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(143))
     remove_stale()
     result = compare(settings)
-    print(results.text(result))
     if settings.json:
         settings.json.write_text(json.dumps(result, indent=1) + "\n")
-    failed = [sample for taken in result["samples"].values() for found in taken.values() for sample in found if "error" in sample]
-    return 1 if failed else 0
+    return result
+
+
+def main():
+    settings = options()
+    if settings.check_options:
+        return 0
+    result = json.loads(settings.source.read_text()) if settings.source else measured(settings)
+    print(results.text(result))
+    if settings.svg:
+        settings.svg.write_text(picture.svg(result))
+    if settings.write_docs:
+        document.write(result)
+    return 1 if result["failures"] else 0
 
 
 try:

@@ -2,8 +2,14 @@
 import os
 from pathlib import Path
 
+from labkit.process import LabError
 from labkit.traffic import iperf3
 
+import ping
+import udp
+
+LARGE, SMALL = 1372, 64  # payload of datagrams: 1,372 makes 1,400 with IPv4 and UDP, the MTU of the LANs
+QUIC_SEGMENTS = 47       # the most datagrams of 1,372 bytes that one send may hand to the kernel
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -30,11 +36,14 @@ def tcp(contender, settings, *options):
     report = iperf3(contender.net.A.host, contender.net.B.host, contender.net.B.host4, "-t", settings.seconds, "-C", "cubic", *options,
                     timeout=settings.seconds + 20)
     received = report["end"]["sum_received"]
+    if not received["bytes"]:
+        raise LabError("iperf3: nothing arrived")
     spent = cpu.spent()
     sample = {"gbit_s": received["bits_per_second"] / 1e9, "gbit": received["bytes"] * 8 / 1e9,
               "retransmits": report["end"]["sum_sent"].get("retransmits", 0), "cpu_s": spent}
     if spent and max(spent) > 0:
         sample["gbit_per_core_second"] = sample["gbit"] / max(spent)
+        sample["core_seconds_per_gbit"] = max(spent) / sample["gbit"]
         sample["cores"] = max(spent) / received["seconds"]
     return sample
 
@@ -44,4 +53,8 @@ MEASURES = {
     "tcp1r": lambda contender, settings: tcp(contender, settings, "-R"),
     "tcp4": lambda contender, settings: tcp(contender, settings, "-P", 4),
     "tcp4r": lambda contender, settings: tcp(contender, settings, "-P", 4, "-R"),
+    "udp1372": lambda contender, settings: udp.measure(contender, settings, LARGE),
+    "udp64": lambda contender, settings: udp.measure(contender, settings, SMALL),
+    "udpgso": lambda contender, settings: udp.measure(contender, settings, LARGE, QUIC_SEGMENTS),
+    "ping": ping.measure,
 }

@@ -3,6 +3,10 @@ import statistics
 from dataclasses import dataclass
 
 
+SUBJECT = "culvert"  # whose ratios are given
+AT_LEAST = "≥: all that the generator gave arrived."
+
+
 @dataclass(frozen=True)
 class Row:
     """One line of the table: the key `value` of the samples of `measure`."""
@@ -10,15 +14,24 @@ class Row:
     value: str
     label: str
     digits: int = 2
+    less_is_better: bool = False
+    in_picture: bool = True
 
 
 ROWS = (
-    Row("tcp1", "gbit_s", "TCP 1 stream, Gbit/s"),
-    Row("tcp1r", "gbit_s", "TCP 1 stream reverse, Gbit/s"),
-    Row("tcp4", "gbit_s", "TCP 4 streams, Gbit/s"),
-    Row("tcp4r", "gbit_s", "TCP 4 streams reverse, Gbit/s"),
-    Row("tcp1", "gbit_per_core_second", "Gbit per core-second, 1 stream"),
-    Row("tcp1", "cores", "cores of a gateway, 1 stream"),
+    Row("tcp1", "gbit_s", "TCP, 1 stream, Gbit/s"),
+    Row("tcp1r", "gbit_s", "TCP, 1 stream, reverse, Gbit/s", in_picture=False),
+    Row("tcp4", "gbit_s", "TCP, 4 streams, Gbit/s"),
+    Row("tcp4r", "gbit_s", "TCP, 4 streams, reverse, Gbit/s", in_picture=False),
+    Row("udp1372", "kpps", "UDP, 1,372 bytes, thousand/s", 1),
+    Row("udp64", "kpps", "UDP, 64 bytes, thousand/s", 1),
+    Row("udpgso", "gbit_s", "UDP, GSO source, Gbit/s"),
+    Row("ping", "mean_us", "ping, mean, µs", 0, less_is_better=True),
+    Row("ping", "p99_us", "ping, p99, µs", 0, less_is_better=True, in_picture=False),
+    Row("tcp1", "gbit_per_core_second", "gateway, Gbit per core-second, 1 stream"),
+    Row("tcp1r", "gbit_per_core_second", "gateway, Gbit per core-second, reverse", in_picture=False),
+    Row("tcp4", "gbit_per_core_second", "gateway, Gbit per core-second, 4 streams", in_picture=False),
+    Row("tcp1", "core_seconds_per_gbit", "gateway, core-seconds per Gbit, 1 stream", 3, less_is_better=True, in_picture=False),
 )
 
 
@@ -28,11 +41,26 @@ def median(samples, value):
     return statistics.median(values) if values else None
 
 
+def all_generated(samples):
+    """Whether most of the searches ended because the generator gave no more."""
+    limits = [sample["limit"] for sample in samples if "limit" in sample]
+    return limits.count("generator") * 2 > len(limits)
+
+
+def summary(measure, samples):
+    return {row.value: median(samples, row.value) for row in ROWS if row.measure == measure} | {"all_generated": all_generated(samples)}
+
+
 def medians(samples):
     """samples[contender][measure] is a list of samples; the medians are by contender, measure and value."""
-    return {contender: {measure: {row.value: median(taken, row.value) for row in ROWS if row.measure == measure}
-                        for measure, taken in by_measure.items()}
+    return {contender: {measure: summary(measure, taken) for measure, taken in by_measure.items()}
             for contender, by_measure in samples.items()}
+
+
+def failures(samples):
+    """"contender measure" for each sample that could not be taken."""
+    return [f"{contender} {measure}" for contender, by_measure in samples.items() for measure, taken in by_measure.items()
+            for sample in taken if "error" in sample]
 
 
 def rows_of(middle):
@@ -43,12 +71,18 @@ def rows_of(middle):
             yield row, figures
 
 
-def ratios(middle, subject="culvert"):
-    """(row, {contender: subject's figure divided by the contender's})."""
+def cells(middle, row, figures):
+    """The figures of a row as text, in the order of the contenders."""
+    return [("≥ " if middle[name].get(row.measure, {}).get("all_generated") else "") + shown(figure, row.digits)
+            for name, figure in figures.items()]
+
+
+def ratios(middle):
+    """(row, {contender: culvert's figure divided by the contender's})."""
     for row, figures in rows_of(middle):
-        ours = figures.get(subject)
+        ours = figures.get(SUBJECT)
         if ours is not None:
-            yield row, {name: ours / theirs if theirs else None for name, theirs in figures.items() if name != subject}
+            yield row, {name: ours / theirs if theirs else None for name, theirs in figures.items() if name != SUBJECT}
 
 
 def table(head, lines):
@@ -67,12 +101,14 @@ def shown(figure, digits=2):
 def text(result):
     """The report for a terminal."""
     middle, names = result["medians"], list(result["medians"])
-    figures = table(["medians", *names], [[row.label, *(shown(found[name], row.digits) for name in names)] for row, found in rows_of(middle)])
-    others = [name for name in names if name != "culvert"]
+    figures = table(["medians", *names], [[row.label, *cells(middle, row, found)] for row, found in rows_of(middle)])
+    others = [name for name in names if name != SUBJECT]
     quotients = [[row.label, *(shown(found[name]) for name in others)] for row, found in ratios(middle)]
-    parts = [machine_line(result), figures]
+    parts = [machine_line(result), figures, AT_LEAST]
     if quotients and others:
         parts.append(table(["culvert : contender", *others], quotients))
+    if result["failures"]:
+        parts.append("FAILED: " + ", ".join(result["failures"]))
     return "\n\n".join(parts)
 
 
