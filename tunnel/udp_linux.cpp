@@ -6,6 +6,8 @@
 #include <cstring>
 #include <string>
 
+#include "steering_linux.h"
+
 namespace culvert::tunnel {
 namespace {
 
@@ -54,6 +56,8 @@ Result<std::vector<UdpSocket>> UdpSocket::open_group(const Endpoint& local, unsi
     if (i == 0 && !share()) return fail_at(local, ": SO_REUSEPORT", errno);
     group.push_back(UdpSocket(std::move(*fd), local));
   }
+  if (count > 1) [[maybe_unused]]
+    const bool ours = steer_by_spi(group[0].fd(), count);
   return group;
 }
 

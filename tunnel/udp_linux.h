@@ -11,7 +11,7 @@
 namespace culvert::tunnel {
 
 /// A nonblocking UDP socket on one of our addresses and ports. Every worker has its own for each (SO_REUSEPORT): the
-/// kernel keeps the datagrams of one remote endpoint on one of them. UDP_ENCAP is not used: the kernel here has no ESP,
+/// kernel keeps the datagrams of one SA on one of them. UDP_ENCAP is not used: the kernel here has no ESP,
 /// and we want its bytes.
 class UdpSocket {
  public:

@@ -1,0 +1,138 @@
+#include "steering_linux.h"
+
+#include <linux/bpf.h>
+#include <linux/filter.h>
+#include <linux/if_tun.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "culvert/wire/protocol.h"
+#include "file_descriptor.h"
+
+namespace culvert::tunnel {
+namespace {
+
+// eBPF (linux/Documentation/bpf/standardization/instruction-set.rst), as much of it as is needed. The loads from the
+// packet put their value, in host order, into r0, want the context in r6, and end the program with 0 when the packet is
+// too short.
+
+using Instruction = bpf_insn;
+enum : std::uint8_t { r0 = BPF_REG_0, r1 = BPF_REG_1, r6 = BPF_REG_6, r7 = BPF_REG_7, r8 = BPF_REG_8 };
+
+constexpr Instruction make(int code, std::uint8_t to, std::uint8_t from, std::int16_t offset, std::int32_t value) {
+  return {static_cast<std::uint8_t>(code), to, from, offset, value};
+}
+constexpr Instruction load(int size, std::int32_t offset) {
+  return make(BPF_LD | BPF_ABS | size, 0, 0, 0, offset);
+}
+constexpr Instruction load_behind(std::uint8_t index, int size, std::int32_t offset) {
+  return make(BPF_LD | BPF_IND | size, 0, index, 0, offset);
+}
+constexpr Instruction set(std::uint8_t to, std::uint8_t from) {
+  return make(BPF_ALU64 | BPF_MOV | BPF_X, to, from, 0, 0);
+}
+constexpr Instruction set_number(std::uint8_t to, std::int32_t value) {
+  return make(BPF_ALU64 | BPF_MOV | BPF_K, to, 0, 0, value);
+}
+constexpr Instruction with(int operation, std::uint8_t to, std::uint8_t from) {  // 32 bits
+  return make(BPF_ALU | operation | BPF_X, to, from, 0, 0);
+}
+constexpr Instruction with_number(int operation, std::uint8_t to, std::int32_t value) {
+  return make(BPF_ALU | operation | BPF_K, to, 0, 0, value);
+}
+constexpr Instruction jump_if(int condition, std::uint8_t what, std::int32_t value, std::int16_t skip) {
+  return make(BPF_JMP | condition | BPF_K, what, 0, skip, value);
+}
+constexpr Instruction jump(std::int16_t skip) {
+  return make(BPF_JMP | BPF_JA, 0, 0, skip, 0);
+}
+constexpr Instruction finish() {
+  return make(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+}
+
+// r7: the hash so far; r8: where the ports are, 0: there are none.
+constexpr Instruction by_flow[] = {
+    set(r6, r1),
+    set_number(r8, 0),
+    load(BPF_B, 0),
+    with_number(BPF_RSH, r0, 4),
+    jump_if(BPF_JEQ, r0, 6, 14),
+    // IPv4, RFC 791 §3.1
+    load(BPF_W, 12),
+    set(r7, r0),
+    load(BPF_W, 16),
+    with(BPF_XOR, r7, r0),
+    load(BPF_H, 6),
+    jump_if(BPF_JSET, r0, 0x3FFF, 23),  // more fragments, or an offset: mixed without ports
+    load(BPF_B, 0),
+    with_number(BPF_AND, r0, 15),
+    with_number(BPF_LSH, r0, 2),
+    set(r8, r0),
+    load(BPF_B, 9),
+    jump_if(BPF_JEQ, r0, wire::proto_tcp, 14),
+    jump_if(BPF_JEQ, r0, wire::proto_udp, 13),
+    jump(15),
+    // IPv6, RFC 8200 §3: the last half of each address; an extension header hides the ports
+    load(BPF_W, 16),
+    set(r7, r0),
+    load(BPF_W, 20),
+    with(BPF_XOR, r7, r0),
+    load(BPF_W, 32),
+    with(BPF_XOR, r7, r0),
+    load(BPF_W, 36),
+    with(BPF_XOR, r7, r0),
+    set_number(r8, 40),
+    load(BPF_B, 6),
+    jump_if(BPF_JEQ, r0, wire::proto_tcp, 1),
+    jump_if(BPF_JNE, r0, wire::proto_udp, 3),
+    // ports
+    load_behind(r8, BPF_W, 0),
+    with_number(BPF_MUL, r0, 0x2C1B3C6D),
+    with(BPF_XOR, r7, r0),
+    // mixed: a multiplication carries upwards, a shift brings it back down, where the remainder is taken
+    with_number(BPF_MUL, r7, 0x297A2D39),
+    set(r0, r7),
+    with_number(BPF_RSH, r0, 15),
+    with(BPF_XOR, r0, r7),
+    finish(),
+};
+
+FileDescriptor load_program(const Instruction* program, std::size_t count) noexcept {
+  static constexpr char license[] = "Apache-2.0";
+  bpf_attr attributes{};
+  attributes.prog_type = BPF_PROG_TYPE_SOCKET_FILTER;
+  attributes.insns = reinterpret_cast<std::uintptr_t>(program);
+  attributes.insn_cnt = static_cast<std::uint32_t>(count);
+  attributes.license = reinterpret_cast<std::uintptr_t>(license);
+  std::memcpy(attributes.prog_name, "culvert_flow", sizeof "culvert_flow");
+  return FileDescriptor(static_cast<int>(::syscall(SYS_bpf, BPF_PROG_LOAD, &attributes, sizeof attributes)));
+}
+
+}  // namespace
+
+bool steer_by_flow(int fd) noexcept {
+  const FileDescriptor program = load_program(by_flow, std::size(by_flow));
+  if (!program) return false;
+  const int number = program.get();  // the device holds the program from here on
+  return ::ioctl(fd, TUNSETSTEERINGEBPF, &number) == 0;
+}
+
+bool steer_by_spi(int fd, unsigned count) noexcept {
+  // Classic BPF; the offset counts from the UDP payload (socket(7)). A datagram that is too short gives 0.
+  std::array<sock_filter, 3> program{{
+      {BPF_LD | BPF_W | BPF_ABS, 0, 0, 0},
+      {BPF_ALU | BPF_MOD | BPF_K, 0, 0, count},
+      {BPF_RET | BPF_A, 0, 0, 0},
+  }};
+  const sock_fprog attached{static_cast<unsigned short>(program.size()), program.data()};
+  return ::setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &attached, sizeof attached) == 0;
+}
+
+}  // namespace culvert::tunnel
