@@ -2,9 +2,11 @@
 #include <sys/un.h>
 
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <thread>
 
+#include "culvert/crypto/aead.h"
 #include "rules.h"
 
 namespace culvert::config {
@@ -58,6 +60,17 @@ void check_paths(const RawGateway& raw, const std::filesystem::path& folder, Gat
 
 }  // namespace
 
+std::string check_aead(const Field<std::string_view>& raw, std::span<const std::string_view> available,
+                       Findings& findings) {
+  if (!raw.value || *raw.value == "auto") return {};
+  if (std::ranges::find(available, *raw.value) == available.end()) {
+    findings.error(raw.at, "gateway.aead",
+                   fmt::format("this CPU cannot run {}; it has {} (\"auto\" takes the first)", in_quotes(*raw.value),
+                               fmt::join(available, ", ")));
+  }
+  return std::string(*raw.value);
+}
+
 GatewayConfig check_gateway(const RawGateway& raw, const std::filesystem::path& folder, Findings& findings) {
   GatewayConfig gateway;
   if (raw.id.value) {
@@ -73,6 +86,8 @@ GatewayConfig check_gateway(const RawGateway& raw, const std::filesystem::path& 
   const std::int64_t workers = raw.workers.value.value_or(0);
   gateway.workers =
       workers != 0 ? static_cast<unsigned>(workers) : std::clamp(std::thread::hardware_concurrency(), 1u, 256u);
+  gateway.busy_poll = std::chrono::microseconds(raw.busy_poll_us.value.value_or(0));
+  gateway.aead = check_aead(raw.aead, crypto::aead_implementations(), findings);
   gateway.log_level = raw.log_level.value.value_or(gateway.log_level);
   gateway.control_group = raw.control_group.value.value_or(gateway.control_group);
   return gateway;

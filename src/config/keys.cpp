@@ -15,6 +15,10 @@ constexpr std::array log_levels = {
 constexpr std::array start_modes = {Choice<ike::StartMode>{"always", ike::StartMode::always},
                                     Choice<ike::StartMode>{"on-traffic", ike::StartMode::on_traffic},
                                     Choice<ike::StartMode>{"wait", ike::StartMode::wait}};
+constexpr std::array aeads = {Choice<std::string_view>{"auto", "auto"}, Choice<std::string_view>{"openssl", "openssl"},
+                              Choice<std::string_view>{"aesni-avx2", "aesni-avx2"},
+                              Choice<std::string_view>{"vaes256", "vaes256"},
+                              Choice<std::string_view>{"vaes512", "vaes512"}};
 using Encapsulation = ike::EncapsulationPreference;
 constexpr std::array encapsulations = {Choice<Encapsulation>{"udp", Encapsulation::udp},
                                        Choice<Encapsulation>{"auto", Encapsulation::automatic},
@@ -41,6 +45,12 @@ constexpr KeySpec<RawGateway> gateway_table[] = {
      [](V v, RawGateway& g) { g.nat_port = v.integer(1, max_port); }},
     {"workers", "`\"auto\"` or integer 1 … 256", "`\"auto\"`", "data-path threads; auto is one a core",
      [](V v, RawGateway& g) { g.workers = v.integer_or("auto", 0, 1, 256); }},
+    {"busy_poll_us", "integer 0 … 1000", "0",
+     "microseconds that an idle worker keeps looking for packets before it sleeps: shorter round trips for CPU time",
+     [](V v, RawGateway& g) { g.busy_poll_us = v.integer(0, 1000); }},
+    {"aead", "`\"auto\"`, `\"openssl\"`, `\"aesni-avx2\"`, `\"vaes256\"`, `\"vaes512\"`", "`\"auto\"`",
+     "implementation of AES-GCM; auto is the fastest that this CPU has",
+     [](V v, RawGateway& g) { g.aead = v.choice<std::string_view>(aeads); }},
     {"log_level", "`\"debug\"`, `\"info\"`, `\"warn\"`, `\"error\"`", "`\"info\"`", "how much is logged",
      [](V v, RawGateway& g) { g.log_level = v.choice<log::Level>(log_levels); }},
     {"control_socket", "path", "`/run/culvert/control.sock`", "what the `culvert` command talks to",

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "culvert/base/ip.h"
@@ -49,6 +50,8 @@ struct RawGateway {
   List<IpAddress> listen;
   Field<std::int64_t> port, nat_port;
   Field<std::int64_t> workers;  ///< 0: "auto"
+  Field<std::int64_t> busy_poll_us;
+  Field<std::string_view> aead;  ///< one of the words of the reference
   Field<log::Level> log_level;
   Field<std::string> control_socket, control_group, state_dir;
 };

@@ -1,5 +1,8 @@
 #pragma once
 #include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
 
 #include "findings.h"
 #include "raw.h"
@@ -9,7 +12,10 @@ namespace culvert::config {
 // How keys fit together. Each part reports all that it finds and returns what can be made of the rest: when there was
 // any error the result is thrown away.
 
-/// Ports, sockets, our identity.
+/// "" for "auto". What the CPU does not have is an error that names what it has: `available`.
+[[nodiscard]] std::string check_aead(const Field<std::string_view>& raw, std::span<const std::string_view> available,
+                                     Findings& findings);
+/// Ports, sockets, our identity, what the workers do.
 [[nodiscard]] GatewayConfig check_gateway(const RawGateway& raw, const std::filesystem::path& folder,
                                           Findings& findings);
 

@@ -61,6 +61,8 @@ Daemon::~Daemon() {
 
 Result<void> Daemon::open(const DaemonOptions& options) {
   const auto& gateway = config_.gateway;
+  if (!gateway.aead.empty())  // before any key is made
+    if (auto selected = crypto::select_aead_implementation(gateway.aead); !selected) return selected;
   if (options.debug_keys) {
     auto keys = DebugKeys::open(*options.debug_keys);
     if (!keys) return std::unexpected(keys.error());
@@ -77,6 +79,7 @@ Result<void> Daemon::open(const DaemonOptions& options) {
 
   tunnel::DataPlaneOptions plane_options;
   plane_options.workers = gateway.workers;
+  plane_options.busy_poll = gateway.busy_poll;
   plane_options.listen = gateway.listen;
   plane_options.ike_port = gateway.ike_port;
   plane_options.nat_port = gateway.nat_port;

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.culvert import BIN
+from labkit.culvert import AEAD, BIN
 from labkit.process import sh, wait_for
 from labkit.traffic import assert_reaches, echo, tcp_both_ways
 
@@ -25,7 +25,7 @@ def gateway(lab, ns, name, psk):
     daemon = lab.culvert(ns, {"gateway": {}}, secrets={"site.psk": psk}, start=False)
     text = text_of(name)
     assert text.count("[gateway]\n") == 1
-    own = f'[gateway]\ncontrol_socket = "{daemon.socket}"\nstate_dir = "{daemon.dir}/state"\n'
+    own = f'[gateway]\ncontrol_socket = "{daemon.socket}"\nstate_dir = "{daemon.dir}/state"\n' + (f'aead = "{AEAD}"\n' if AEAD else "")
     daemon.config.write_text(text.replace("[gateway]\n", own, 1))
     assert daemon.ctl("check", daemon.config).returncode == 0
     daemon.start()

@@ -1,7 +1,11 @@
 """Every transform of the first wave, culvert to culvert: each cipher, PRF and key exchange for IKE, each cipher and key exchange for ESP."""
+import re
+
 import pytest
 
-from labkit.pair import pair
+from labkit.culvert import BIN
+from labkit.pair import pair, tables
+from labkit.process import sh
 from labkit.traffic import assert_reaches
 
 AEADS = ["aes128gcm16", "aes256gcm16", "chacha20poly1305"]
@@ -36,6 +40,26 @@ def test_transforms(lab, net, ike, esp):
     a.wait_new_ike(spis)
     assert_reaches(net.A.host, net.B.host4, size=1000)
     assert_reaches(net.B.host, net.A.host4)
+
+
+def test_every_implementation_of_aes_gcm_that_this_cpu_has_talks_to_openssl_s(lab, net):
+    b = lab.culvert(net.B.gw, tables(net.B, net.A, start="wait", gateway={"aead": "openssl"}))
+    a = lab.culvert(net.A.gw, tables(net.A, net.B), start=False)
+    ran = []
+    for name in ("auto", "vaes512", "vaes256", "aesni-avx2", "openssl"):
+        a.write(tables(net.A, net.B, gateway={"aead": name}))
+        checked = sh(BIN / "culvert", "check", a.config, check=False)
+        if checked.returncode != 0:
+            assert re.search(rf"gateway\.aead: this CPU cannot run '{name}'; it has .*openssl", checked.stderr), checked
+            continue
+        a.start()
+        a.wait_up()
+        ran.append(a.status()["aead"])
+        assert name in ("auto", ran[-1])
+        for size in (0, 56, 1000, 1300):
+            assert_reaches(net.A.host, net.B.host4, size=size)
+        a.stop()
+    assert b.status()["aead"] == ran[-1] == "openssl" and ran[0] == ran[1], ran
 
 
 def test_the_first_proposal_that_both_accept_wins(lab, net):

@@ -30,6 +30,8 @@ struct GatewayConfig {
   std::uint16_t ike_port = 500;
   std::uint16_t nat_port = 4500;
   unsigned workers = 1;  ///< "auto" is resolved to the number of cores
+  Duration busy_poll{};  ///< how long an idle worker keeps looking for packets before it sleeps
+  std::string aead;      ///< implementation of AES-GCM by name, one that this CPU has; empty: "auto", the best
   log::Level log_level = log::Level::info;
   std::filesystem::path control_socket = "/run/culvert/control.sock";
   std::string control_group = "culvert";             ///< may open the socket beside root, when the group exists

@@ -47,6 +47,7 @@ struct DataPlaneOptions {
   bool raw_esp = true;                   ///< also open raw sockets for IP protocol 50
   std::size_t wait_queue = 64;           ///< packets per tunnel that wait for an SA
   Duration max_wait = std::chrono::seconds(30);  ///< how long they wait before they are dropped
+  Duration busy_poll{};                  ///< how long an idle worker keeps looking for packets before it sleeps; 0: sleeps at once
 };
 
 /// A datagram that is not ESP, for ike. The non-ESP marker is gone.

@@ -7,6 +7,7 @@ from pathlib import Path
 from .process import LabError, Process, sh, wait_for
 
 BIN = Path(os.environ.get("CULVERT_BIN", Path(__file__).resolve().parents[3] / "build/release/bin"))
+AEAD = os.environ.get("CULVERT_LAB_AEAD")  # of every culvert: all tests run with one implementation of AES-GCM
 PSK = "a pre-shared key that only the lab knows"
 
 
@@ -54,7 +55,8 @@ class Culvert:
 
     def write(self, tables):
         tables = {name: dict(table) for name, table in tables.items()}
-        tables["gateway"] = {"workers": 2, "control_socket": self.socket, "state_dir": self.dir / "state", **tables["gateway"]}
+        forced = {"aead": AEAD} if AEAD else {}
+        tables["gateway"] = {"workers": 2, "control_socket": self.socket, "state_dir": self.dir / "state", **forced, **tables["gateway"]}
         for name, table in tables.items():
             if name.startswith("peer."):
                 table.setdefault("auth", {"psk_file": "lab.psk"})

@@ -25,6 +25,8 @@ TEST_CASE("keys that are left out have the defaults of the reference") {
   CHECK(config.gateway.nat_port == 4500);
   CHECK(config.peers[0].nat_port == 4500);
   CHECK(config.gateway.workers >= 1);
+  CHECK(config.gateway.busy_poll == Duration::zero());
+  CHECK(config.gateway.aead.empty());
   CHECK(config.gateway.control_socket == "/run/culvert/control.sock");
   CHECK(config.gateway.control_group == "culvert");
   CHECK(config.gateway.state_dir == "/run/culvert");
@@ -61,6 +63,8 @@ listen = "192.0.2.1"
 port = 1500
 nat_port = 14500
 workers = 3
+busy_poll_us = 50
+aead = "openssl"
 log_level = "debug"
 control_socket = "run/control.sock"
 control_group = "wheel"
@@ -108,6 +112,8 @@ replay_window = 64
   CHECK(gateway.ike_port == 1500);
   CHECK(gateway.nat_port == 14500);
   CHECK(gateway.workers == 3);
+  CHECK(gateway.busy_poll == Duration(50us));
+  CHECK(gateway.aead == "openssl");
   CHECK(gateway.log_level == log::Level::debug);
   CHECK(gateway.control_socket == folder.file("run/control.sock"));
   CHECK(gateway.control_group == "wheel");

@@ -103,6 +103,9 @@ TEST_CASE("a word that is none of the possible ones is answered with the list an
           {"# gateway", "log_level = \"warning\"", 3, 13, "gateway.log_level", "expected debug, info, warn or error"},
           {"# gateway", "workers = \"all\"", 3, 11, "gateway.workers",
            "expected \"auto\" or an integer 1 … 256, got 'all'"},
+          {"# gateway", "aead = \"vaes-512\"", 3, 8, "gateway.aead",
+           "expected auto, openssl, aesni-avx2, vaes256 or vaes512, got 'vaes-512'; did you mean 'vaes512'?"},
+          {"# gateway", "aead = \"\"", 3, 8, "gateway.aead", "expected auto, openssl"},
           {"\"gre\"", "\"ger\"", 11, 9, "tunnel.t.carry", "expected gre or ip, got 'ger'; did you mean 'gre'?"},
           {"# tunnel", "mode = \"tunel\"", 13, 8, "tunnel.t.mode", "did you mean 'tunnel'?"},
       });
@@ -116,6 +119,8 @@ TEST_CASE("a number outside its range is refused") {
           {"# gateway", "port = 65536", 3, 8, "gateway.port", "got 65536"},
           {"# gateway", "port = -1", 3, 8, "gateway.port", "got -1"},
           {"# gateway", "workers = 257", 3, 11, "gateway.workers", "expected an integer 1 … 256, got 257"},
+          {"# gateway", "busy_poll_us = 1001", 3, 16, "gateway.busy_poll_us", "expected an integer 0 … 1000, got 1001"},
+          {"# gateway", "busy_poll_us = -1", 3, 16, "gateway.busy_poll_us", "got -1"},
           {"# gateway", "workers = 0", 3, 11, "gateway.workers", "got 0"},
           {"# peer", "retransmit_tries = 21", 8, 20, "peer.tokyo.retransmit_tries", "expected an integer 1 … 20"},
           {"# peer", "rekey_jitter = 0.51", 8, 16, "peer.tokyo.rekey_jitter", "expected a number 0 … 0.5, got 0.51"},
