@@ -99,13 +99,18 @@ void Worker::finish_slots(const PortView& at) {
   send_queued(at);
 }
 
-void Worker::admit(const PortView& at, const Packet& packet, const Offload& offload) {
+void Worker::admit(const PortView& at, const Packet& packet, Offload offload) {
+  if (offload.kind == Offload::Kind::none) {
+    // Before anything is decided by the packet's bytes: where its checksum goes is the sender's word (a guest's, behind
+    // a bridge), and might be an address.
+    if (!complete_checksum(packet.mutable_view(), offload)) return drops_.add(DropReason::inner_malformed);
+    offload.needs_checksum = false;
+  }
   const auto flow = wire::Flow::parse(packet.view());
   if (!flow) return drops_.add(DropReason::inner_malformed);
   OutboundSa* sa = choose_sa(at, *flow, packet, offload);
   if (!sa) return;
   if (offload.kind != Offload::Kind::none) return cut(at, packet, offload, *flow, *sa);
-  if (!complete_checksum(packet.mutable_view(), offload)) return drops_.add(DropReason::inner_malformed);
   queue_fitting(at, packet, *flow, *sa);
 }
 
@@ -183,15 +188,21 @@ void Worker::cut(const PortView& at, const Packet& packet, const Offload& offloa
   }
 }
 
-/// The device's MTU keeps them away; but it may just have become smaller, and each segment is a packet in its own
-/// right.
+/// The device's MTU keeps them away; but it may just have become smaller. Where they may not be fragmented, all are
+/// dropped and the sender hears of it once, as from a kernel that forwards (linux/net/ipv4/ip_forward.c); else each
+/// segment is a packet in its own right.
 void Worker::cut_too_long(const PortView& at, Segmenter& segmenter, const wire::Flow& flow, OutboundSa& sa) {
   std::array<std::uint8_t, PacketBuffers::slot_len> place;
-  while (!segmenter.done()) {
+  for (std::size_t num_left = segmenter.num_segments(); !segmenter.done(); --num_left) {
     Packet segment = Packet::in_buffer(place, packet_headroom, segmenter.segment_packet_len());
     const auto [header_len, body] = segmenter.next(segment.data);
     std::memcpy(segment.data + header_len, body.data(), body.size());
     segment.truncate(header_len + body.size());
+    const std::uint16_t mtu = mtu_of(*at.port);
+    if (fit(segment.view(), mtu) == Fit::too_big) {
+      drops_.add(DropReason::too_big, num_left - 1);
+      return return_too_big(at, flow, segment.view(), mtu);
+    }
     queue_fitting(at, segment, flow, sa);
     send_queued(at);  // before the place is used again
   }
@@ -201,6 +212,7 @@ void Worker::cut_too_long(const PortView& at, Segmenter& segmenter, const wire::
 void Worker::queue_fragments(const PortView& at, const Packet& packet, std::uint16_t mtu, OutboundSa& sa) {
   send_queued(at);
   Ipv4Fragmenter fragmenter(packet.view(), mtu);
+  if (fragmenter.done()) return drops_.add(DropReason::inner_malformed);  // a fragment that would end behind 65,535
   while (!fragmenter.done()) {
     if (batch_.full() || !arena_.has_room(mtu)) send_queued(at);
     Packet fragment = arena_.take(mtu);

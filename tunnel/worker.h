@@ -71,7 +71,7 @@ class Worker {
   [[nodiscard]] bool send_waiting(const PortView& at);
   [[nodiscard]] std::size_t take_slot(const PortView& at);
   void finish_slots(const PortView& at);
-  void admit(const PortView& at, const Packet& packet, const Offload& offload);
+  void admit(const PortView& at, const Packet& packet, Offload offload);
   [[nodiscard]] OutboundSa* choose_sa(const PortView& at, const wire::Flow& flow, const Packet& packet,
                                       const Offload& offload);
   void wait_for_sa(const PortView& at, const wire::Flow& flow, Packet packet, const Offload& offload);
