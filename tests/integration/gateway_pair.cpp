@@ -40,6 +40,8 @@ Gateway GatewayPair::make(const std::string& address, const std::string& device)
   config.trap = agreement_.trap;
   if (agreement_.carry == tunnel::Carry::gre) {
     config.gre_key = 42;
+    config.gre_checksum = agreement_.gre_checksum;
+    config.gre_sequence = agreement_.gre_sequence;
     if (agreement_.mode == EspMode::tunnel) {
       config.gre_source = *IpAddress::parse(address == agreement_.a ? "192.0.2.1" : "192.0.2.2");
       config.gre_destination = *IpAddress::parse(address == agreement_.a ? "192.0.2.2" : "192.0.2.1");

@@ -15,6 +15,7 @@ struct Agreement {
   EspEncapsulation encapsulation = EspEncapsulation::udp;
   crypto::CipherSuite suite = crypto::CipherSuite::aes_gcm_16_256;
   bool esn = true;
+  bool gre_checksum = false, gre_sequence = false;
   bool trap = false;
   std::uint16_t mtu = 1400;
   unsigned workers = 1;

@@ -68,14 +68,6 @@ bool wait_readable(int fd, std::chrono::milliseconds patience) {
   return ::poll(&poll, 1, static_cast<int>(patience.count())) == 1;
 }
 
-/// RFC 1071, written out once more so that the packets do not lean on the code under test.
-std::uint16_t checksum(ByteView bytes) {
-  std::uint32_t sum = 0;
-  for (std::size_t i = 0; i < bytes.size(); ++i) sum += i % 2 == 0 ? std::uint32_t{bytes[i]} << 8 : bytes[i];
-  while (sum >> 16) sum = (sum & 0xFFFF) + (sum >> 16);
-  return static_cast<std::uint16_t>(~sum);
-}
-
 }  // namespace
 
 bool enter_namespace() {
@@ -105,7 +97,7 @@ void delete_device(const std::string& device) {
 }
 
 DeviceEnd::DeviceEnd(const std::string& device)
-    : fd_(::socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, htons(ETH_P_ALL))),
+    : fd_(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL))),
       index_(static_cast<int>(::if_nametoindex(device.c_str()))) {
   if (fd_ < 0) fail_with("AF_PACKET");
   sockaddr_ll address{};
@@ -117,6 +109,8 @@ DeviceEnd::DeviceEnd(const std::string& device)
   const int len = 8 * 1024 * 1024;
   ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUFFORCE, &len, sizeof len);
   ::setsockopt(fd_, SOL_SOCKET, SO_SNDBUFFORCE, &len, sizeof len);
+  const int one = 1;
+  if (::setsockopt(fd_, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof one) != 0) fail_with("PACKET_VNET_HDR");
 }
 
 DeviceEnd::~DeviceEnd() {
@@ -124,31 +118,67 @@ DeviceEnd::~DeviceEnd() {
 }
 
 void DeviceEnd::send(ByteView ip_packet) const {
+  send({}, ip_packet);
+}
+
+void DeviceEnd::send(const OffloadedPacket& packet) const {
+  send(packet.offload, packet.bytes);
+}
+
+void DeviceEnd::send(KernelOffload offload, ByteView ip_packet) const {
   sockaddr_ll address{};
   address.sll_family = AF_PACKET;
   address.sll_protocol = htons(ip_packet[0] >> 4 == 4 ? ETH_P_IP : ETH_P_IPV6);
   address.sll_ifindex = index_;
-  while (::sendto(fd_, ip_packet.data(), ip_packet.size(), 0, reinterpret_cast<const sockaddr*>(&address),
-                  sizeof address) < 0) {
+  std::array<iovec, 2> parts{
+      {{&offload, sizeof offload}, {const_cast<std::uint8_t*>(ip_packet.data()), ip_packet.size()}}};
+  msghdr message{};
+  message.msg_name = &address;
+  message.msg_namelen = sizeof address;
+  message.msg_iov = parts.data();
+  message.msg_iovlen = parts.size();
+  while (::sendmsg(fd_, &message, 0) < 0) {
     if (errno != ENOBUFS && errno != EAGAIN) fail_with("send into the device");
     std::this_thread::yield();
   }
 }
 
 std::optional<Bytes> DeviceEnd::receive(std::chrono::milliseconds patience) const {
+  auto packet = receive_offloaded(patience);
+  if (!packet) return std::nullopt;
+  return std::move(packet->bytes);
+}
+
+std::optional<OffloadedPacket> DeviceEnd::receive_offloaded(std::chrono::milliseconds patience) const {
   const auto until = std::chrono::steady_clock::now() + patience;
   for (;;) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
     if (left.count() < 0 || !wait_readable(fd_, left)) return std::nullopt;
-    Bytes packet(65536);
+    OffloadedPacket packet;
+    packet.bytes.resize(65536);
+    std::array<iovec, 2> parts{{{&packet.offload, sizeof packet.offload}, {packet.bytes.data(), packet.bytes.size()}}};
     sockaddr_ll from{};
-    socklen_t from_len = sizeof from;
-    const ssize_t len =
-        ::recvfrom(fd_, packet.data(), packet.size(), MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&from), &from_len);
-    if (len < 0 || from.sll_pkttype == PACKET_OUTGOING) continue;  // outgoing: what we sent ourselves
-    packet.resize(static_cast<std::size_t>(len));
+    msghdr message{};
+    message.msg_name = &from;
+    message.msg_namelen = sizeof from;
+    message.msg_iov = parts.data();
+    message.msg_iovlen = parts.size();
+    const ssize_t len = ::recvmsg(fd_, &message, MSG_DONTWAIT);
+    if (len < static_cast<ssize_t>(sizeof packet.offload)) continue;
+    if (from.sll_pkttype == PACKET_OUTGOING) continue;  // what we sent ourselves
+    packet.bytes.resize(static_cast<std::size_t>(len) - sizeof packet.offload);
     return packet;
   }
+}
+
+std::vector<Bytes> DeviceEnd::receive_cut(std::size_t num, std::chrono::milliseconds patience) const {
+  std::vector<Bytes> packets;
+  while (packets.size() < num) {
+    const auto packet = receive_offloaded(patience);
+    if (!packet) break;
+    for (Bytes& segment : cut_by_the_book(*packet)) packets.push_back(std::move(segment));
+  }
+  return packets;
 }
 
 UdpEnd::UdpEnd(const Endpoint& local)
@@ -218,7 +248,7 @@ Bytes udp_packet(const IpAddress& source, const IpAddress& destination, std::uin
     writer.u16(0);
     writer.bytes(source.bytes());
     writer.bytes(destination.bytes());
-    store_be(&packet[10], checksum(packet));
+    store_be(&packet[10], internet_checksum(packet));
   } else {
     writer.u32(0x60000000);
     writer.u16(udp_len);
@@ -239,7 +269,7 @@ Bytes udp_packet(const IpAddress& source, const IpAddress& destination, std::uin
 Bytes with_tos(Bytes ipv4_packet, std::uint8_t tos) {
   ipv4_packet[1] = tos;
   store_be(&ipv4_packet[10], std::uint16_t{0});
-  store_be(&ipv4_packet[10], checksum(ByteView(ipv4_packet).first(20)));
+  store_be(&ipv4_packet[10], internet_checksum(ByteView(ipv4_packet).first(20)));
   return ipv4_packet;
 }
 

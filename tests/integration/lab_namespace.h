@@ -8,9 +8,11 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "culvert/base/bytes.h"
 #include "culvert/base/ip.h"
+#include "super_packet.h"
 
 namespace culvert::lab {
 
@@ -34,11 +36,22 @@ class DeviceEnd {
   DeviceEnd& operator=(const DeviceEnd&) = delete;
 
   void send(ByteView ip_packet) const;
+  /// A super-packet, or one whose checksum is left to the device. Throws std::system_error: EINVAL when the kernel does
+  /// not believe what `offload` says.
+  void send(const OffloadedPacket& packet) const;
   /// The next packet that came out of the tunnel; nullopt after the time.
   [[nodiscard]] std::optional<Bytes> receive(
       std::chrono::milliseconds patience = std::chrono::milliseconds(5000)) const;
+  /// The same, with what the data plane told the kernel of it.
+  [[nodiscard]] std::optional<OffloadedPacket> receive_offloaded(
+      std::chrono::milliseconds patience = std::chrono::milliseconds(5000)) const;
+  /// What came out, super-packets cut by the book, until there are `num` packets or nothing came for the time.
+  [[nodiscard]] std::vector<Bytes> receive_cut(
+      std::size_t num, std::chrono::milliseconds patience = std::chrono::milliseconds(5000)) const;
 
  private:
+  void send(KernelOffload offload, ByteView ip_packet) const;
+
   int fd_;
   int index_;
 };
