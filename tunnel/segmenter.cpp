@@ -90,7 +90,7 @@ bool Segmenter::read_ipv4(const wire::Ipv4Header& header, const Offload& offload
 
 bool Segmenter::read_ipv6(const wire::Ipv6Header& header, const Offload& offload) noexcept {
   const auto upper = wire::ipv6_upper_layer({packet_, header.total_len()}, header.next_header);
-  if (!upper || upper->is_fragment || upper->offset > max_header_len) return false;
+  if (!upper || upper->is_fragment) return false;
   upper_offset_ = static_cast<std::uint16_t>(upper->offset);
   if (upper->offset == wire::ipv6_header_len) {
     upper_sum_ = wire::pseudo_header_sum(header.source, header.destination, upper->protocol, 0);

@@ -3,7 +3,9 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <random>
 
+#include "culvert/wire/flow.h"
 #include "packets.h"
 
 using namespace culvert;
@@ -324,6 +326,19 @@ TEST_CASE("fragments, other protocols and header lengths that cannot be are refu
   }
 }
 
+TEST_CASE("a packet with an IPv6 Fragment header is refused, be it the only fragment (RFC 6946)") {
+  for (const std::uint8_t more : {0, 1}) {
+    Bytes packet = tcp6.packet;
+    packet[6] = 44;
+    packet[5] += 8;
+    const Bytes fragment_header{6, 0, 0, more, 1, 2, 3, 4};
+    packet.insert(packet.begin() + 40, fragment_header.begin(), fragment_header.end());
+    Offload offload = tcp6.offload();
+    offload.checksum_start = 48;
+    CHECK(refused(packet, offload));
+  }
+}
+
 TEST_CASE("headers with options need the sender's sum: without it they are refused") {
   for (const Case* test : {&tcp4_options, &tcp6_extensions}) {
     Offload offload = test->offload();
@@ -357,6 +372,44 @@ TEST_CASE("headers longer than the limit are refused, up to it they are cut") {
       CHECK(to_bytes(ByteView(segments[1]).subspan(168)) == to_bytes(ByteView(tcp6.segments[1]).subspan(40)));
     }
   }
+}
+
+TEST_CASE("damaged super-packets are refused, or cut into whole packets whose bodies are the payload") {
+  std::mt19937 random(5);  // seeded: the same in every run
+  const auto number = [&](std::size_t below) {
+    return std::uniform_int_distribution<std::size_t>(0, below - 1)(random);
+  };
+  std::size_t num_cut = 0;
+  for (int round = 0; round < 100000; ++round) {
+    const Case& test = *cases[number(cases.size())];
+    Bytes packet = to_bytes(ByteView(test.packet).first(test.packet.size() - (number(4) == 0 ? number(20) : 0)));
+    for (std::size_t i = number(3); i-- > 0;) packet[number(packet.size())] = static_cast<std::uint8_t>(random());
+    Offload offload = test.offload();
+    if (number(2) == 0) offload.segment_len = static_cast<std::uint16_t>(number(40));
+    if (number(8) == 0) offload.checksum_start = static_cast<std::uint16_t>(number(100));
+    if (number(8) == 0) offload.needs_checksum = false;
+    auto segmenter = Segmenter::start(packet, offload);
+    if (!segmenter) continue;
+    ++num_cut;
+    const std::size_t num_segments = segmenter->num_segments(), packet_len = segmenter->segment_packet_len();
+    const std::uint8_t* expected_body = nullptr;
+    for (std::size_t i = 0; i < num_segments; ++i) {
+      REQUIRE_FALSE(segmenter->done());
+      std::uint8_t headers[Segmenter::max_header_len];
+      const auto [header_len, body] = segmenter->next(headers);
+      REQUIRE(header_len <= packet.size());
+      REQUIRE(body.data() == (i == 0 ? packet.data() + header_len : expected_body));
+      REQUIRE(
+          (i + 1 == num_segments ? header_len + body.size() <= packet_len : header_len + body.size() == packet_len));
+      Bytes segment = to_bytes({headers, header_len});
+      append(segment, body);
+      REQUIRE(wire::ip_total_len(segment) == segment.size());
+      expected_body = body.data() + body.size();
+    }
+    REQUIRE(segmenter->done());
+    REQUIRE(static_cast<std::size_t>(expected_body - packet.data()) == wire::ip_total_len(packet));
+  }
+  CHECK(num_cut > 10000);
 }
 
 TEST_CASE("a missing checksum is filled in") {

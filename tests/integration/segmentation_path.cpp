@@ -1,0 +1,194 @@
+#include "segmentation_path.h"
+
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <stdexcept>
+#include <system_error>
+
+namespace culvert::lab {
+namespace {
+
+using tunnel::Offload;
+
+// Linux 6.2; Debian 12's headers are of 6.1.
+constexpr unsigned tun_f_uso4 = 0x20, tun_f_uso6 = 0x40;
+
+/// struct virtio_net_hdr (virtio 1.2 §5.1.6), in the byte order of the machine; <linux/virtio_net.h> is not C++.
+struct VirtioNetHeader {
+  std::uint8_t flags = 0;
+  std::uint8_t gso_type = 0;
+  std::uint16_t hdr_len = 0;
+  std::uint16_t gso_size = 0;
+  std::uint16_t csum_start = 0;
+  std::uint16_t csum_offset = 0;
+};
+static_assert(sizeof(VirtioNetHeader) == 10);
+constexpr std::uint8_t needs_csum = 1;
+constexpr std::uint8_t gso_none = 0, gso_tcp4 = 1, gso_tcp6 = 4, gso_udp_l4 = 5, gso_ecn = 0x80;
+
+[[noreturn]] void fail_with(const std::string& what) {
+  throw std::system_error(errno, std::generic_category(), what);
+}
+
+void run(const std::string& command) {
+  if (std::system(command.c_str()) != 0) throw std::runtime_error(command);
+}
+
+void set(const std::string& name, int value) {
+  std::ofstream file("/proc/sys/net/" + name);
+  file << value << "\n";
+}
+
+std::uint8_t gso_type(const SuperPacket& packet) {
+  std::uint8_t type = gso_none;
+  if (packet.offload.kind == Offload::Kind::udp) type = gso_udp_l4;
+  if (packet.offload.kind == Offload::Kind::tcp) {
+    type = packet.packet[0] >> 4 == 4 ? gso_tcp4 : gso_tcp6;
+  }
+  return packet.ecn ? type | gso_ecn : type;
+}
+
+}  // namespace
+
+OffloadTun::OffloadTun(const char* name) : fd_(::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC)) {
+  if (fd_ < 0) fail_with("/dev/net/tun");
+  ifreq request{};
+  std::strncpy(request.ifr_name, name, IFNAMSIZ - 1);
+  request.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR;
+  if (::ioctl(fd_, TUNSETIFF, &request) != 0) fail_with(name);
+  const unsigned tcp = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
+  takes_udp_ = ::ioctl(fd_, TUNSETOFFLOAD, tcp | tun_f_uso4 | tun_f_uso6) == 0;
+  if (!takes_udp_ && ::ioctl(fd_, TUNSETOFFLOAD, tcp) != 0) fail_with("TUNSETOFFLOAD");
+}
+
+OffloadTun::~OffloadTun() {
+  ::close(fd_);
+}
+
+void OffloadTun::write(const SuperPacket& packet) const {
+  VirtioNetHeader header;
+  header.gso_type = gso_type(packet);
+  if (packet.offload.kind != Offload::Kind::none) header.gso_size = packet.offload.segment_len;
+  header.hdr_len = packet.offload.header_len;
+  if (packet.offload.needs_checksum) {
+    header.flags = needs_csum;
+    header.csum_start = packet.offload.checksum_start;
+    header.csum_offset = packet.offload.checksum_offset;
+  }
+  iovec parts[2] = {{&header, sizeof header}, {const_cast<std::uint8_t*>(packet.packet.data()), packet.packet.size()}};
+  if (::writev(fd_, parts, 2) < 0) fail_with("a super-packet into the TUN device");
+}
+
+std::optional<SuperPacket> OffloadTun::read(std::chrono::milliseconds patience) const {
+  pollfd poll{fd_, POLLIN, 0};
+  if (::poll(&poll, 1, static_cast<int>(patience.count())) != 1) return std::nullopt;
+  VirtioNetHeader header;
+  SuperPacket result;
+  result.packet.resize(70000);
+  iovec parts[2] = {{&header, sizeof header}, {result.packet.data(), result.packet.size()}};
+  const ssize_t len = ::readv(fd_, parts, 2);
+  if (len < static_cast<ssize_t>(sizeof header)) return std::nullopt;
+  result.packet.resize(static_cast<std::size_t>(len) - sizeof header);
+  result.ecn = (header.gso_type & gso_ecn) != 0;
+  switch (header.gso_type & ~gso_ecn) {
+    case gso_tcp4:
+    case gso_tcp6:
+      result.offload.kind = Offload::Kind::tcp;
+      break;
+    case gso_udp_l4:
+      result.offload.kind = Offload::Kind::udp;
+      break;
+    default:
+      break;
+  }
+  result.offload.needs_checksum = (header.flags & needs_csum) != 0;
+  result.offload.segment_len = header.gso_size;
+  result.offload.header_len = header.hdr_len;
+  result.offload.checksum_start = header.csum_start;
+  result.offload.checksum_offset = header.csum_offset;
+  return result;
+}
+
+SegmentationPath::EnterNamespace::EnterNamespace() {
+  if (::unshare(CLONE_NEWNET) != 0) fail_with("unshare");
+  // No link-local addresses: their chatter would mix with the packets of the test.
+  set("ipv6/conf/default/addr_gen_mode", 1);
+  set("ipv6/conf/default/accept_dad", 0);
+  set("ipv6/conf/default/router_solicitations", 0);
+}
+
+SegmentationPath::SegmentationPath() {
+  run("ip link add sgveth type veth peer name sgend");
+  // Without scatter-gather and checksums there is no offload that the device could keep.
+  run("ethtool -K sgveth tx off sg off tso off gso off >/dev/null 2>&1");
+  for (const char* device : {"sgin", "sgout", "sgveth", "sgend"}) {
+    const std::string name = device;
+    run("ip link set " + name + " mtu 65535 up");
+    set("ipv4/conf/" + name + "/rp_filter", 0);
+    set("ipv4/conf/" + name + "/accept_source_route", 1);
+  }
+  set("ipv4/conf/all/rp_filter", 0);
+  set("ipv4/conf/all/accept_source_route", 1);
+  set("ipv4/ip_forward", 1);
+  set("ipv6/conf/all/forwarding", 1);
+  run("ip address add 192.0.2.1/30 dev sgveth");
+  run("ip -6 address add 2001:db8::1/126 dev sgveth");
+  run("ip neighbour add 192.0.2.2 lladdr 02:00:00:00:00:02 dev sgveth nud permanent");
+  run("ip -6 neighbour add 2001:db8::2 lladdr 02:00:00:00:00:02 dev sgveth nud permanent");
+  veth_end_.emplace("sgend");
+}
+
+void SegmentationPath::route_by(Exit exit) const {
+  const bool veth = exit == Exit::veth;
+  run(std::string("ip route replace 10.0.0.0/8 ") + (veth ? "via 192.0.2.2" : "dev sgout"));
+  run(std::string("ip -6 route replace fd00::/8 ") + (veth ? "via 2001:db8::2" : "dev sgout"));
+}
+
+namespace {
+
+/// Not the neighbour discovery of the namespace itself.
+bool is_inner(ByteView packet) {
+  if (packet.size() < 20) return false;
+  return packet[0] >> 4 == 4 ? packet[12] == 10 : packet[8] == 0xFD;
+}
+
+}  // namespace
+
+std::vector<Bytes> SegmentationPath::behind_veth(std::size_t count, std::chrono::milliseconds patience) const {
+  std::vector<Bytes> packets;
+  while (packets.size() < count) {
+    auto packet = veth_end_->receive(patience);
+    if (!packet) break;
+    if (is_inner(*packet)) packets.push_back(std::move(*packet));
+  }
+  return packets;
+}
+
+std::vector<Bytes> SegmentationPath::cut_by_the_kernel(const SuperPacket& packet, std::size_t count) const {
+  std::vector<Bytes> packets;
+  for (int attempt = 0; attempt < 3 && packets.size() < count; ++attempt) {
+    in.write(packet);
+    packets = behind_veth(count, std::chrono::milliseconds(1000));
+  }
+  return packets;
+}
+
+std::optional<SuperPacket> SegmentationPath::in_one_piece() const {
+  for (;;) {
+    auto packet = out_.read(std::chrono::milliseconds(5000));
+    if (!packet || is_inner(packet->packet)) return packet;
+  }
+}
+
+}  // namespace culvert::lab
