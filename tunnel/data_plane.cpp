@@ -106,7 +106,8 @@ Result<void> LinuxDataPlane::start_workers() {
   }
   const auto shared_raw = std::make_shared<const std::vector<RawEspSocket>>(std::move(raw));
   for (unsigned i = 0; i < options_.workers; ++i) {
-    auto worker = Worker::create(i, SocketSet(std::move(udp[i]), shared_raw), tables_, *control_, options_.max_wait);
+    auto worker = Worker::create(i, SocketSet(std::move(udp[i]), shared_raw), tables_, *control_,
+                                 {.max_wait = options_.max_wait, .busy_poll = options_.busy_poll});
     if (!worker) return std::unexpected(worker.error());
     workers_.push_back(std::move(*worker));
   }

@@ -2,7 +2,6 @@
 
 #include <pthread.h>
 #include <signal.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -15,13 +14,13 @@
 namespace culvert::tunnel {
 
 Result<std::unique_ptr<Worker>> Worker::create(unsigned index, SocketSet sockets, PublishedTables& tables,
-                                               ControlQueue& control, Duration max_wait) {
+                                               ControlQueue& control, const WorkerOptions& options) {
   FileDescriptor epoll(::epoll_create1(EPOLL_CLOEXEC));
   if (!epoll) return fail(Errc::io, std::string("epoll of a worker: ") + std::strerror(errno), errno);
   FileDescriptor wake(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   if (!wake) return fail(Errc::io, std::string("eventfd of a worker: ") + std::strerror(errno), errno);
   std::unique_ptr<Worker> worker(
-      new Worker(index, std::move(sockets), tables, control, max_wait, std::move(epoll), std::move(wake)));
+      new Worker(index, std::move(sockets), tables, control, options, std::move(epoll), std::move(wake)));
 
   if (auto added = worker->add_to_epoll(worker->wake_.get(), Source::wake, 0); !added)
     return std::unexpected(added.error());
@@ -37,13 +36,13 @@ Result<std::unique_ptr<Worker>> Worker::create(unsigned index, SocketSet sockets
   return worker;
 }
 
-Worker::Worker(unsigned index, SocketSet sockets, PublishedTables& tables, ControlQueue& control, Duration max_wait,
-               FileDescriptor epoll, FileDescriptor wake)
+Worker::Worker(unsigned index, SocketSet sockets, PublishedTables& tables, ControlQueue& control,
+               const WorkerOptions& options, FileDescriptor epoll, FileDescriptor wake)
     : index_(index),
       sockets_(std::move(sockets)),
       tables_(tables),
       control_(control),
-      max_wait_(max_wait),
+      options_(options),
       epoll_(std::move(epoll)),
       wake_(std::move(wake)) {}
 
@@ -99,7 +98,7 @@ void Worker::add_to(WorkerCounters& sum) const noexcept {
 void Worker::run() {
   std::array<epoll_event, 64> ready;
   while (!stopping_.load(std::memory_order_relaxed)) {
-    const int num_ready = ::epoll_wait(epoll_.get(), ready.data(), static_cast<int>(ready.size()), timeout_ms());
+    const int num_ready = wait(ready);
     count_one(wakeups_);
     for (int i = 0; i < num_ready; ++i) {
       const auto& event = ready[static_cast<std::size_t>(i)];
@@ -109,6 +108,19 @@ void Worker::run() {
     if (!unposted_.empty()) retry_posts();
     if (std::exchange(control_has_news_, false)) control_.wake();
   }
+}
+
+int Worker::wait(std::span<epoll_event> ready) const noexcept {
+  const auto look = [&](int patience) {
+    return ::epoll_wait(epoll_.get(), ready.data(), static_cast<int>(ready.size()), patience);
+  };
+  if (options_.busy_poll > Duration::zero()) {
+    const TimePoint until = Clock::now() + options_.busy_poll;
+    do {
+      if (const int num_ready = look(0); num_ready != 0) return num_ready;
+    } while (Clock::now() < until);
+  }
+  return look(timeout_ms());
 }
 
 int Worker::timeout_ms() const noexcept {
@@ -173,7 +185,8 @@ void Worker::expire_waiting() {
   for (const auto& [id, at] : tables->ports) {
     WaitQueue& waiting = at.port->waiting;
     if (waiting.empty()) continue;
-    if (const std::size_t expired = waiting.expire(now - max_wait_)) drops_.add(DropReason::wait_expired, expired);
+    if (const std::size_t expired = waiting.expire(now - options_.max_wait))
+      drops_.add(DropReason::wait_expired, expired);
     // A packet may have come to wait just after its SA did: then nobody else would send it.
     if (!send_waiting(at) || !waiting.empty()) packets_wait_ = true;
   }

@@ -1,4 +1,6 @@
 #pragma once
+#include <sys/epoll.h>
+
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -23,6 +25,11 @@
 
 namespace culvert::tunnel {
 
+struct WorkerOptions {
+  Duration max_wait{};   ///< how long a packet waits for an SA at most
+  Duration busy_poll{};  ///< how long an idle worker keeps looking before it sleeps
+};
+
 /// One thread that moves packets: from its TUN queues to its sockets and back, run to completion. It sleeps in
 /// epoll_wait when there is nothing to do; when there is, each ready device and socket gets one batch a round, so that
 /// no direction starves another.
@@ -31,11 +38,11 @@ namespace culvert::tunnel {
 /// own.
 class Worker {
  public:
-  /// `index` is its reader number in `tables` and its queue number in each port. `tables` and `control` outlive it. A
-  /// packet waits for an SA at most `max_wait`. Errc::io.
+  /// `index` is its reader number in `tables` and its queue number in each port. `tables` and `control` outlive it.
+  /// Errc::io.
   [[nodiscard]] static Result<std::unique_ptr<Worker>> create(unsigned index, SocketSet sockets,
                                                               PublishedTables& tables, ControlQueue& control,
-                                                              Duration max_wait);
+                                                              const WorkerOptions& options);
   ~Worker();  ///< stops and joins
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -58,10 +65,11 @@ class Worker {
   /// What a descriptor in the epoll set is; travels with a number in epoll_event::data.
   enum class Source : std::uint32_t { wake, udp, raw, device };
 
-  Worker(unsigned index, SocketSet sockets, PublishedTables& tables, ControlQueue& control, Duration max_wait,
-         FileDescriptor epoll, FileDescriptor wake);
+  Worker(unsigned index, SocketSet sockets, PublishedTables& tables, ControlQueue& control,
+         const WorkerOptions& options, FileDescriptor epoll, FileDescriptor wake);
   [[nodiscard]] Result<void> add_to_epoll(int fd, Source source, std::uint32_t number);
   void run();
+  [[nodiscard]] int wait(std::span<epoll_event> ready) const noexcept;
   [[nodiscard]] int timeout_ms() const noexcept;
   void dispatch(std::uint64_t tag, std::uint32_t what);
   void send_all_waiting();
@@ -110,7 +118,7 @@ class Worker {
   SocketSet sockets_;
   PublishedTables& tables_;
   ControlQueue& control_;
-  const Duration max_wait_;
+  const WorkerOptions options_;
   FileDescriptor epoll_;
   FileDescriptor wake_;
   std::atomic<bool> stopping_{false};
