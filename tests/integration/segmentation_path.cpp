@@ -1,11 +1,15 @@
 #include "segmentation_path.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/if_packet.h>
 #include <linux/if_tun.h>
+#include <net/ethernet.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -16,6 +20,8 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "super_packet.h"
+
 namespace culvert::lab {
 namespace {
 
@@ -24,18 +30,7 @@ using tunnel::Offload;
 // Linux 6.2; Debian 12's headers are of 6.1.
 constexpr unsigned tun_f_uso4 = 0x20, tun_f_uso6 = 0x40;
 
-/// struct virtio_net_hdr (virtio 1.2 §5.1.6), in the byte order of the machine; <linux/virtio_net.h> is not C++.
-struct VirtioNetHeader {
-  std::uint8_t flags = 0;
-  std::uint8_t gso_type = 0;
-  std::uint16_t hdr_len = 0;
-  std::uint16_t gso_size = 0;
-  std::uint16_t csum_start = 0;
-  std::uint16_t csum_offset = 0;
-};
-static_assert(sizeof(VirtioNetHeader) == 10);
-constexpr std::uint8_t needs_csum = 1;
-constexpr std::uint8_t gso_none = 0, gso_tcp4 = 1, gso_tcp6 = 4, gso_udp_l4 = 5, gso_ecn = 0x80;
+constexpr std::uint8_t gso_ecn = 0x80;  // VIRTIO_NET_HDR_GSO_ECN
 
 [[noreturn]] void fail_with(const std::string& what) {
   throw std::system_error(errno, std::generic_category(), what);
@@ -51,10 +46,10 @@ void set(const std::string& name, int value) {
 }
 
 std::uint8_t gso_type(const SuperPacket& packet) {
-  std::uint8_t type = gso_none;
-  if (packet.offload.kind == Offload::Kind::udp) type = gso_udp_l4;
+  std::uint8_t type = KernelOffload::none;
+  if (packet.offload.kind == Offload::Kind::udp) type = KernelOffload::udp;
   if (packet.offload.kind == Offload::Kind::tcp) {
-    type = packet.packet[0] >> 4 == 4 ? gso_tcp4 : gso_tcp6;
+    type = packet.packet[0] >> 4 == 4 ? KernelOffload::tcp4 : KernelOffload::tcp6;
   }
   return packet.ecn ? type | gso_ecn : type;
 }
@@ -77,12 +72,12 @@ OffloadTun::~OffloadTun() {
 }
 
 void OffloadTun::write(const SuperPacket& packet) const {
-  VirtioNetHeader header;
+  KernelOffload header;
   header.gso_type = gso_type(packet);
   if (packet.offload.kind != Offload::Kind::none) header.gso_size = packet.offload.segment_len;
   header.hdr_len = packet.offload.header_len;
   if (packet.offload.needs_checksum) {
-    header.flags = needs_csum;
+    header.flags = KernelOffload::needs_csum;
     header.csum_start = packet.offload.checksum_start;
     header.csum_offset = packet.offload.checksum_offset;
   }
@@ -93,7 +88,7 @@ void OffloadTun::write(const SuperPacket& packet) const {
 std::optional<SuperPacket> OffloadTun::read(std::chrono::milliseconds patience) const {
   pollfd poll{fd_, POLLIN, 0};
   if (::poll(&poll, 1, static_cast<int>(patience.count())) != 1) return std::nullopt;
-  VirtioNetHeader header;
+  KernelOffload header;
   SuperPacket result;
   result.packet.resize(70000);
   iovec parts[2] = {{&header, sizeof header}, {result.packet.data(), result.packet.size()}};
@@ -102,22 +97,47 @@ std::optional<SuperPacket> OffloadTun::read(std::chrono::milliseconds patience) 
   result.packet.resize(static_cast<std::size_t>(len) - sizeof header);
   result.ecn = (header.gso_type & gso_ecn) != 0;
   switch (header.gso_type & ~gso_ecn) {
-    case gso_tcp4:
-    case gso_tcp6:
+    case KernelOffload::tcp4:
+    case KernelOffload::tcp6:
       result.offload.kind = Offload::Kind::tcp;
       break;
-    case gso_udp_l4:
+    case KernelOffload::udp:
       result.offload.kind = Offload::Kind::udp;
       break;
     default:
       break;
   }
-  result.offload.needs_checksum = (header.flags & needs_csum) != 0;
+  result.offload.needs_checksum = (header.flags & KernelOffload::needs_csum) != 0;
   result.offload.segment_len = header.gso_size;
   result.offload.header_len = header.hdr_len;
   result.offload.checksum_start = header.csum_start;
   result.offload.checksum_offset = header.csum_offset;
   return result;
+}
+
+// SOCK_DGRAM: without the frame's header.
+ArrivalSocket::ArrivalSocket(const char* device) : fd_(::socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
+  if (fd_ < 0) fail_with("AF_PACKET");
+  const int len = 16 * 1024 * 1024;
+  ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUFFORCE, &len, sizeof len);
+  sockaddr_ll address{};
+  address.sll_family = AF_PACKET;
+  address.sll_protocol = htons(ETH_P_ALL);
+  address.sll_ifindex = static_cast<int>(::if_nametoindex(device));
+  if (::bind(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) fail_with(device);
+}
+
+ArrivalSocket::~ArrivalSocket() {
+  ::close(fd_);
+}
+
+std::optional<Bytes> ArrivalSocket::receive(std::chrono::milliseconds patience) const {
+  pollfd poll{fd_, POLLIN, 0};
+  if (::poll(&poll, 1, static_cast<int>(patience.count())) != 1) return std::nullopt;
+  Bytes packet(65536);
+  const ssize_t len = ::recv(fd_, packet.data(), packet.size(), MSG_DONTWAIT);
+  packet.resize(len < 0 ? 0 : static_cast<std::size_t>(len));
+  return packet;
 }
 
 SegmentationPath::EnterNamespace::EnterNamespace() {

@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "culvert/base/bytes.h"
-#include "lab_namespace.h"
 #include "offload.h"
 
 namespace culvert::lab {
@@ -36,6 +35,20 @@ class OffloadTun {
   bool takes_udp_ = false;
 };
 
+/// Receives the IP packets that arrive at a device, whatever its frames look like.
+class ArrivalSocket {
+ public:
+  explicit ArrivalSocket(const char* device);  ///< throws std::system_error
+  ~ArrivalSocket();
+  ArrivalSocket(const ArrivalSocket&) = delete;
+  ArrivalSocket& operator=(const ArrivalSocket&) = delete;
+
+  [[nodiscard]] std::optional<Bytes> receive(std::chrono::milliseconds patience) const;
+
+ private:
+  int fd_;
+};
+
 /// A router of the kernel's own, in a new network namespace that the calling thread enters: what comes in by `in`
 /// leaves either by a veth without any offload, cut by the kernel, or by a TUN device with all of them, in one piece.
 /// The hop count drops by one. 10.0.0.0/8 and fd00::/8 are the inner networks.
@@ -60,7 +73,7 @@ class SegmentationPath {
 
  private:
   OffloadTun out_{"sgout"};
-  std::optional<DeviceEnd> veth_end_;
+  std::optional<ArrivalSocket> veth_end_;
 
   [[nodiscard]] std::vector<Bytes> behind_veth(std::size_t count, std::chrono::milliseconds patience) const;
 };
