@@ -126,10 +126,11 @@ void Coalescer::take(std::size_t i, MutableByteView packet, Accepts accepts) noe
   }
 }
 
-/// The packet differs from the first of an open run only where members may.
+/// The packet differs from the first of an open run only where members may, and is as long as its IP header says.
 bool Coalescer::same_headers(const Run& run, ByteView packet) noexcept {
   if (!run.open || packet.size() < run.header_len) return false;
   const Shape& shape = *run.shape;
+  if (u16_at(packet, shape.length_at) + (shape.is_v4 ? 0U : wire::ipv6_header_len) != packet.size()) return false;
   std::uint64_t difference = 0;
   for (std::size_t i = 0; i < shape.num_words; ++i) {
     const std::size_t at = shape.word_at(i);
@@ -177,7 +178,6 @@ bool Coalescer::extend(Run& run, std::size_t i, ByteView packet) noexcept {
   JoinedPacket& joined = joined_[run.place];
   const std::size_t payload_len = packet.size() - run.header_len;
   if (payload_len == 0 || payload_len > run.segment_len || joined.len + payload_len > max_joined_len) return false;
-  if (u16_at(packet, shape.length_at) + (shape.is_v4 ? 0U : wire::ipv6_header_len) != packet.size()) return false;
   if (shape.is_tcp()) {
     if (load_be<std::uint32_t>(&packet[shape.ip_len + wire::tcp_sequence_offset]) != run.next_sequence) return false;
   } else if (u16_at(packet, shape.ip_len + wire::udp_len_offset) + shape.ip_len != packet.size() ||
