@@ -5,6 +5,7 @@
 #include <linux/ipv6.h>
 #include <net/ethernet.h>
 #include <net/if.h>
+#include <netinet/udp.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -202,6 +203,15 @@ void UdpEnd::send(const Endpoint& remote, ByteView bytes, std::uint8_t tos) cons
   const socklen_t len = to_kernel(remote, address);
   if (::sendto(fd_, bytes.data(), bytes.size(), 0, reinterpret_cast<const sockaddr*>(&address), len) < 0)
     fail_with("sendto");
+}
+
+void UdpEnd::send_joined(const Endpoint& remote, const std::vector<Bytes>& datagrams) const {
+  Bytes bytes;
+  for (const Bytes& datagram : datagrams) append(bytes, datagram);
+  const int segment_len = static_cast<int>(datagrams[0].size()), none = 0;
+  if (::setsockopt(fd_, SOL_UDP, UDP_SEGMENT, &segment_len, sizeof segment_len) != 0) fail_with("UDP_SEGMENT");
+  send(remote, bytes);
+  ::setsockopt(fd_, SOL_UDP, UDP_SEGMENT, &none, sizeof none);
 }
 
 std::optional<UdpEnd::Received> UdpEnd::receive(std::chrono::milliseconds patience) const {

@@ -66,6 +66,9 @@ class UdpEnd {
 
   /// `tos` is that of the IPv4 header.
   void send(const Endpoint& remote, ByteView bytes, std::uint8_t tos = 0) const;
+  /// Several datagrams that the kernel cuts out of one message (UDP_SEGMENT): all as long as the first but the last,
+  /// which may be shorter. On loopback a receiver that takes joined datagrams gets them in one piece.
+  void send_joined(const Endpoint& remote, const std::vector<Bytes>& datagrams) const;
   struct Received {
     Endpoint remote;
     Bytes bytes;

@@ -3,9 +3,11 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <system_error>
 #include <vector>
 
+#include "culvert/wire/flow.h"
 #include "gateway_pair.h"
 #include "tun_linux.h"
 
@@ -316,4 +318,170 @@ TEST_CASE("a packet whose checksum was left to us leaves with the right one") {
   pair.a.device->send(packet);
   CHECK(pair.b.device->receive() == cut_by_the_book(packet)[0]);
   check_nothing_dropped(pair);
+}
+
+TEST_CASE("where a checksum goes is believed before the policy is asked: it cannot change what the policy saw") {
+  NEEDS_ROOT();
+  GatewayPair pair({.carry = Carry::ip, .mode = EspMode::tunnel});
+  pair.install(1);
+  OffloadedPacket packet = make_packet({.source = host_a6, .destination = host_b6, .payload_len = 100});
+  packet.offload.csum_start = 20;  // no less: the kernel wants an IPv4 header before it, whatever the packet is
+  packet.offload.csum_offset = 4;  // the first word of the destination: fd02, which the selectors want
+  pair.a.device->send(packet);
+  CHECK(eventually([&] { return pair.a.drops(DropReason::no_policy) == 1; }));
+  CHECK_FALSE(pair.b.device->receive(std::chrono::milliseconds(20)));
+}
+
+TEST_CASE(
+    "what the kernel says of a packet may be wrong: it is refused, dropped and counted, or set right, and no more") {
+  NEEDS_ROOT();
+  using Change = void (*)(OffloadedPacket&);
+  struct Lie {
+    const char* what;
+    Change change;
+    bool v6 = false, tcp = true;
+  };
+  // Linux 6.18 refuses most of these itself (EINVAL), cuts some itself and loses some; others may not.
+  static const Lie lies[] = {
+      {"segments of no length", [](auto& p) { p.offload.gso_size = 0; }},
+      {"a checksum behind the end", [](auto& p) { p.offload.csum_start = 65000; }},
+      {"a checksum in the TCP header's middle", [](auto& p) { p.offload.csum_start = 24; }},
+      {"a UDP checksum in a TCP packet", [](auto& p) { p.offload.csum_offset = 6; }},
+      {"no checksum to fill in", [](auto& p) { p.offload.flags = 0; }},
+      {"TCP that is UDP", [](auto& p) { p.offload.gso_type = KernelOffload::tcp4; }, false, false},
+      {"UDP that is TCP", [](auto& p) { p.offload.gso_type = KernelOffload::udp, p.offload.csum_offset = 6; }},
+      {"IPv6 that is IPv4", [](auto& p) { p.offload.gso_type = KernelOffload::tcp6; }},
+      {"IPv4 that is IPv6", [](auto& p) { p.offload.gso_type = KernelOffload::tcp4; }, true},
+      {"a kind nobody knows", [](auto& p) { p.offload.gso_type = 7; }},
+      {"no total length", [](auto& p) { store_be(&p.bytes[2], std::uint16_t{0}); }},
+      {"a total length beyond the end", [](auto& p) { store_be(&p.bytes[2], std::uint16_t{65535}); }},
+      {"a total length inside the headers", [](auto& p) { store_be(&p.bytes[2], std::uint16_t{30}); }},
+      {"a payload length beyond the end", [](auto& p) { store_be(&p.bytes[4], std::uint16_t{65000}); }, true},
+      {"an IPv4 header that is too short", [](auto& p) { p.bytes[0] = 0x44; }},
+      {"an IPv4 header that is longer", [](auto& p) { p.bytes[0] = 0x4F; }},
+      {"a TCP header that is too short", [](auto& p) { p.bytes[32] = 0x40; }},
+      {"a protocol that nobody cuts", [](auto& p) { p.bytes[9] = 47; }},
+      {"a version that there is not", [](auto& p) { p.bytes[0] = 0x55; }},
+  };
+  GatewayPair pair;
+  pair.install(1);
+  for (const Lie& lie : lies) {
+    CAPTURE(lie.what);
+    OffloadedPacket packet = make_packet(segments(lie.v6, lie.tcp, 4, 10));
+    lie.change(packet);
+    try {
+      pair.a.device->send(packet);
+    } catch (const std::system_error& refused) {
+      CHECK(refused.code().value() == EINVAL);
+    }
+    while (const auto arrived = pair.b.device->receive(std::chrono::milliseconds(10))) {
+      CHECK(wire::Flow::parse(*arrived));
+      CHECK(arrived->size() <= packet.bytes.size());
+    }
+  }
+  const auto dropped_before = pair.a.drops(DropReason::inner_malformed);
+  OffloadedPacket fragment = make_packet(segments(false, true, 4, 10));
+  store_be(&fragment.bytes[6], std::uint16_t{0x2000});
+  pair.a.device->send(fragment);  // this one Linux hands over as it is
+  CHECK(eventually([&] { return pair.a.drops(DropReason::inner_malformed) == dropped_before + 1; }));
+  check_crosses(pair, segments(false, true, 30, 10));
+  check_crosses(pair, segments(true, true, 30, 10));
+}
+
+TEST_CASE("joined datagrams are taken apart: ESP of two SAs, IKE, garbage, a replay and a keepalive in one piece") {
+  NEEDS_ROOT();
+  GatewayPair pair;
+  const Endpoint wire_address{*IpAddress::parse("127.0.0.9"), 4500};
+  const UdpEnd wire(wire_address);
+  std::vector<Bytes> esp;
+  for (const std::uint32_t sa : {1U, 2U}) {  // the newest is used
+    pair.install(sa);
+    pair.a.plane->move(GatewayPair::spi_a(sa), pair.endpoint_a(), wire_address);
+    for (std::uint32_t i = 0; i < 2; ++i) {
+      pair.a.device->send(udp_packet(host_a, host_b, sa * 10 + i, 200));
+      const auto seen = wire.receive();
+      REQUIRE(seen);
+      esp.push_back(seen->bytes);
+    }
+  }
+  const std::size_t len = esp[0].size();
+  Bytes ike(len, 0x77), unknown = esp[0], changed = esp[1];
+  std::fill_n(ike.begin(), 4, std::uint8_t{0});  // the non-ESP marker
+  unknown[1] ^= 0x40;
+  changed[len - 1] ^= 1;
+  const auto batches_before = pair.b.plane->worker_counters().udp_receive_batches;
+  wire.send_joined(pair.endpoint_b(),
+                   {esp[0], ike, esp[2], unknown, changed, esp[1], Bytes(len, 0xFF), esp[0], esp[3], Bytes{0xFF}});
+  for (const std::uint32_t number : {10U, 20U, 11U, 21U}) {
+    const auto arrived = pair.b.device->receive();
+    REQUIRE(arrived);
+    CHECK(number_of(*arrived) == number);
+  }
+  const auto message = pair.b.next<tunnel::ControlDatagram>();
+  REQUIRE(message);
+  CHECK(message->bytes == Bytes(ike.begin() + 4, ike.end()));
+  CHECK(message->remote == wire_address);
+  CHECK(pair.b.plane->worker_counters().udp_receive_batches - batches_before == 1);
+  CHECK(eventually([&] { return pair.b.drops(DropReason::keepalive) == 1; }));
+  CHECK(pair.b.drops(DropReason::unknown_spi) == 2);
+  CHECK(pair.b.drops(DropReason::icv_failed) == 1);
+  CHECK(pair.b.drops(DropReason::replay) == 1);
+  CHECK_FALSE(pair.b.device->receive(std::chrono::milliseconds(20)));
+}
+
+TEST_CASE("a joined message of the most datagrams, of ones without content, and of ones too short for ESP") {
+  NEEDS_ROOT();
+  GatewayPair pair;
+  pair.install(1);
+  const UdpEnd wire({*IpAddress::parse("127.0.0.9"), 4500});
+  const auto sent = [&](const std::vector<Bytes>& datagrams, DropReason reason, std::uint64_t num) {
+    const auto before = pair.b.drops(reason);
+    wire.send_joined(pair.endpoint_b(), datagrams);
+    return eventually([&] { return pair.b.drops(reason) - before == num; });
+  };
+  CHECK(sent(std::vector<Bytes>(64, Bytes(1000, 0xAB)), DropReason::unknown_spi, 64));
+  CHECK(sent(std::vector<Bytes>(64, Bytes{0xFF}), DropReason::keepalive, 64));
+  CHECK(sent(std::vector<Bytes>(64, Bytes(7, 0xAB)), DropReason::outer_malformed, 64));
+  wire.send(pair.endpoint_b(), {});
+  CHECK(eventually([&] { return pair.b.drops(DropReason::outer_malformed) == 65; }));
+  check_crosses(pair, segments(false, true, 30, 10));
+}
+
+TEST_CASE("flows side by side stay in order, each for itself, also when they wait together for one batch") {
+  NEEDS_ROOT();
+  for (const bool wait : {false, true}) {
+    for (const unsigned workers : {1U, 3U}) {
+      CAPTURE(wait);
+      CAPTURE(workers);
+      GatewayPair pair({.trap = true, .workers = workers});
+      if (!wait) pair.install(1);
+      constexpr std::uint16_t first_port = 40000, num_flows = 3;
+      std::vector<std::vector<Bytes>> wanted(num_flows), found(num_flows);
+      std::size_t num_wanted = 0;
+      for (std::size_t i = 0; i < 36; ++i) {  // super-packets and single ones, v4, v6 and UDP beside each other
+        const std::size_t flow = i * 7 % num_flows;
+        PacketShape shape = segments(flow == 1, flow != 2, i % 4 == 3 ? 4 : 1, i % 5);
+        shape.source_port = static_cast<std::uint16_t>(first_port + flow);
+        shape.sequence = static_cast<std::uint32_t>(i * 10'000);
+        shape.id = static_cast<std::uint16_t>(0xFFF0 + wanted[flow].size());
+        if (flow == 2) shape.segment_len = 0, shape.payload_len = 500;
+        const OffloadedPacket packet = make_packet(shape);
+        pair.a.device->send(packet);
+        for (Bytes& segment : cut_by_the_book(packet)) wanted[flow].push_back(std::move(segment)), ++num_wanted;
+      }
+      if (wait) {
+        const auto acquire = pair.a.next<tunnel::AcquireEvent>();
+        REQUIRE(acquire);
+        pair.install(1);
+      }
+      for (Bytes& packet : pair.b.device->receive_cut(num_wanted)) {
+        const std::size_t ports_at = packet[0] >> 4 == 4 ? 20 : 40;
+        const std::size_t flow = static_cast<std::size_t>(load_be<std::uint16_t>(&packet[ports_at]) - first_port);
+        REQUIRE(flow < num_flows);
+        found[flow].push_back(std::move(packet));
+      }
+      for (std::size_t flow = 0; flow < num_flows; ++flow) CHECK(difference(wanted[flow], found[flow]) == "");
+      check_nothing_dropped(pair);
+    }
+  }
 }

@@ -2,6 +2,8 @@
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 
+#include <vector>
+
 #include "packet_buffers.h"
 #include "raw_esp_linux.h"
 #include "socket_batch.h"
@@ -53,4 +55,88 @@ TEST_CASE("every buffer has the headroom and tailroom that the stages count on, 
   for (std::size_t i = 1; i < PacketBuffers::num; ++i) {
     CHECK(buffers.whole(i - 1).data() + buffers.whole(i - 1).size() == buffers.whole(i).data());
   }
+}
+
+namespace {
+
+/// Items of these lengths to one remote, from one address, with one TOS.
+struct Items {
+  Bytes bytes = Bytes(max_message_len);
+  std::vector<SendItem> items;
+
+  explicit Items(const std::vector<std::size_t>& lens) {
+    for (const std::size_t len : lens) {
+      items.push_back({ByteView(bytes).first(len),
+                       {*IpAddress::parse("192.0.2.1"), 4500},
+                       *IpAddress::parse("198.51.100.1"),
+                       0,
+                       false});
+    }
+  }
+};
+
+std::size_t run_of(const std::vector<std::size_t>& lens) {
+  const Items items(lens);
+  return run_length(items.items);
+}
+
+}  // namespace
+
+TEST_CASE("a run is of equal lengths; the last may be shorter, and then it is the last (udp(7), UDP_SEGMENT)") {
+  CHECK(run_of({1400}) == 1);
+  CHECK(run_of({1400, 1400, 1400}) == 3);
+  CHECK(run_of({1400, 1400, 100}) == 3);
+  CHECK(run_of({1400, 1400, 100, 100}) == 3);
+  CHECK(run_of({1400, 1400, 100, 1400}) == 3);
+  CHECK(run_of({1400, 1, 1400}) == 2);
+  CHECK(run_of({1400, 1401}) == 1);
+  CHECK(run_of({100, 1400, 1400}) == 1);
+  CHECK(run_of({1, 1, 1}) == 3);
+}
+
+TEST_CASE("a run has at most 64 datagrams (linux/udp.h: UDP_MAX_SEGMENTS) and 65,507 bytes (RFC 768, RFC 791)") {
+  CHECK(run_of(std::vector<std::size_t>(63, 100)) == 63);
+  CHECK(run_of(std::vector<std::size_t>(64, 100)) == 64);
+  CHECK(run_of(std::vector<std::size_t>(65, 100)) == 64);
+  CHECK(run_of(std::vector<std::size_t>(64, 1023)) == 64);  // 65,472 bytes
+  CHECK(run_of(std::vector<std::size_t>(64, 1024)) == 63);  // 65,536
+  CHECK(run_of({21835, 21835, 21837}) == 2);                // longer than the first
+  CHECK(run_of({21836, 21836, 21835}) == 3);                // 65,507
+  CHECK(run_of({21836, 21836, 21836}) == 2);                // 65,508
+  CHECK(run_of({65507, 1}) == 1);
+  CHECK(run_of({65506, 1}) == 2);
+  CHECK(run_of({65506, 2}) == 1);
+}
+
+TEST_CASE("a run ends where remote address, remote port, source address or TOS differ") {
+  using Change = void (*)(SendItem&);
+  for (const Change change : {
+           Change{[](SendItem& item) { item.remote.address = *IpAddress::parse("192.0.2.2"); }},
+           Change{[](SendItem& item) { item.remote.port = 4501; }},
+           Change{[](SendItem& item) { item.local = *IpAddress::parse("198.51.100.2"); }},
+           Change{[](SendItem& item) { item.local = {}; }},
+           Change{[](SendItem& item) { item.tos = 2; }},
+       }) {
+    for (std::size_t at = 1; at < 4; ++at) {
+      Items items({500, 500, 500, 500});
+      change(items.items[at]);
+      CHECK(run_length(items.items) == at);
+      CHECK(run_length(std::span(items.items).subspan(at)) == 1);  // what differs from those before and behind is alone
+    }
+  }
+}
+
+TEST_CASE("what was received is as many datagrams as the kernel joined") {
+  ReceiveSlot slot;
+  const auto count = [&](std::size_t len, std::size_t segment_len) {
+    slot.len = len;
+    slot.segment_len = segment_len;
+    return slot.num_datagrams();
+  };
+  CHECK(count(0, 0) == 1);  // an empty datagram
+  CHECK(count(1, 1) == 1);
+  CHECK(count(1400, 1400) == 1);
+  CHECK(count(1401, 1400) == 2);
+  CHECK(count(65507, 1024) == 64);
+  CHECK(count(64, 1) == 64);
 }
