@@ -4,15 +4,10 @@
 #include <set>
 #include <utility>
 
+#include "super_packet.h"
+
 namespace culvert::lab {
 namespace {
-
-/// RFC 1071, written out once more so that the packets do not lean on the code under test.
-std::uint16_t checksum(ByteView bytes, std::uint32_t sum = 0) {
-  for (std::size_t i = 0; i < bytes.size(); ++i) sum += i % 2 == 0 ? std::uint32_t{bytes[i]} << 8 : bytes[i];
-  while (sum >> 16) sum = (sum & 0xFFFF) + (sum >> 16);
-  return static_cast<std::uint16_t>(~sum);
-}
 
 bool is_v4(ByteView packet) {
   return packet[0] >> 4 == 4;
@@ -21,10 +16,14 @@ std::size_t ip_len(ByteView packet) {
   return is_v4(packet) ? 20 : 40;  // of what `build` makes
 }
 
+bool header_checksum_holds(ByteView packet) {
+  return !is_v4(packet) || internet_checksum(packet.first(std::size_t{packet[0]} % 16 * 4)) == 0;
+}
+
 void fix_header_checksum(Bytes& packet) {
   if (!is_v4(packet)) return;
   store_be(&packet[10], std::uint16_t{0});
-  store_be(&packet[10], checksum(ByteView(packet).first(std::size_t{packet[0]} % 16 * 4)));
+  store_be(&packet[10], internet_checksum(ByteView(packet).first(std::size_t{packet[0]} % 16 * 4)));
 }
 
 /// Of a packet without IP options.
@@ -33,14 +32,18 @@ void fix_checksums(Bytes& packet) {
   const std::uint8_t protocol = packet[is_v4(packet) ? 9 : 6];
   const std::size_t upper = ip_len(packet), at = upper + (protocol == 6 ? 16 : 6);
   store_be(&packet[at], std::uint16_t{0});
-  const auto sum = checksum(ByteView(packet).subspan(is_v4(packet) ? 12 : 8),
-                            protocol + static_cast<std::uint32_t>(packet.size() - upper));
+  const auto sum = internet_checksum(ByteView(packet).subspan(is_v4(packet) ? 12 : 8),
+                                     protocol + static_cast<std::uint32_t>(packet.size() - upper));
   store_be(&packet[at], sum == 0 && protocol == 17 ? std::uint16_t{0xFFFF} : sum);
 }
 
-void insert_behind_ip(Bytes& packet, const Bytes& more) {
+void add_to_len(Bytes& packet, std::size_t more) {
   std::uint8_t* len = &packet[is_v4(packet) ? 2 : 4];
-  store_be(len, static_cast<std::uint16_t>(load_be<std::uint16_t>(len) + more.size()));
+  store_be(len, static_cast<std::uint16_t>(load_be<std::uint16_t>(len) + more));
+}
+
+void insert_behind_ip(Bytes& packet, const Bytes& more) {
+  add_to_len(packet, more.size());
   packet.insert(packet.begin() + static_cast<std::ptrdiff_t>(ip_len(packet)), more.begin(), more.end());
 }
 
@@ -255,14 +258,19 @@ Bytes Streams::troubled(Flow& flow) {
     case 6:
       if (flow.tcp) packet[ip_len(packet) + 19] = 5, fix_checksums(packet);
       break;  // urgent pointer, no flag
+    case 7:
+      add_to_len(packet, 1);  // longer than it is
+      fix_checksums(packet);
+      break;
     default:
       break;
   }
   return packet;
 }
 
-bool header_checksum_holds(ByteView packet) {
-  return !is_v4(packet) || checksum(packet.first(std::size_t{packet[0]} % 16 * 4)) == 0;
+bool router_forwards(ByteView packet) {
+  return header_checksum_holds(packet) &&
+         load_be<std::uint16_t>(&packet[is_v4(packet) ? 2 : 4]) + (is_v4(packet) ? 0U : 40U) <= packet.size();
 }
 
 Bytes one_hop_further(Bytes packet) {

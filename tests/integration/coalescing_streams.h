@@ -51,8 +51,8 @@ class Streams {
   std::size_t current_ = 0;
 };
 
-/// Whether an IPv4 packet's header checksum holds; true for IPv6.
-[[nodiscard]] bool header_checksum_holds(ByteView packet);
+/// Whether its length and, of IPv4, its header checksum are such that a router sends it on.
+[[nodiscard]] bool router_forwards(ByteView packet);
 /// One hop further, as a router sends it on: the TTL or hop limit one less, the IPv4 header checksum to match.
 [[nodiscard]] Bytes one_hop_further(Bytes packet);
 
