@@ -92,7 +92,7 @@ struct RawTunnel {
   Field<IpAddress> source, destination;
   List<IpPrefix> local, remote, address, routes;
   Field<std::int64_t> mtu;
-  Field<bool> clamp_mss, copy_dscp;
+  Field<bool> fail_closed, clamp_mss, copy_dscp;
   Field<std::int64_t> replay_window;
 
   [[nodiscard]] std::string key(std::string_view field) const { return dotted(dotted("tunnel", name), field); }

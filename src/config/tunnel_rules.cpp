@@ -181,6 +181,7 @@ TunnelSettings check_tunnel(const RawTunnel& raw, TunnelId id, PeerId peer, Find
   settings.plane = plane_of(raw, id);
   if (raw.address.value) settings.addresses = values_of(*raw.address.value);
   settings.routes = values_of(effective_routes(raw));
+  settings.fail_closed = raw.fail_closed.value.value_or(true);
   return settings;
 }
 

@@ -55,7 +55,7 @@ Result<std::unique_ptr<Daemon>> Daemon::create(config::Config config, const Daem
 Daemon::Daemon(config::Config config) : config_(std::move(config)) {}
 
 Daemon::~Daemon() {
-  if (machine_ && plane_) machine_->tear_down(*plane_);
+  if (machine_ && plane_ && !stopping_) machine_->abandon(*plane_);
   if (plane_events_.is_open()) plane_events_.close();
 }
 

@@ -38,7 +38,7 @@ class Daemon {
   /// Opens everything, in an order that leaves nothing behind when a step fails. The error is a sentence for the
   /// operator.
   [[nodiscard]] static Result<std::unique_ptr<Daemon>> create(config::Config config, const DaemonOptions& options);
-  ~Daemon();  ///< removes what is left: devices, control socket, lock
+  ~Daemon();  ///< removes what is left: devices, control socket, lock; not the guards of a gateway that failed
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
 

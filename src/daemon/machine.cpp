@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <set>
 #include <thread>
 
 #include "culvert/base/log.h"
@@ -21,6 +22,20 @@ bool too_small_for_v6(const config::TunnelSettings& settings, std::uint16_t mtu)
   return mtu < 1280 && (std::ranges::any_of(settings.addresses, is_v6) || std::ranges::any_of(settings.routes, is_v6));
 }
 
+/// What must not leave another way when its device is gone, each once. Not a default route: the machine's own has a
+/// better metric than any guard, and would be taken.
+std::vector<IpPrefix> guards_of(const config::Config& config) {
+  std::set<IpPrefix> guards;
+  for (const auto& settings : config.tunnels) {
+    if (!settings.fail_closed) continue;
+    for (const auto& route : settings.routes)
+      if (route.length != 0) guards.insert(route);
+    for (const auto& address : settings.addresses)
+      if (address.length != address.address.bits()) guards.insert({address.network(), address.length});
+  }
+  return {guards.begin(), guards.end()};
+}
+
 }  // namespace
 
 Result<Machine> Machine::create(const config::Config& config, Netlink netlink, StateDir state) {
@@ -30,7 +45,7 @@ Result<Machine> Machine::create(const config::Config& config, Netlink netlink, S
 }
 
 Result<void> Machine::remove_leftovers() {
-  for (const auto& device : state_.leftovers()) {
+  for (const auto& device : state_.leftovers().devices) {
     // Our devices go with the process that holds them. A dying one may need a moment for that.
     for (int attempt = 0; attempt < 20; ++attempt) {
       const auto link = netlink_.find_link(device.name);
@@ -43,13 +58,38 @@ Result<void> Machine::remove_leftovers() {
       if (auto removed = netlink_.remove_link(link->index); !removed) return removed;
     }
   }
+  const auto wanted = guards_of(*config_);
+  for (const auto& guard : state_.leftovers().guards) {
+    if (std::ranges::find(wanted, guard) != wanted.end()) {
+      ours_.guards.push_back(guard);  // no moment without it
+    } else if (auto removed = netlink_.remove_guard(guard); !removed && removed.error().code != Errc::not_found) {
+      return removed;
+    }
+  }
+  return keep_record();
+}
+
+Result<void> Machine::keep_record() const {
+  if (!ours_.empty()) return state_.record(ours_);
   state_.forget();
   return {};
 }
 
+Result<void> Machine::set_up_guards() {
+  // Recorded first: after a crash in between there is one too few to remove, not one too many to stay.
+  ours_.guards = guards_of(*config_);
+  if (auto recorded = keep_record(); !recorded) return recorded;
+  for (const auto& guard : ours_.guards)
+    if (auto added = netlink_.add_guard(guard); !added) return added;
+  return {};
+}
+
 Result<void> Machine::set_up(tunnel::DataPlane& plane) {
+  kept_guards_ = ours_.guards;
+  if (auto guarded = set_up_guards(); !guarded) return guarded;
   for (const auto& settings : config_->tunnels)
     if (auto done = set_up(settings, plane); !done) return about(settings.plane.name, done.error());
+  kept_guards_ = ours_.guards;
   return {};
 }
 
@@ -64,8 +104,8 @@ Result<void> Machine::set_up(const config::TunnelSettings& settings, tunnel::Dat
   if (auto added = plane.add_tunnel(wanted); !added) return added;
   const auto link = netlink_.find_link(wanted.device);
   if (!link) return std::unexpected(link.error());
-  devices_.push_back({wanted.device, link->index});
-  if (auto recorded = state_.record(devices_); !recorded) return recorded;
+  ours_.devices.push_back({wanted.device, link->index});
+  if (auto recorded = keep_record(); !recorded) return recorded;
   mtus_[wanted.id] = wanted.mtu;
   if (auto ready = set_up_device(settings, link->index, wanted.mtu); !ready)
     return fail(ready.error().code, fmt::format("device {}: {}", wanted.device, ready.error().detail),
@@ -111,9 +151,29 @@ std::optional<IpAddress> Machine::source_for(const config::TunnelSettings& setti
 }
 
 void Machine::tear_down(tunnel::DataPlane& plane) {
+  remove_devices(plane);
+  kept_guards_.clear();
+  remove_guards();
+}
+
+void Machine::abandon(tunnel::DataPlane& plane) {
+  remove_devices(plane);
+  remove_guards();
+}
+
+void Machine::remove_devices(tunnel::DataPlane& plane) {
   for (const auto& settings : config_->tunnels) plane.remove_tunnel(settings.plane.id);
-  devices_.clear();
-  state_.forget();
+  ours_.devices.clear();
+}
+
+void Machine::remove_guards() {
+  for (const auto& guard : ours_.guards) {
+    if (std::ranges::find(kept_guards_, guard) != kept_guards_.end()) continue;
+    if (auto removed = netlink_.remove_guard(guard); !removed && removed.error().code != Errc::not_found)
+      log::warn("{}", removed.error().detail);
+  }
+  ours_.guards = kept_guards_;
+  if (auto recorded = keep_record(); !recorded) log::warn("{}", recorded.error().detail);
 }
 
 std::uint16_t Machine::initial_mtu(const config::TunnelSettings& settings) {
@@ -163,7 +223,7 @@ std::uint32_t Machine::path_mtu(const IpAddress& remote) {
 std::optional<std::string> Machine::leads_into_tunnel(const IpAddress& remote) {
   const auto route = netlink_.lookup_route(remote);
   if (!route ||
-      std::ranges::none_of(devices_, [&](const DeviceRecord& device) { return device.ifindex == route->ifindex; }))
+      std::ranges::none_of(ours_.devices, [&](const DeviceRecord& device) { return device.ifindex == route->ifindex; }))
     return std::nullopt;
   return fmt::format("the route to {} leads into our own tunnel device {}: add a route to it outside the tunnel",
                      remote.to_string(), route->device);

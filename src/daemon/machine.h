@@ -15,16 +15,23 @@ namespace culvert::daemon {
 
 /// The machine's side of the tunnels: devices with their addresses, routes and MTU. Owns nothing of the packets.
 /// Control thread.
+///
+/// A device and its routes go with the process, also when that crashes; what was to go into it would then follow the
+/// next best route, in the clear. So behind each route stands a guard: an unreachable route to the same prefix that is
+/// bound to no device, and goes only when a gateway leaves as it was told to.
 class Machine {
  public:
   /// Removes what a crashed daemon left behind. `config` outlives the machine.
   [[nodiscard]] static Result<Machine> create(const config::Config& config, Netlink netlink, StateDir state);
 
-  /// Makes every device of the configuration, sets its MTU, addresses and routes, and brings it up. Nothing is rolled
-  /// back on an error: the devices go with the data plane.
+  /// Puts the guards up, makes every device of the configuration, sets its MTU, addresses and routes, and brings it up.
+  /// Nothing is rolled back on an error: that is what abandon is for.
   [[nodiscard]] Result<void> set_up(tunnel::DataPlane& plane);
-  /// Removes the devices, and with them their addresses and routes, and forgets them.
+  /// Removes the devices, and with them their addresses and routes, then the guards, and forgets them.
   void tear_down(tunnel::DataPlane& plane);
+  /// The same for a gateway that nobody told to leave: one that failed while it ran keeps its guards, one that did not
+  /// get so far those that a crashed one before it had left. The next start knows of them.
+  void abandon(tunnel::DataPlane& plane);
 
   /// The true shape of a child's packets is known: sets the MTU of its tunnels to what fits exactly.
   void adapt_mtu(tunnel::DataPlane& plane, ChildId child, const SaShape& shape, const IpAddress& remote);
@@ -37,6 +44,10 @@ class Machine {
   Machine(const config::Config& config, Netlink netlink, StateDir state)
       : config_(&config), netlink_(std::move(netlink)), state_(std::move(state)) {}
   [[nodiscard]] Result<void> remove_leftovers();
+  [[nodiscard]] Result<void> keep_record() const;
+  [[nodiscard]] Result<void> set_up_guards();
+  void remove_devices(tunnel::DataPlane& plane);
+  void remove_guards();
   [[nodiscard]] Result<void> set_up(const config::TunnelSettings& settings, tunnel::DataPlane& plane);
   [[nodiscard]] Result<void> set_up_device(const config::TunnelSettings& settings, int ifindex, std::uint16_t mtu);
   [[nodiscard]] std::uint16_t initial_mtu(const config::TunnelSettings& settings);
@@ -47,7 +58,8 @@ class Machine {
   const config::Config* config_;
   Netlink netlink_;
   StateDir state_;
-  std::vector<DeviceRecord> devices_;
+  MachineRecord ours_;                 ///< as recorded
+  std::vector<IpPrefix> kept_guards_;  ///< not to be removed by abandon
   std::map<TunnelId, std::uint16_t> mtus_;
 };
 

@@ -52,6 +52,23 @@ std::unexpected<Error> out_of_memory() {
   return fail(Errc::internal, "libnl has no memory");
 }
 
+constexpr std::uint32_t guard_metric = 4'000'000'000;  ///< worse than what anybody takes for a route that is used
+constexpr std::uint8_t guard_protocol = 197;           ///< of ours; iproute2's table of names leaves it free
+
+RoutePtr make_guard(const IpPrefix& to) {
+  RoutePtr route(rtnl_route_alloc());
+  const NlAddrPtr destination = to_nl(to.network(), to.length);
+  if (!route || !destination) return nullptr;
+  rtnl_route_set_family(route.get(), static_cast<std::uint8_t>(family_of(to.address)));
+  rtnl_route_set_table(route.get(), RT_TABLE_MAIN);
+  rtnl_route_set_protocol(route.get(), guard_protocol);
+  rtnl_route_set_type(route.get(), RTN_UNREACHABLE);
+  rtnl_route_set_scope(route.get(), RT_SCOPE_UNIVERSE);
+  rtnl_route_set_priority(route.get(), guard_metric);
+  rtnl_route_set_dst(route.get(), destination.get());
+  return route;
+}
+
 /// A route of this prefix by this device, without flags or source.
 Result<RoutePtr> make_route(int ifindex, const IpPrefix& to) {
   RoutePtr route(rtnl_route_alloc());
@@ -222,6 +239,23 @@ Result<void> Netlink::remove_route(int ifindex, const IpPrefix& to) {
   return {};
 }
 
+Result<void> Netlink::add_guard(const IpPrefix& to) {
+  const RoutePtr guard = make_guard(to);
+  if (!guard) return out_of_memory();
+  const int error = rtnl_route_add(socket_.get(), guard.get(), NLM_F_CREATE | NLM_F_EXCL);
+  if (error < 0 && error != -NLE_EXIST)
+    return netlink_error(fmt::format("unreachable route {}", to.to_string()), error);
+  return {};
+}
+
+Result<void> Netlink::remove_guard(const IpPrefix& to) {
+  const RoutePtr guard = make_guard(to);
+  if (!guard) return out_of_memory();
+  if (const int error = rtnl_route_delete(socket_.get(), guard.get(), 0); error < 0)
+    return netlink_error(fmt::format("remove unreachable route {}", to.to_string()), error);
+  return {};
+}
+
 std::string Netlink::describe_routes(const IpPrefix& to, int ifindex, bool& same_device) {
   same_device = false;
   nl_cache* cache_raw = nullptr;
@@ -231,7 +265,7 @@ std::string Netlink::describe_routes(const IpPrefix& to, int ifindex, bool& same
   std::string text;
   for (nl_object* object = nl_cache_get_first(cache_raw); object != nullptr; object = nl_cache_get_next(object)) {
     auto* route = reinterpret_cast<rtnl_route*>(object);
-    if (rtnl_route_get_table(route) != RT_TABLE_MAIN) continue;
+    if (rtnl_route_get_table(route) != RT_TABLE_MAIN || rtnl_route_get_protocol(route) == guard_protocol) continue;
     nl_addr* dst = rtnl_route_get_dst(route);
     if (dst == nullptr || !destination || nl_addr_cmp(dst, destination.get()) != 0) continue;
     for (int i = 0; i < rtnl_route_get_nnexthops(route); ++i)

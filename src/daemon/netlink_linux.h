@@ -58,6 +58,11 @@ class Netlink {
   [[nodiscard]] Result<void> add_route(int ifindex, const IpPrefix& to, const std::optional<IpAddress>& source);
   /// Errc::not_found when there is none.
   [[nodiscard]] Result<void> remove_route(int ifindex, const IpPrefix& to);
+  /// An unreachable route in the main table behind all others to the same prefix: with a metric and a protocol of our
+  /// own, bound to no device. There already: as wanted.
+  [[nodiscard]] Result<void> add_guard(const IpPrefix& to);
+  /// Errc::not_found when there is none.
+  [[nodiscard]] Result<void> remove_guard(const IpPrefix& to);
   [[nodiscard]] Result<RouteLookup> lookup_route(const IpAddress& to);
 
  private:

@@ -16,13 +16,13 @@ namespace culvert::daemon {
 namespace {
 
 constexpr const char* lock_name = "culvertd.lock";
-constexpr const char* record_name = "devices";
+constexpr const char* record_name = "machine";
 
 /// Interface indexes mean something only within one boot and one network namespace.
 std::string here() {
   std::string boot;
   std::ifstream("/proc/sys/kernel/random/boot_id") >> boot;
-  struct stat netns {};
+  struct stat netns{};
   if (stat("/proc/self/ns/net", &netns) != 0) netns.st_ino = 0;
   return fmt::format("{} {}", boot.empty() ? "?" : boot, netns.st_ino);
 }
@@ -61,8 +61,7 @@ Result<int> take_lock(const std::filesystem::path& path, const std::filesystem::
                               "state_dir",
                               pid, directory.string()));
     }
-    struct stat ours {
-    }, named{};
+    struct stat ours{}, named{};
     if (fstat(fd, &ours) == 0 && stat(path.c_str(), &named) == 0 && ours.st_ino == named.st_ino &&
         ours.st_dev == named.st_dev)
       return fd;
@@ -110,9 +109,10 @@ StateDir::~StateDir() {
   close(lock_fd_);
 }
 
-Result<void> StateDir::record(const std::vector<DeviceRecord>& devices) const {
+Result<void> StateDir::record(const MachineRecord& machine) const {
   std::string text = here() + "\n";
-  for (const auto& device : devices) text += fmt::format("{} {}\n", device.name, device.ifindex);
+  for (const auto& device : machine.devices) text += fmt::format("device {} {}\n", device.name, device.ifindex);
+  for (const auto& guard : machine.guards) text += fmt::format("guard {}\n", guard.to_string());
   const auto path = directory_ / record_name;
   const auto fresh = directory_ / (std::string(record_name) + ".new");
   const int fd = ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -131,17 +131,22 @@ void StateDir::forget() const noexcept {
   std::filesystem::remove(directory_ / record_name, ignored);
 }
 
-std::vector<DeviceRecord> StateDir::read_record() const {
+MachineRecord StateDir::read_record() const {
+  constexpr std::size_t max_lines = 1 << 20;  // a file that is not ours ends somewhere, too
   std::ifstream file(directory_ / record_name);
-  std::string place;
-  if (!std::getline(file, place) || place != here()) return {};
-  std::vector<DeviceRecord> devices;
-  for (std::string line; std::getline(file, line) && devices.size() < 65536;) {
+  std::string line;
+  if (!std::getline(file, line) || line != here()) return {};
+  MachineRecord machine;
+  for (std::size_t num = 0; num < max_lines && std::getline(file, line); ++num) {
     std::istringstream fields(line);
-    DeviceRecord device;
-    if (fields >> device.name >> device.ifindex && device.ifindex > 0) devices.push_back(std::move(device));
+    std::string kind, name;
+    int ifindex = 0;
+    if (!(fields >> kind >> name)) continue;
+    if (kind == "device" && fields >> ifindex && ifindex > 0) machine.devices.push_back({name, ifindex});
+    const auto guard = kind == "guard" ? IpPrefix::parse(name) : std::nullopt;
+    if (guard) machine.guards.push_back(*guard);
   }
-  return devices;
+  return machine;
 }
 
 }  // namespace culvert::daemon

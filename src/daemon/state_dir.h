@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "culvert/base/ip.h"
 #include "culvert/base/result.h"
 
 namespace culvert::daemon {
@@ -13,6 +14,14 @@ struct DeviceRecord {
   std::string name;
   int ifindex = 0;
   friend bool operator==(const DeviceRecord&, const DeviceRecord&) = default;
+};
+
+/// What a daemon has put on the machine, and what must not be left there without one.
+struct MachineRecord {
+  std::vector<DeviceRecord> devices;
+  std::vector<IpPrefix> guards;  ///< unreachable routes behind those of the tunnels; they outlive a crash
+  [[nodiscard]] bool empty() const noexcept { return devices.empty() && guards.empty(); }
+  friend bool operator==(const MachineRecord&, const MachineRecord&) = default;
 };
 
 /// Makes what is missing of a directory's path, open to all to pass through (0755) whatever the umask. Start-up only:
@@ -32,19 +41,19 @@ class StateDir {
 
   /// What the last daemon had created and did not remove. Empty when it left cleanly, when the machine was rebooted
   /// since, or when it ran in another network namespace.
-  [[nodiscard]] const std::vector<DeviceRecord>& leftovers() const noexcept { return leftovers_; }
+  [[nodiscard]] const MachineRecord& leftovers() const noexcept { return leftovers_; }
   /// Replaces the record, atomically.
-  [[nodiscard]] Result<void> record(const std::vector<DeviceRecord>& devices) const;
+  [[nodiscard]] Result<void> record(const MachineRecord& machine) const;
   /// Nothing is left: removes the record.
   void forget() const noexcept;
 
  private:
   StateDir(std::filesystem::path directory, int lock_fd) : directory_(std::move(directory)), lock_fd_(lock_fd) {}
-  [[nodiscard]] std::vector<DeviceRecord> read_record() const;
+  [[nodiscard]] MachineRecord read_record() const;
 
   std::filesystem::path directory_;
   int lock_fd_ = -1;
-  std::vector<DeviceRecord> leftovers_;
+  MachineRecord leftovers_;
 };
 
 }  // namespace culvert::daemon

@@ -1,9 +1,11 @@
 """Loss, crashes, dead peers, and what is left on the machine afterwards."""
 import pytest
 
+from labkit.capture import Capture
+from labkit.inject import send_udp
 from labkit.pair import assert_one_ike_sa, pair, tables
 from labkit.process import wait_for
-from labkit.traffic import assert_reaches, assert_silent, echo, wait_reaches
+from labkit.traffic import Echo, assert_reaches, assert_silent, echo, ping, wait_reaches
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +90,31 @@ def test_devices_and_routes_are_gone_after_exit_and_after_a_crash(lab, net):
     assert "cvB" not in net.A.gw.devices() and "10.2.0.0/24" not in net.A.gw.routes()
     a.stop()
     assert (net.A.gw.devices(), net.A.gw.routes()) == before
+
+
+@pytest.mark.parametrize("carry", ["gre", "ip"])
+def test_nothing_leaves_in_the_clear_between_a_crash_and_the_next_start(lab, net, carry):
+    """The device and its routes are gone, and gwA has a default route: packets for site B are refused, not sent there."""
+    before = net.A.gw.routes()
+    a, _ = pair(lab, net, carry=carry, peer={"liveness": "1s"})
+    with Capture(net.internet, "wanA", lab.folder, expression=f"net {net.B.lan4} or net {net.B.lan6}") as capture:
+        assert_reaches(net.A.host, net.B.host4)
+        assert_reaches(net.A.host, net.B.host6)
+        a.kill()
+        wait_for("the device is gone", lambda: "cvB" not in net.A.gw.devices())
+        for address in (net.B.host4, net.B.host6):
+            refused = ping(net.A.host, address, count=3)
+            assert refused.received == 0 and "nreachable" in refused.text, refused
+            send_udp(net.A.gw, address, 7, [b"in the clear"] * 3)  # of the gateway itself
+        pings = Echo(net.A.host, net.B.host4, count=0, interval=0.002)  # at every moment of the start
+        a.start()
+        pings.finish()
+        wait_reaches(net.A.host, net.B.host4, timeout=30)
+        assert_reaches(net.A.host, net.B.host6)
+    assert capture.tshark() == []
+    a.wait_up()
+    a.stop()
+    assert net.A.gw.routes() == before
 
 
 def test_two_daemons_on_one_machine_with_the_same_ports_say_so(lab, net):

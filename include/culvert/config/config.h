@@ -44,6 +44,7 @@ struct TunnelSettings {
   tunnel::TunnelConfig plane;
   std::vector<IpPrefix> addresses;  ///< of the device
   std::vector<IpPrefix> routes;     ///< into the device; for carry = "ip" the remote selectors when the file names none
+  bool fail_closed = true;          ///< what the routes stand for does not leave another way when the device is gone
 };
 
 struct Config {

@@ -51,6 +51,7 @@ TEST_CASE("keys that are left out have the defaults of the reference") {
   CHECK_FALSE(plane.gre_sequence);
   CHECK_FALSE(plane.trap);
   CHECK(config.tunnels[0].routes.empty());
+  CHECK(config.tunnels[0].fail_closed);
   CHECK(config.warnings.empty());
 }
 
@@ -102,6 +103,7 @@ source = "10.9.0.1"
 destination = "10.9.0.2"
 address = ["169.254.10.1/30", "fd00:10::1/64"]
 routes = ["10.2.0.0/16"]
+fail_closed = false
 mtu = 1350
 clamp_mss = false
 copy_dscp = false

@@ -142,7 +142,9 @@ TEST_CASE("a tunnel's device gets what the configuration says, and nothing of it
   machine->tear_down(world.plane);
   CHECK_FALSE(contains(ip("link show"), "cvt0"));
   CHECK_FALSE(contains(ip("route show"), "10.2.0.0/16"));
-  CHECK_FALSE(std::filesystem::exists(world.dir.path() / "devices"));
+  CHECK_FALSE(contains(ip("-6 route show"), "fd02::/48"));
+  CHECK_FALSE(contains(ip("route show") + ip("-6 route show"), "unreachable"));
+  CHECK_FALSE(std::filesystem::exists(world.dir.path() / "machine"));
 }
 
 TEST_CASE("what this host sends into plain ESP comes from an address that the selectors own") {
@@ -220,8 +222,12 @@ TEST_CASE("after a crash the next start removes the device that was recorded, an
   NEEDS_NETNS(netns);
   const Quiet quiet;
   World world(tunnel::Carry::gre);
-  { const test::TunDevice left("cvt0", true); }  // persistent: it outlives whoever made it
-  { const test::TunDevice foreign("other0", true); }
+  {
+    const test::TunDevice left("cvt0", true);
+  }  // persistent: it outlives whoever made it
+  {
+    const test::TunDevice foreign("other0", true);
+  }
   auto netlink = Netlink::open();
   REQUIRE(netlink.has_value());
   const int ours = netlink->find_link("cvt0").value().index;
@@ -230,13 +236,89 @@ TEST_CASE("after a crash the next start removes the device that was recorded, an
     auto state = StateDir::open(world.dir.path());
     REQUIRE(state.has_value());
     // other0 has another index than was recorded: it is not the device that was ours.
-    REQUIRE(state->record({{"cvt0", ours}, {"other0", foreign + 1000}}).has_value());
+    REQUIRE(state->record({{{"cvt0", ours}, {"other0", foreign + 1000}}, {}}).has_value());
   }
   auto machine = world.machine();
   REQUIRE(machine.has_value());
   CHECK_FALSE(netlink->find_link("cvt0").has_value());
   CHECK(netlink->find_link("other0").has_value());
   CHECK(machine->set_up(world.plane).has_value());
+}
+
+TEST_CASE(
+    "what a tunnel's routes stand for stays unreachable after a crash, until the next gateway goes as it was told to") {
+  const test::PrivateNetns netns;
+  NEEDS_NETNS(netns);
+  const Quiet quiet;
+  World world(tunnel::Carry::gre);
+  world.tunnel().addresses = {prefix("169.254.10.1/30"), prefix("10.7.7.7/32")};
+  world.tunnel().routes.push_back(prefix("fd02::/48"));
+  world.tunnel().routes.push_back(prefix("0.0.0.0/0"));
+  ip("link set lo up");
+  ip("route add default via 192.0.2.254 dev wan metric 100");
+  const auto unreachable = [](const char* net) {
+    return contains(ip("route show") + ip("-6 route show"), std::string("unreachable ") + net);
+  };
+  {
+    auto machine = world.machine();
+    REQUIRE(machine.has_value());
+    REQUIRE(machine->set_up(world.plane).has_value());
+    CHECK(contains(ip("route get 10.2.3.4"), "dev cvt0"));
+    world.plane.remove_tunnel(TunnelId(0));  // what the kernel does for a process that is killed
+  }
+  for (const char* net : {"10.2.0.0/16", "169.254.10.0/30", "fd02::/48"}) CHECK(unreachable(net));
+  CHECK_FALSE(unreachable("10.7.7.7"));
+  CHECK_FALSE(unreachable("default"));
+  CHECK(contains(ip("route get 10.2.3.4"), "No route to host"));
+
+  SUBCASE("the next start leaves what is still configured where it is, and takes away the rest") {
+    world.tunnel().addresses.clear();
+    auto machine = world.machine();
+    REQUIRE(machine.has_value());
+    CHECK(unreachable("10.2.0.0/16"));  // also before the device is there
+    CHECK_FALSE(unreachable("169.254.10.0/30"));
+    REQUIRE(machine->set_up(world.plane).has_value());
+    CHECK(contains(ip("route get 10.2.3.4"), "dev cvt0"));
+    machine->tear_down(world.plane);
+    CHECK_FALSE(contains(ip("route show") + ip("-6 route show"), "unreachable"));
+    CHECK_FALSE(std::filesystem::exists(world.dir.path() / "machine"));
+  }
+  SUBCASE("a start that fails leaves them, and the one after that knows them") {
+    world.tunnel().routes.push_back(prefix("10.3.0.0/16"));
+    {
+      const test::TunDevice in_the_way("cvt0");
+      auto machine = world.machine();
+      REQUIRE(machine.has_value());
+      REQUIRE_FALSE(machine->set_up(world.plane).has_value());
+      machine->abandon(world.plane);
+    }
+    CHECK(unreachable("10.2.0.0/16"));
+    CHECK_FALSE(unreachable("10.3.0.0/16"));  // nobody had routed that before
+    world.tunnel().fail_closed = false;
+    REQUIRE(world.machine().has_value());
+    CHECK_FALSE(contains(ip("route show") + ip("-6 route show"), "unreachable"));
+  }
+  SUBCASE("a gateway that fails while it runs leaves them, too") {
+    auto machine = world.machine();
+    REQUIRE(machine.has_value());
+    REQUIRE(machine->set_up(world.plane).has_value());
+    machine->abandon(world.plane);
+    CHECK_FALSE(contains(ip("link show"), "cvt0"));
+    CHECK(unreachable("10.2.0.0/16"));
+  }
+}
+
+TEST_CASE("a tunnel that is not fail_closed leaves nothing behind that refuses") {
+  const test::PrivateNetns netns;
+  NEEDS_NETNS(netns);
+  const Quiet quiet;
+  World world(tunnel::Carry::gre);
+  world.tunnel().fail_closed = false;
+  auto machine = world.machine();
+  REQUIRE(machine.has_value());
+  REQUIRE(machine->set_up(world.plane).has_value());
+  CHECK(contains(ip("route show"), "10.2.0.0/16 dev cvt0"));
+  CHECK_FALSE(contains(ip("route show") + ip("-6 route show"), "unreachable"));
 }
 
 TEST_CASE("a peer whose address is routed into its own tunnel is told so in words") {

@@ -125,6 +125,44 @@ TEST_CASE("a route that leads elsewhere already is named in the error and left a
   CHECK(contains(v6.error().detail, "dev other0"));
 }
 
+TEST_CASE("a guard is an unreachable route that everything else to the prefix beats, and that no device takes along") {
+  const test::PrivateNetns netns;
+  NEEDS_NETNS(netns);
+  auto netlink = Netlink::open();
+  REQUIRE(netlink.has_value());
+  ip("link set lo up");
+  REQUIRE(netlink->add_guard(prefix("10.2.0.0/16")).has_value());
+  REQUIRE(netlink->add_guard(prefix("10.2.0.0/16")).has_value());  // there already: as wanted
+  REQUIRE(netlink->add_guard(prefix("fd02::/48")).has_value());
+  {
+    const Tun tun("cvt0");
+    const int index = netlink->find_link("cvt0").value().index;
+    REQUIRE(netlink->change_link(index, {1400, true}).has_value());
+    REQUIRE(netlink->add_route(index, prefix("10.2.0.0/16"), std::nullopt).has_value());
+    REQUIRE(netlink->add_route(index, prefix("fd02::/48"), std::nullopt).has_value());
+    CHECK(contains(ip("route get 10.2.3.4"), "dev cvt0"));
+    CHECK(contains(ip("-6 route get fd02::1"), "dev cvt0"));
+  }
+  for (const char* shown : {"unreachable 10.2.0.0/16 proto 197 metric 4000000000",
+                            "unreachable fd02::/48 dev lo proto 197 metric 4000000000"})
+    CHECK(contains(ip("route show") + ip("-6 route show"), shown));
+  CHECK(contains(ip("route get 10.2.3.4"), "No route to host"));
+  CHECK(contains(ip("-6 route get fd02::1"), "No route to host"));
+
+  // A backup that somebody else provides is taken, and left alone by what removes ours.
+  ip("link add other type bridge");
+  ip("link set other up");
+  ip("route add 10.2.0.0/16 dev other metric 5000");
+  CHECK(contains(ip("route get 10.2.3.4"), "dev other"));
+  REQUIRE(netlink->remove_guard(prefix("10.2.0.0/16")).has_value());
+  REQUIRE(netlink->remove_guard(prefix("fd02::/48")).has_value());
+  CHECK_FALSE(contains(ip("route show") + ip("-6 route show"), "unreachable"));
+  CHECK(contains(ip("route show"), "10.2.0.0/16 dev other"));
+  const auto gone = netlink->remove_guard(prefix("10.2.0.0/16"));
+  REQUIRE_FALSE(gone.has_value());
+  CHECK(gone.error().code == Errc::not_found);
+}
+
 TEST_CASE("a route lookup names the device and its MTU, or that of the route") {
   const test::PrivateNetns netns;
   NEEDS_NETNS(netns);

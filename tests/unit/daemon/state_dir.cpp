@@ -10,7 +10,7 @@
 #include "temp_dir.h"
 
 using namespace culvert;
-using daemon::DeviceRecord;
+using daemon::MachineRecord;
 using daemon::StateDir;
 
 TEST_CASE("a second daemon with the same state_dir is refused, and told who holds it") {
@@ -25,23 +25,27 @@ TEST_CASE("a second daemon with the same state_dir is refused, and told who hold
 
 TEST_CASE("the lock goes with its daemon, and leaves no file") {
   const test::TempDir dir;
-  { REQUIRE(StateDir::open(dir.path()).has_value()); }
+  {
+    REQUIRE(StateDir::open(dir.path()).has_value());
+  }
   CHECK(std::filesystem::is_empty(dir.path()));
   CHECK(StateDir::open(dir.path()).has_value());
 }
 
 TEST_CASE("what was recorded and not forgotten is a leftover for the next daemon") {
   const test::TempDir dir;
+  const MachineRecord some{{{"cv-tokyo", 12}, {"guard", 13}},
+                           {IpPrefix::parse("10.2.0.0/16").value(), IpPrefix::parse("fd02::/48").value()}};
   {
     auto state = StateDir::open(dir.path());
     REQUIRE(state.has_value());
     CHECK(state->leftovers().empty());
-    REQUIRE(state->record({{"cv-tokyo", 12}, {"cv0", 13}}).has_value());
+    REQUIRE(state->record(some).has_value());
   }
   {
     auto state = StateDir::open(dir.path());
     REQUIRE(state.has_value());
-    CHECK(state->leftovers() == std::vector<DeviceRecord>{{"cv-tokyo", 12}, {"cv0", 13}});
+    CHECK(state->leftovers() == some);
     state->forget();
   }
   CHECK(StateDir::open(dir.path()).value().leftovers().empty());
@@ -49,10 +53,15 @@ TEST_CASE("what was recorded and not forgotten is a leftover for the next daemon
 
 TEST_CASE("a record of another boot, or one that makes no sense, is ignored") {
   const test::TempDir dir;
-  for (const char* text : {"00000000-0000-0000-0000-000000000000 1\ncv0 12\n", "", "garbage", "\n\n\n"}) {
-    std::ofstream(dir.path() / "devices") << text;
+  for (const char* text :
+       {"00000000-0000-0000-0000-000000000000 1\ndevice cv0 12\nguard 10.2.0.0/16\n", "", "garbage", "\n\n\n"}) {
+    std::ofstream(dir.path() / "machine") << text;
     CHECK(StateDir::open(dir.path()).value().leftovers().empty());
   }
+  REQUIRE(StateDir::open(dir.path()).value().record({{{"cv0", 13}}, {}}).has_value());
+  std::ofstream(dir.path() / "machine", std::ios::app)
+      << "device\ndevice cv1\ndevice cv2 x\ndevice cv3 0\nguard\nguard 10.2.0.0/33\nguard nonsense\nother 1 2\n\n";
+  CHECK(StateDir::open(dir.path()).value().leftovers() == MachineRecord{{{"cv0", 13}}, {}});
 }
 
 TEST_CASE("directories are open to pass through whatever the umask, files to nobody else") {
@@ -61,11 +70,11 @@ TEST_CASE("directories are open to pass through whatever the umask, files to nob
   const auto state = StateDir::open(dir.path() / "a" / "b");
   umask(old_umask);
   REQUIRE(state.has_value());
-  REQUIRE(state->record({{"cv0", 13}}).has_value());
-  struct stat status {};
+  REQUIRE(state->record({{{"cv0", 13}}, {}}).has_value());
+  struct stat status{};
   REQUIRE(stat((dir.path() / "a" / "b").c_str(), &status) == 0);
   CHECK((status.st_mode & 0777) == 0755);
-  for (const char* name : {"culvertd.lock", "devices"}) {
+  for (const char* name : {"culvertd.lock", "machine"}) {
     REQUIRE(stat((dir.path() / "a" / "b" / name).c_str(), &status) == 0);
     CHECK((status.st_mode & 0777) == 0600);
   }
