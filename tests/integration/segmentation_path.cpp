@@ -116,7 +116,7 @@ std::optional<SuperPacket> OffloadTun::read(std::chrono::milliseconds patience) 
 }
 
 // SOCK_DGRAM: without the frame's header.
-ArrivalSocket::ArrivalSocket(const char* device) : fd_(::socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
+DeviceTap::DeviceTap(const char* device) : fd_(::socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
   if (fd_ < 0) fail_with("AF_PACKET");
   const int len = 16 * 1024 * 1024;
   ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUFFORCE, &len, sizeof len);
@@ -127,11 +127,11 @@ ArrivalSocket::ArrivalSocket(const char* device) : fd_(::socket(AF_PACKET, SOCK_
   if (::bind(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) fail_with(device);
 }
 
-ArrivalSocket::~ArrivalSocket() {
+DeviceTap::~DeviceTap() {
   ::close(fd_);
 }
 
-std::optional<Bytes> ArrivalSocket::receive(std::chrono::milliseconds patience) const {
+std::optional<Bytes> DeviceTap::receive(std::chrono::milliseconds patience) const {
   pollfd poll{fd_, POLLIN, 0};
   if (::poll(&poll, 1, static_cast<int>(patience.count())) != 1) return std::nullopt;
   Bytes packet(65536);
@@ -166,7 +166,7 @@ SegmentationPath::SegmentationPath() {
   run("ip -6 address add 2001:db8::1/126 dev sgveth");
   run("ip neighbour add 192.0.2.2 lladdr 02:00:00:00:00:02 dev sgveth nud permanent");
   run("ip -6 neighbour add 2001:db8::2 lladdr 02:00:00:00:00:02 dev sgveth nud permanent");
-  veth_end_.emplace("sgend");
+  veth_tap_.emplace("sgveth");
 }
 
 void SegmentationPath::route_by(Exit exit) const {
@@ -177,6 +177,8 @@ void SegmentationPath::route_by(Exit exit) const {
 
 namespace {
 
+constexpr std::chrono::milliseconds patience(5000);
+
 /// Not the neighbour discovery of the namespace itself.
 bool is_inner(ByteView packet) {
   if (packet.size() < 20) return false;
@@ -185,28 +187,19 @@ bool is_inner(ByteView packet) {
 
 }  // namespace
 
-std::vector<Bytes> SegmentationPath::behind_veth(std::size_t count, std::chrono::milliseconds patience) const {
+std::vector<Bytes> SegmentationPath::cut_by_the_kernel(std::size_t count) const {
   std::vector<Bytes> packets;
   while (packets.size() < count) {
-    auto packet = veth_end_->receive(patience);
+    auto packet = veth_tap_->receive(patience);
     if (!packet) break;
     if (is_inner(*packet)) packets.push_back(std::move(*packet));
   }
   return packets;
 }
 
-std::vector<Bytes> SegmentationPath::cut_by_the_kernel(const SuperPacket& packet, std::size_t count) const {
-  std::vector<Bytes> packets;
-  for (int attempt = 0; attempt < 3 && packets.size() < count; ++attempt) {
-    in.write(packet);
-    packets = behind_veth(count, std::chrono::milliseconds(1000));
-  }
-  return packets;
-}
-
 std::optional<SuperPacket> SegmentationPath::in_one_piece() const {
   for (;;) {
-    auto packet = out_.read(std::chrono::milliseconds(5000));
+    auto packet = out_.read(patience);
     if (!packet || is_inner(packet->packet)) return packet;
   }
 }

@@ -35,13 +35,15 @@ class OffloadTun {
   bool takes_udp_ = false;
 };
 
-/// Receives the IP packets that arrive at a device, whatever its frames look like.
-class ArrivalSocket {
+/// Sees the IP packets that a device sends. On a veth: at the moment when the kernel hands them to it, in the call that
+/// caused them; before they enter the queue to the other end, which all namespaces share and which waits for a kernel
+/// thread when others are busy.
+class DeviceTap {
  public:
-  explicit ArrivalSocket(const char* device);  ///< throws std::system_error
-  ~ArrivalSocket();
-  ArrivalSocket(const ArrivalSocket&) = delete;
-  ArrivalSocket& operator=(const ArrivalSocket&) = delete;
+  explicit DeviceTap(const char* device);  ///< throws std::system_error
+  ~DeviceTap();
+  DeviceTap(const DeviceTap&) = delete;
+  DeviceTap& operator=(const DeviceTap&) = delete;
 
   [[nodiscard]] std::optional<Bytes> receive(std::chrono::milliseconds patience) const;
 
@@ -57,9 +59,8 @@ class SegmentationPath {
   SegmentationPath();  ///< throws std::system_error, std::runtime_error
   enum class Exit { veth, tun };
   void route_by(Exit exit) const;
-  /// What comes out behind the veth when the packet goes in: the first `count` packets, fewer when they do not come.
-  /// The queue before a veth belongs to all namespaces: when others fill it, the packet goes in again.
-  [[nodiscard]] std::vector<Bytes> cut_by_the_kernel(const SuperPacket& packet, std::size_t count) const;
+  /// The next `count` packets that leave by the veth, fewer when they do not come.
+  [[nodiscard]] std::vector<Bytes> cut_by_the_kernel(std::size_t count) const;
   /// The next packet that leaves by the TUN device.
   [[nodiscard]] std::optional<SuperPacket> in_one_piece() const;
 
@@ -73,9 +74,7 @@ class SegmentationPath {
 
  private:
   OffloadTun out_{"sgout"};
-  std::optional<ArrivalSocket> veth_end_;
-
-  [[nodiscard]] std::vector<Bytes> behind_veth(std::size_t count, std::chrono::milliseconds patience) const;
+  std::optional<DeviceTap> veth_tap_;
 };
 
 }  // namespace culvert::lab
