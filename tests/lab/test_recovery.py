@@ -42,6 +42,25 @@ def test_after_kill_9_and_return_traffic_flows_on_exactly_one_ike_sa(lab, net, v
     assert_reaches(net.B.host, net.A.host4)
 
 
+@pytest.mark.parametrize("victim", ["initiator", "responder"])
+def test_gre_sequence_numbers_start_anew_with_a_peer_that_comes_back(lab, net, victim):
+    """RFC 2890 §2.2: what is older than the last number is dropped; but the number of one that restarted is 0 again."""
+    a, b = pair(lab, net, tunnel={"sequence": True}, peer={"liveness": "1s"})
+    assert_reaches(net.A.host, net.B.host4, count=200, interval=0.002)
+    child = a.child_spi()
+    a.ctl("rekey", "b", "--child")  # and it goes on counting through a rekey
+    a.wait_new_child(child)
+    assert_reaches(net.A.host, net.B.host4, count=200, interval=0.002)
+    killed, other = (a, b) if victim == "initiator" else (b, a)
+    killed.kill()
+    killed.start()
+    wait_reaches(net.A.host, net.B.host4, timeout=30)
+    a.wait_up()
+    b.wait_up()
+    assert_reaches(net.A.host, net.B.host4, count=20)
+    assert other.drops()["gre_out_of_order"] == 0 and killed.drops()["gre_out_of_order"] == 0
+
+
 def test_a_dead_peer_is_noticed_reported_and_found_again(lab, net):
     a, b = pair(lab, net, peer={"liveness": "1s", "retransmit_tries": 3})
     net.cut()
