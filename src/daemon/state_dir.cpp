@@ -22,7 +22,7 @@ constexpr const char* record_name = "machine";
 std::string here() {
   std::string boot;
   std::ifstream("/proc/sys/kernel/random/boot_id") >> boot;
-  struct stat netns{};
+  struct stat netns {};
   if (stat("/proc/self/ns/net", &netns) != 0) netns.st_ino = 0;
   return fmt::format("{} {}", boot.empty() ? "?" : boot, netns.st_ino);
 }
@@ -61,7 +61,8 @@ Result<int> take_lock(const std::filesystem::path& path, const std::filesystem::
                               "state_dir",
                               pid, directory.string()));
     }
-    struct stat ours{}, named{};
+    struct stat ours {
+    }, named{};
     if (fstat(fd, &ours) == 0 && stat(path.c_str(), &named) == 0 && ours.st_ino == named.st_ino &&
         ours.st_dev == named.st_dev)
       return fd;

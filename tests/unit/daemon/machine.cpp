@@ -222,12 +222,8 @@ TEST_CASE("after a crash the next start removes the device that was recorded, an
   NEEDS_NETNS(netns);
   const Quiet quiet;
   World world(tunnel::Carry::gre);
-  {
-    const test::TunDevice left("cvt0", true);
-  }  // persistent: it outlives whoever made it
-  {
-    const test::TunDevice foreign("other0", true);
-  }
+  { const test::TunDevice left("cvt0", true); }  // persistent: it outlives whoever made it
+  { const test::TunDevice foreign("other0", true); }
   auto netlink = Netlink::open();
   REQUIRE(netlink.has_value());
   const int ours = netlink->find_link("cvt0").value().index;

@@ -25,9 +25,7 @@ TEST_CASE("a second daemon with the same state_dir is refused, and told who hold
 
 TEST_CASE("the lock goes with its daemon, and leaves no file") {
   const test::TempDir dir;
-  {
-    REQUIRE(StateDir::open(dir.path()).has_value());
-  }
+  { REQUIRE(StateDir::open(dir.path()).has_value()); }
   CHECK(std::filesystem::is_empty(dir.path()));
   CHECK(StateDir::open(dir.path()).has_value());
 }
@@ -71,7 +69,7 @@ TEST_CASE("directories are open to pass through whatever the umask, files to nob
   umask(old_umask);
   REQUIRE(state.has_value());
   REQUIRE(state->record({{{"cv0", 13}}, {}}).has_value());
-  struct stat status{};
+  struct stat status {};
   REQUIRE(stat((dir.path() / "a" / "b").c_str(), &status) == 0);
   CHECK((status.st_mode & 0777) == 0755);
   for (const char* name : {"culvertd.lock", "machine"}) {
