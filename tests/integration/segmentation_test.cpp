@@ -109,6 +109,7 @@ class Generator {
     writer.u16(0);
     for (int i = 0; i < 2; ++i) writer.u32(0x0A000000 | (static_cast<std::uint32_t>(random_()) & 0xFFFF) | 0x10000);
     writer.bytes(options);
+    end_of_route_at_ = options.size() == 8 && options[0] == 131 ? wire::ipv4_min_header_len + 3 : 16;
   }
 
   void ipv6(Bytes& packet, std::uint8_t protocol) {
@@ -140,6 +141,7 @@ class Generator {
       writer.u64(random_());
     }
     writer.bytes(extensions);
+    end_of_route_at_ = routing ? wire::ipv6_header_len + (hop_by_hop ? 8 : 0) + 8 : 24;
   }
 
   /// Payload, lengths, the header checksum of IPv4 and the sum of the pseudo header.
@@ -160,11 +162,13 @@ class Generator {
     const std::size_t upper_len = packet.size() - upper_at;
     if (protocol == wire::proto_udp) store_be(&packet[upper_at + 4], static_cast<std::uint16_t>(upper_len));
     std::uint64_t sum = upper_len + protocol;
-    sum = wire::checksum_add(ByteView(packet).subspan(v4 ? 12 : 8, v4 ? 8 : 32), sum);
+    sum = wire::checksum_add(ByteView(packet).subspan(v4 ? 12 : 8, v4 ? 4 : 16), sum);
+    sum = wire::checksum_add(ByteView(packet).subspan(end_of_route_at_, v4 ? 4 : 16), sum);
     store_be(&packet[upper_at + result.offload.checksum_offset], wire::checksum_fold(sum));
   }
 
   std::mt19937_64 random_;
+  std::size_t end_of_route_at_ = 0;  ///< where the destination stands that the pseudo header counts (RFC 8200 §8.1)
 };
 
 /// A hop less, as behind a router (RFC 791 §3.2, RFC 8200 §3).
