@@ -139,6 +139,13 @@ std::vector<Bytes> cut_by_the_book(const OffloadedPacket& packet) {
   return segments;
 }
 
+std::size_t num_segments(const OffloadedPacket& packet) {
+  if (packet.offload.gso_type == KernelOffload::none) return 1;
+  // hdr_len is only a hint: of what is received it is whatever lies in the first piece of the kernel's buffer.
+  const std::size_t payload_len = packet.bytes.size() - layout_of(packet.bytes).payload;
+  return (payload_len + packet.offload.gso_size - 1) / packet.offload.gso_size;
+}
+
 Bytes reassemble(const std::vector<Bytes>& fragments) {
   std::vector<const Bytes*> ordered;
   for (const Bytes& fragment : fragments) ordered.push_back(&fragment);

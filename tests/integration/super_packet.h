@@ -51,6 +51,9 @@ struct PacketShape {
 /// code under test.
 [[nodiscard]] std::vector<Bytes> cut_by_the_book(const OffloadedPacket& packet);
 
+/// How many packets that gives.
+[[nodiscard]] std::size_t num_segments(const OffloadedPacket& packet);
+
 /// IPv4 fragments of one packet in any order as that packet; empty when one is missing or overlaps.
 [[nodiscard]] Bytes reassemble(const std::vector<Bytes>& fragments);
 
