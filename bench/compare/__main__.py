@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,7 +17,7 @@ import machine  # noqa: E402
 import measures  # noqa: E402
 import picture  # noqa: E402
 import results  # noqa: E402
-from labkit.net import remove_stale  # noqa: E402
+import sites  # noqa: E402
 from labkit.process import LabError  # noqa: E402
 
 
@@ -59,7 +59,7 @@ def parser():
 def options():
     settings = parser().parse_args()
     settings.rounds = settings.rounds or (1 if settings.quick else 3)
-    settings.udp_seconds, settings.udp_steps, settings.pings = (0.3, 5, 100) if settings.quick else (1.0, 8, 500)
+    settings.udp_seconds, settings.udp_steps, settings.pings = (0.5, 5, 100) if settings.quick else (1.0, 7, 500)
     settings.seconds = settings.seconds or (1 if settings.quick else 5)
     return settings
 
@@ -77,6 +77,13 @@ def take(measure, contender, settings):
     except (LabError, OSError, subprocess.TimeoutExpired) as trouble:  # OSError: a gateway has ended, and /proc forgets it
         say(f"  {measure:8} {contender.name:13} failed: {trouble}")
         return {"error": str(trouble)}
+
+
+def longest_minutes(settings):
+    """How long the run may take at most, roughly: most searches for a UDP rate end early."""
+    tcp, udp = settings.seconds + 1, (settings.udp_steps + 1) * (settings.udp_seconds + 1)
+    each = sum(tcp if name.startswith("tcp") else udp if name.startswith("udp") else settings.pings * 0.011 for name in settings.measures)
+    return each * len(settings.only) * settings.rounds / 60
 
 
 def run_rounds(running, settings):
@@ -103,17 +110,28 @@ def start_all(stack, names):
     return running
 
 
+@contextmanager
+def undisturbed_end():
+    """An ExitStack that a signal, or one more ^C, does not keep from its work."""
+    stack = ExitStack()
+    try:
+        yield stack
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        say("cleaning up")
+        stack.close()
+
+
 def compare(settings):
     """The whole run; returns what --json writes."""
+    say(f"at most {longest_minutes(settings):.0f} minutes")
     about = machine.describe()
-    with ExitStack() as stack:
-        stack.callback(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with undisturbed_end() as stack:
         running = start_all(stack, settings.only)
         versions = {contender.name: {"title": contender.title, "version": contender.version()} for contender in running}
         about |= {"aead": contender.aead() for contender in running if hasattr(contender, "aead")}
         samples = run_rounds(running, settings)
-        say("cleaning up")
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
     chosen = {key: getattr(settings, key) for key in ("rounds", "seconds", "udp_seconds", "udp_steps", "pings", "quick")}
     failures = [name for name in settings.only if name not in versions] + results.failures(samples)
     return {"machine": about, "settings": chosen, "contenders": versions, "medians": results.medians(samples), "failures": failures,
@@ -124,9 +142,10 @@ def measured(settings):
     """What a run finds, kept where the options say."""
     if os.geteuid() != 0:
         sys.exit("scripts/bench: needs root for network namespaces: sudo scripts/bench")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also in a script's background, where ^C is ignored
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(143))
-    remove_stale()
+    sites.remove_stale()
     result = compare(settings)
     if settings.json:
         settings.json.write_text(json.dumps(result, indent=1) + "\n")

@@ -1,6 +1,9 @@
 """Who is compared. All use AES-256-GCM where they have it."""
+import sys
+
 from labkit.culvert import Culvert
 from labkit.pair import tables
+from labkit.process import LabError
 
 from contender import ESP, IKE, Contender
 from others import Nebula, OpenVpn, StrongSwanLibipsec, WireguardGo
@@ -34,8 +37,15 @@ class CulvertGre(Contender):
         conf = tables(us, them, carry=self.carry, start=start, gateway={"workers": "auto"}, tunnel=tunnel,
                       peer={"ike": [IKE], "esp": [f"{ESP}-esn"], "liveness": "30s"})
         daemon = Culvert(us.gw, self.folder / us.letter, conf)
-        self.stack.callback(daemon.stop)
+        self.stack.callback(self.end, daemon)
         return daemon
+
+    def end(self, daemon):
+        """A culvertd that ends badly is said, and costs nobody the figures."""
+        try:
+            daemon.stop()
+        except LabError as trouble:
+            print(trouble, file=sys.stderr)
 
     def version(self):
         return f"AEAD by {self.aead()}, GRE with a key in ESP transport mode, UDP 4500"

@@ -1,6 +1,5 @@
 """The other VPNs, as Debian ships them, each with as little configuration as it needs to join the two LANs."""
 import json
-import secrets
 
 from labkit.culvert import PSK
 from labkit.process import sh, wait_for
@@ -40,16 +39,19 @@ class WireguardGo(Contender):
         return [self.end(us, them, private[us], public[them]) for us, them in self.both()]
 
     def end(self, us, them, private_key, peer_key):
-        device = "wg" + secrets.token_hex(5)  # its control socket is named so, in a folder that all namespaces share
-        daemon = self.start(us, "wireguard-go", "-f", device)
-        wait_for(f"wireguard-go: {daemon.output}", lambda: us.gw.run("wg", "show", device, check=False).returncode == 0)
-        key_file = self.folder / f"{us.letter}.key"
+        # its control socket lies in /run/wireguard: give it, and wg, a /run of its own
+        run = self.folder / f"{us.letter}.run"
+        run.mkdir()
+        daemon = self.start(us, "unshare", "-m", "--propagation", "private", "sh", "-c",
+                            f"mount --bind {run} /run && exec wireguard-go -f wg0")
+        wait_for(lambda: f"wireguard-go has its socket: {daemon.output()}", (run / "wireguard/wg0.sock").exists)
+        key_file = self.folder / f"{us.letter}.private"
         key_file.touch(mode=0o600)
         key_file.write_text(private_key)
-        us.gw.run("wg", "set", device, "private-key", key_file, "listen-port", 51820,
-                  "peer", peer_key, "endpoint", f"{them.wan4}:51820", "allowed-ips", them.lan4)
-        us.gw.ip("link", "set", device, "up")
-        us.gw.ip("route", "add", them.lan4, "dev", device)
+        sh("nsenter", "--mount", "--net", "-t", daemon.pid, "wg", "set", "wg0", "private-key", key_file, "listen-port", 51820,
+           "peer", peer_key, "endpoint", f"{them.wan4}:51820", "allowed-ips", them.lan4)
+        us.gw.ip("link", "set", "wg0", "up")
+        us.gw.ip("route", "add", them.lan4, "dev", "wg0")
         return daemon.pid
 
     def version(self):
@@ -65,7 +67,6 @@ port 1194
 ifconfig {inside[0]} {inside[1]}
 route {net} 255.255.255.0
 {role}
-dh none
 cert {dir}/{us.letter}.crt
 key {dir}/{us.letter}.key
 peer-fingerprint {fingerprint}
@@ -83,7 +84,7 @@ class OpenVpn(Contender):
         fingerprints = {site: self.make_certificate(site.letter) for site in (self.net.A, self.net.B)}
         insides = ("10.99.0.1", "10.99.0.2")
         daemons = [self.end(*pair, role, inside, fingerprints[pair[1]])
-                   for pair, role, inside in zip(self.both(), ("tls-server", "tls-client"), (insides, insides[::-1]))]
+                   for pair, role, inside in zip(self.both(), ("tls-server\ndh none", "tls-client"), (insides, insides[::-1]))]
         for daemon in daemons:
             daemon.wait_output("Initialization Sequence Completed", 20)
         return [daemon.pid for daemon in daemons]

@@ -104,7 +104,7 @@ def text(result):
     figures = table(["medians", *names], [[row.label, *cells(middle, row, found)] for row, found in rows_of(middle)])
     others = [name for name in names if name != SUBJECT]
     quotients = [[row.label, *(shown(found[name]) for name in others)] for row, found in ratios(middle)]
-    parts = [machine_line(result), figures, AT_LEAST]
+    parts = [machine_line(result), figures] + ([AT_LEAST] if "≥" in figures else [])
     if quotients and others:
         parts.append(table(["culvert : contender", *others], quotients))
     if result["failures"]:

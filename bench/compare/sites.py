@@ -14,6 +14,14 @@ LAN_MTU = 1400
 LAN_A, LAN_B = "10.1.0.0/24", "10.2.0.0/24"
 
 
+def remove_stale():
+    """What runs that were killed have left: their namespaces and folders carry their process ids."""
+    network.remove_stale()
+    for folder in Path(tempfile.gettempdir()).glob("culvert-lab-*"):
+        if not Path("/proc", folder.name.split("-")[2]).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def new_network(stack):
     """The namespaces of one contender; `stack` (an ExitStack) removes them."""
     net = network.Net()
@@ -25,7 +33,7 @@ def new_network(stack):
 
 
 def new_folder(stack):
-    """A folder for configurations and logs; `stack` removes it, or the next run of the lab where this one is killed."""
+    """A folder for configurations and logs; `stack` removes it, or the next run where this one is killed."""
     folder = Path(tempfile.mkdtemp(prefix=f"culvert-lab-{os.getpid()}-"))
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
     return folder

@@ -160,7 +160,7 @@ int run_receiver(char** argument) {
   std::fflush(stdout);
   std::vector<std::uint8_t> buffer(1 << 16);
   std::array<std::uint8_t, 256> control{};
-  std::uint64_t datagrams = 0, bytes = 0;
+  std::uint64_t datagrams = 0, bytes = 0, first = 0, last = 0;
   const std::uint64_t end =
       now() + static_cast<std::uint64_t>(std::strtod(argument[1], nullptr) * static_cast<double>(second));
   while (now() < end) {
@@ -173,11 +173,13 @@ int run_receiver(char** argument) {
     const ssize_t received = recvmsg(socket_fd, &message, 0);
     if (received < 0 && datagrams > 0) break;  // silence after traffic: the sender has ended
     if (received < 0) continue;
+    last = now();
+    if (first == 0) first = last;
     datagrams += count_datagrams(message, static_cast<std::size_t>(received));
     bytes += static_cast<std::uint64_t>(received);
   }
-  std::printf("{\"datagrams\": %llu, \"bytes\": %llu}\n", static_cast<unsigned long long>(datagrams),
-              static_cast<unsigned long long>(bytes));
+  std::printf("{\"datagrams\": %llu, \"bytes\": %llu, \"seconds\": %.6f}\n", static_cast<unsigned long long>(datagrams),
+              static_cast<unsigned long long>(bytes), static_cast<double>(last - first) / static_cast<double>(second));
   return 0;
 }
 
