@@ -6,6 +6,7 @@
 #include "culvert/crypto/aead.h"
 #include "culvert/wire/esp.h"
 #include "culvert/wire/flow.h"
+#include "fixed_list.h"
 #include "sa.h"
 #include "tos.h"
 
@@ -16,11 +17,10 @@ constexpr std::size_t max_aad_len = 12;
 
 /// What one batch needs beside its packets; on the stack.
 struct OpenWork {
-  std::array<crypto::AeadJob, PacketBatch::capacity> jobs;
+  FixedList<crypto::AeadJob, PacketBatch::capacity> jobs;
   std::array<std::array<std::uint8_t, max_aad_len>, PacketBatch::capacity> aad;
   std::array<std::uint8_t, PacketBatch::capacity> packet_of_job;
   std::array<std::uint64_t, PacketBatch::capacity> sequence;  ///< by packet
-  std::size_t num_jobs = 0;
 };
 
 // Stage 1 of 3: lengths, sequence number, replay precheck; a job for each packet that may be good.
@@ -57,14 +57,14 @@ std::optional<DropReason> precheck(const InboundSa& sa, std::uint32_t low, std::
 }
 
 void add_job(Packet& packet, const InboundSa& sa, std::uint64_t sequence, OpenWork& work) noexcept {
-  std::uint8_t* aad = work.aad[work.num_jobs].data();
+  std::uint8_t* aad = work.aad[work.jobs.size()].data();
   store_be(aad, sa.spi.value());
   if (sa.esn) {
     store_be(aad + 4, sequence);
   } else {
     store_be(aad + 4, static_cast<std::uint32_t>(sequence));
   }
-  crypto::AeadJob& job = work.jobs[work.num_jobs];
+  crypto::AeadJob& job = work.jobs.add();
   job.key = &sa.key();
   job.aad = aad;
   job.aad_len = sa.esn ? 12 : 8;
@@ -88,7 +88,7 @@ void precheck_group(PacketBatch& batch, InboundSa& sa, std::uint64_t mask, OpenW
   }
   for_each_bit(mask & batch.alive_mask(), [&](std::size_t i) {
     add_job(batch[i], sa, work.sequence[i], work);
-    work.packet_of_job[work.num_jobs++] = static_cast<std::uint8_t>(i);
+    work.packet_of_job[work.jobs.size() - 1] = static_cast<std::uint8_t>(i);
   });
 }
 
@@ -168,8 +168,8 @@ void decrypt_batch(PacketBatch& batch) noexcept {
       precheck_group(batch, *sa, mask, work);
     }
   });
-  crypto::open_batch({work.jobs.data(), work.num_jobs});
-  for (std::size_t j = 0; j < work.num_jobs; ++j) {
+  crypto::open_batch(work.jobs.items());
+  for (std::size_t j = 0; j < work.jobs.size(); ++j) {
     if (!work.jobs[j].ok) batch.drop(work.packet_of_job[j], DropReason::icv_failed);
   }
   batch.for_each_group(&Packet::inbound_sa,

@@ -4,6 +4,7 @@
 
 #include "culvert/crypto/aead.h"
 #include "culvert/wire/esp.h"
+#include "fixed_list.h"
 #include "sa.h"
 
 namespace culvert::tunnel {
@@ -13,10 +14,9 @@ constexpr std::size_t max_aad_len = 12;
 
 /// What one batch needs beside its packets; on the stack.
 struct SealWork {
-  std::array<crypto::AeadJob, PacketBatch::capacity> jobs;
+  FixedList<crypto::AeadJob, PacketBatch::capacity> jobs;
   std::array<std::array<std::uint8_t, max_aad_len>, PacketBatch::capacity> aad;
   std::array<std::uint8_t, PacketBatch::capacity> packet_of_job;
-  std::size_t num_jobs = 0;
 };
 
 // Header, IV and trailer around the payload; false: the buffer has no room. RFC 4303 §3.3.2.
@@ -40,14 +40,14 @@ bool frame(Packet& packet, const OutboundSa& sa, std::uint64_t sequence, const s
     std::memcpy(iv_field, iv, suite.iv_len);
   }
 
-  std::uint8_t* aad = work.aad[work.num_jobs].data();
+  std::uint8_t* aad = work.aad[work.jobs.size()].data();
   store_be(aad, sa.spi.value());
   if (sa.esn) {
     store_be(aad + 4, sequence);  // RFC 4106 §5: SPI | 64-bit number
   } else {
     store_be(aad + 4, static_cast<std::uint32_t>(sequence));
   }
-  crypto::AeadJob& job = work.jobs[work.num_jobs];
+  crypto::AeadJob& job = work.jobs.add();
   job.key = &sa.key();
   job.aad = aad;
   job.aad_len = sa.esn ? 12 : 8;
@@ -92,7 +92,7 @@ void frame_group(PacketBatch& batch, OutboundSa& sa, std::uint64_t mask, SealWor
     } else if (!frame(batch[i], sa, block.first + at, &ivs[std::size_t{at} * sa.suite->iv_len], work)) {
       batch.drop(i, DropReason::no_buffer);
     } else {
-      work.packet_of_job[work.num_jobs++] = static_cast<std::uint8_t>(i);
+      work.packet_of_job[work.jobs.size() - 1] = static_cast<std::uint8_t>(i);
     }
   });
 }
@@ -114,8 +114,8 @@ void encrypt_batch(PacketBatch& batch) noexcept {
       frame_group(batch, *sa, mask, work);
     }
   });
-  crypto::seal_batch({work.jobs.data(), work.num_jobs});
-  for (std::size_t j = 0; j < work.num_jobs; ++j) {
+  crypto::seal_batch(work.jobs.items());
+  for (std::size_t j = 0; j < work.jobs.size(); ++j) {
     if (!work.jobs[j].ok) batch.drop(work.packet_of_job[j], DropReason::encrypt_failed);
   }
 }

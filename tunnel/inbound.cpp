@@ -4,6 +4,7 @@
 #include "carrier.h"
 #include "demux.h"
 #include "esp_decrypt.h"
+#include "fixed_list.h"
 #include "mss_clamp.h"
 #include "worker.h"
 #include "worker_events.h"
@@ -11,8 +12,7 @@
 namespace culvert::tunnel {
 namespace {
 
-constexpr std::size_t few_slots = 4;
-constexpr std::size_t bytes_per_round = std::size_t{256} * 1024;
+constexpr std::size_t bytes_per_round = std::size_t{128} * 1024;
 
 }  // namespace
 
@@ -123,19 +123,17 @@ void Worker::open_and_deliver() {
 }
 
 void Worker::deliver(Port& port, std::uint64_t mask) {
-  std::array<MutableByteView, PacketBatch::capacity> packets;
-  std::array<std::size_t, PacketBatch::capacity> places;
-  std::size_t num = 0;
+  FixedList<MutableByteView, PacketBatch::capacity> packets;
+  FixedList<std::size_t, PacketBatch::capacity> places;
   const std::uint16_t mtu = port.mtu.load(std::memory_order_relaxed);
   for_each_bit(mask, [&](std::size_t i) {
     if (port.config.clamp_mss && mtu != 0) clamp_mss(batch_[i].mutable_view(), mtu);
-    packets[num] = batch_[i].mutable_view();
-    places[num++] = i;
+    packets.add() = batch_[i].mutable_view();
+    places.add() = i;
   });
   const TunQueue& queue = port.queue(index_);
   std::uint64_t num_delivered = 0, bytes = 0;
-  for (const JoinedPacket& joined :
-       coalescer_.join(std::span(packets).first(num), {queue.features().tcp, queue.features().udp})) {
+  for (const JoinedPacket& joined : coalescer_.join(packets.items(), {queue.features().tcp, queue.features().udp})) {
     const bool written = queue.write(joined.parts, joined.offload);
     for_each_bit(joined.members, [&](std::size_t n) {
       if (!written) return batch_.drop(places[n], DropReason::tun_write_failed);

@@ -137,7 +137,8 @@ class Worker {
   std::array<SendItem, PacketBatch::capacity> items_;
   std::array<std::size_t, PacketBatch::capacity> item_places_{};  ///< item → place in batch_
   std::array<ReceiveSlot, PacketBatch::capacity> slots_;
-  std::size_t num_slots_ = PacketBatch::capacity;  ///< to receive into at a time
+  static constexpr std::size_t few_slots = 4;
+  std::size_t num_slots_ = few_slots;  ///< to receive into at a time
   Coalescer coalescer_;
 
   UnknownSpiLimit unknown_spi_limit_;
