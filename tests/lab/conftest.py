@@ -10,6 +10,7 @@ from labkit import net as network
 from labkit.culvert import BIN, Culvert
 from labkit.ovs import Ovs
 from labkit.strongswan import StrongSwan
+from labkit.wire import Wire
 
 NOT_ROOT = 77  # ctest's SKIP_RETURN_CODE
 
@@ -45,6 +46,11 @@ class Lab:
         net = network.Net(sites, nat)
         self._ends.append(net.remove)
         return net
+
+    def wire(self, net, site, **options):
+        wire = Wire(net, site, **options)
+        self._ends.append(wire.stop)
+        return wire
 
     def culvert(self, ns, tables, start=True, **options):
         daemon = Culvert(ns, self.path(f"culvert-{ns}"), tables, **options)
