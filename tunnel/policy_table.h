@@ -1,17 +1,18 @@
 #pragma once
-#include <array>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
+#include "address_ranges.h"
 #include "culvert/wire/flow.h"
 #include "sa.h"
 
 namespace culvert::tunnel {
 
 /// The outbound SAs of one device, the newest first, and which of them owns a packet: an immutable snapshot that keeps
-/// its SAs alive. Made on the control thread, read by any. A lookup costs the logarithm of the number of remote
-/// selectors.
+/// its SAs alive. Made on the control thread, read by any. A lookup costs at most the logarithm of the number of remote
+/// selectors, and a look at each that covers the destination until one allows the packet.
 class PolicyTable {
  public:
   PolicyTable() = default;
@@ -24,19 +25,25 @@ class PolicyTable {
   [[nodiscard]] bool empty() const noexcept { return owners_.empty(); }
 
  private:
-  /// From this address up to the next interval's: the SAs (places in owners_) with a remote selector that covers it.
-  struct Interval {
-    IpAddress first;
-    std::uint32_t begin = 0, end = 0;  ///< in candidates_, ascending: the newest first
+  /// A remote selector with all that a packet is compared with, in one cache line.
+  struct Entry {
+    OutboundSa* owner = nullptr;
+    std::span<const TrafficSelector> local;  ///< of the owner, or the same of another owner
+    TrafficSelector remote;
   };
-  void build(IpFamily family);
-  [[nodiscard]] const std::vector<Interval>& intervals(IpFamily family) const noexcept {
-    return intervals_[family == IpFamily::v4 ? 0 : 1];
-  }
+  static_assert(sizeof(Entry) <= 64);
+
+  __extension__ using Uint128 = unsigned __int128;
+  void collect_entries();
+  template <class Key>
+  [[nodiscard]] AddressRanges<Key> ranges_of(IpFamily family) const;
+  template <class Key>
+  [[nodiscard]] OutboundSa* find_in(const AddressRanges<Key>& ranges, const wire::Flow& flow) const noexcept;
 
   std::vector<std::shared_ptr<OutboundSa>> owners_;
-  std::array<std::vector<Interval>, 2> intervals_;  ///< sorted, from the family's lowest address, without gaps
-  std::vector<std::uint32_t> candidates_;
+  std::vector<Entry> entries_;       ///< of the newest SA first
+  AddressRanges<std::uint32_t> v4_;  ///< of places in entries_
+  AddressRanges<Uint128> v6_;
 };
 
 }  // namespace culvert::tunnel

@@ -103,6 +103,57 @@ TEST_CASE("thousands of prefixes give the answer of a linear search") {
   CHECK(num_found > 5000);
 }
 
+TEST_CASE("ranges of both families, with ports, protocols and sources, give the answer of a linear search") {
+  std::mt19937 random(8);
+  const auto address = [&](bool v6) {
+    if (!v6) return IpAddress::v4(0x0A000000 + random() % 3000);
+    Bytes bytes(16, 0xFD);
+    store_be(&bytes[12], static_cast<std::uint32_t>(random() % 3000));
+    return *IpAddress::from_bytes(bytes);
+  };
+  const auto some_selector = [&](bool v6) {
+    const IpAddress a = address(v6), b = address(v6);
+    TrafficSelector selector{.first = std::min(a, b), .last = std::max(a, b)};
+    if (random() % 3 == 0) selector.protocol = random() % 2 == 0 ? 6 : 17;
+    if (random() % 3 == 0) selector.start_port = 50, selector.end_port = 60;
+    if (random() % 9 == 0) selector.start_port = 65535, selector.end_port = 0;
+    return selector;
+  };
+  std::vector<std::shared_ptr<OutboundSa>> sas;
+  for (int i = 0; i < 150; ++i) {
+    ChildSaKeys keys = make_keys(crypto::CipherSuite::aes_gcm_16_128, 0x1000);
+    keys.local.clear();
+    keys.remote.clear();
+    for (int j = 0; j < 3; ++j) {
+      keys.local.push_back(some_selector(j == 0));
+      keys.remote.push_back(some_selector(j == 0));
+    }
+    sas.push_back(outbound_at(std::move(keys), 1));
+  }
+  const PolicyTable table(sas);
+  int num_found = 0;
+  for (int i = 0; i < 20000; ++i) {
+    const bool v6 = random() % 2 == 0;
+    wire::Flow flow = flow_to(address(v6));
+    flow.source = address(v6);
+    flow.protocol = random() % 2 == 0 ? 6 : 17;
+    flow.ports_known = random() % 4 != 0;
+    flow.destination_port = static_cast<std::uint16_t>(45 + random() % 20);
+    flow.source_port = static_cast<std::uint16_t>(45 + random() % 20);
+    OutboundSa* expected = nullptr;
+    for (const auto& sa : sas) {
+      if (sa->selectors->allows_outbound(flow)) {
+        expected = sa.get();
+        break;
+      }
+    }
+    REQUIRE(table.find(flow) == expected);
+    num_found += expected != nullptr;
+  }
+  CHECK(num_found > 5000);
+  CHECK(num_found < 20000);
+}
+
 TEST_CASE("130,000 prefixes: every one of them is found") {
   std::vector<std::shared_ptr<OutboundSa>> sas;
   for (std::uint32_t i = 0; i < 520; ++i) {
