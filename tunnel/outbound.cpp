@@ -19,6 +19,9 @@ namespace {
 /// What one device may bring before the sockets and other devices get their turn.
 constexpr std::size_t bytes_per_turn = std::size_t{256} * 1024;
 
+/// Turns after which others get theirs although a queue is not empty yet: more than a queue holds of small packets.
+constexpr std::size_t turns_moving = 64;
+
 /// An MTU of 0 is one that is not known: then nothing is too long.
 std::uint16_t mtu_of(const Port& port) noexcept {
   const std::uint16_t mtu = port.mtu.load(std::memory_order_relaxed);
@@ -48,19 +51,44 @@ AcquireEvent acquire_for(const Port& port, ChildId child, const wire::Flow& flow
 }  // namespace
 
 void Worker::forward_outbound(const PortView& at) {
-  if (!send_waiting(at)) return;  // those before these are still leaving: the device stays readable, this comes again
+  // While another worker empties its queue, ours stays readable and comes again.
+  if (!at.port->moving_out.load(std::memory_order_acquire)) [[maybe_unused]]
+    const bool more = take_turn(at);
+}
+
+/// One batch or a few from the device. False: it has nothing more.
+bool Worker::take_turn(const PortView& at) {
+  if (!send_waiting(at)) return true;  // those before these are still leaving: the device stays readable
   const TunQueue& queue = at.port->queue(index_);
   std::size_t num_bytes = 0;
-  for (std::size_t num = 0; num < PacketBatch::capacity && num_bytes < bytes_per_turn; ++num) {
+  bool more = true;
+  for (std::size_t num = 0; more && num < PacketBatch::capacity && num_bytes < bytes_per_turn; ++num) {
     const std::size_t slot = take_slot(at);
     Offload offload;
     const std::size_t len = queue.read(buffers_.room(slot), offload);
-    if (len == 0) break;
+    more = len != 0;
+    if (!more) break;
     num_bytes += len;
     admit(at, buffers_.packet(slot, len), offload);
   }
   count_one(tun_read_batches_);
   finish_slots(at);
+  return more;
+}
+
+/// One worker is not enough any more for the devices that have their home here (FlowSteering). What the kernel has put
+/// into our queue leaves before the others may read theirs, so that a flow that moves stays in order.
+void Worker::spread_flows() {
+  const PublishedTables::Reading tables(tables_, index_);
+  for (const auto& [id, at] : tables->ports) {
+    Port& port = *at.port;
+    if (!port.steering || port.steering->home() != index_) continue;
+    port.moving_out.store(true, std::memory_order_seq_cst);
+    port.steering->spread();
+    for (std::size_t turns = 0; turns < turns_moving && take_turn(at); ++turns) {
+    }
+    port.moving_out.store(false, std::memory_order_release);
+  }
 }
 
 /// False while another worker sends what waited for this port.

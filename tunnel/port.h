@@ -1,10 +1,12 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "culvert/base/time.h"
+#include "steering_linux.h"
 #include "tun_linux.h"
 #include "tunnel.h"
 #include "wait_queue.h"
@@ -43,7 +45,9 @@ class Port final : public Tunnel {
  public:
   /// One queue for each worker.
   Port(TunnelConfig from, std::vector<TunQueue> queues, std::size_t wait_packets)
-      : Tunnel(std::move(from)), waiting(wait_packets), queues_(std::move(queues)), counters_(queues_.size()) {}
+      : Tunnel(std::move(from)), waiting(wait_packets), queues_(std::move(queues)), counters_(queues_.size()) {
+    if (queues_.size() > 1) steering.emplace(queues_[0].fd());
+  }
 
   [[nodiscard]] const TunQueue& queue(unsigned worker) const noexcept { return queues_[worker]; }
   [[nodiscard]] PortCounters& counters(unsigned worker) noexcept { return counters_[worker]; }
@@ -53,10 +57,31 @@ class Port final : public Tunnel {
     return sum;
   }
 
+  /// Once a second, for one of the callers: whether so few packets passed since the last time that one worker is enough
+  /// for all. Any worker.
+  [[nodiscard]] bool is_calm(TimePoint now) noexcept {
+    const auto ticks = now.time_since_epoch().count();
+    auto due = next_look_.load(std::memory_order_relaxed);
+    if (ticks < due) return false;
+    const auto next = ticks + Duration(std::chrono::seconds(1)).count();
+    if (!next_look_.compare_exchange_strong(due, next, std::memory_order_acq_rel)) return false;
+    const TunnelCounters sum = counters();
+    const std::uint64_t packets = sum.inbound_packets + sum.outbound_packets;
+    return packets - std::exchange(packets_then_, packets) < calm_packets;
+  }
+
   WaitQueue waiting;          ///< inner packets without an SA (trap)
   std::atomic_flag draining;  ///< held by the worker that sends what waited, so that it leaves in order
+  std::optional<FlowSteering> steering;
+  /// Set while the worker at home empties its queue before the others may read theirs, so that flows stay in order when
+  /// they are spread.
+  std::atomic<bool> moving_out{false};
 
  private:
+  static constexpr std::uint64_t calm_packets = 20'000;  ///< a second: a few percent of a core
+
+  std::atomic<Duration::rep> next_look_{0};
+  std::uint64_t packets_then_ = 0;  ///< at the last look
   std::vector<TunQueue> queues_;
   std::vector<PortCounters> counters_;
 };

@@ -4,6 +4,7 @@
 #include <linux/filter.h>
 #include <linux/if_tun.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -24,7 +25,7 @@ namespace {
 // too short.
 
 using Instruction = bpf_insn;
-enum : std::uint8_t { r0 = BPF_REG_0, r1 = BPF_REG_1, r6 = BPF_REG_6, r7 = BPF_REG_7, r8 = BPF_REG_8 };
+enum : std::uint8_t { r0 = BPF_REG_0, r1 = BPF_REG_1, r2 = BPF_REG_2, r6 = BPF_REG_6, r7 = BPF_REG_7, r8 = BPF_REG_8 };
 
 constexpr Instruction make(int code, std::uint8_t to, std::uint8_t from, std::int16_t offset, std::int32_t value) {
   return {static_cast<std::uint8_t>(code), to, from, offset, value};
@@ -53,6 +54,13 @@ constexpr Instruction jump_if(int condition, std::uint8_t what, std::int32_t val
 constexpr Instruction jump(std::int16_t skip) {
   return make(BPF_JMP | BPF_JA, 0, 0, skip, 0);
 }
+/// Of the only value of a map, whose descriptor is filled in when the program is loaded. Takes two places.
+constexpr Instruction load_address_of_value(std::uint8_t to) {
+  return make(BPF_LD | BPF_IMM | BPF_DW, to, BPF_PSEUDO_MAP_VALUE, 0, 0);
+}
+constexpr Instruction second_half() {
+  return make(0, 0, 0, 0, 0);
+}
 constexpr Instruction finish() {
   return make(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
 }
@@ -60,6 +68,12 @@ constexpr Instruction finish() {
 // r7: the hash so far; r8: where the ports are, 0: there are none.
 constexpr Instruction by_flow[] = {
     set(r6, r1),
+    load_address_of_value(r2),
+    second_half(),
+    make(BPF_LDX | BPF_MEM | BPF_W, r0, r2, 0, 0),
+    jump_if(BPF_JEQ, r0, 0, 2),
+    with_number(BPF_SUB, r0, 1),  // at home
+    finish(),
     set_number(r8, 0),
     load(BPF_B, 0),
     with_number(BPF_RSH, r0, 4),
@@ -96,7 +110,11 @@ constexpr Instruction by_flow[] = {
     load_behind(r8, BPF_W, 0),
     with_number(BPF_MUL, r0, 0x2C1B3C6D),
     with(BPF_XOR, r7, r0),
-    // mixed: a multiplication carries upwards, a shift brings it back down, where the remainder is taken
+    // mixed: a shift brings down what differs above, a multiplication carries it back up, and another shift down to
+    // where the remainder is taken
+    set(r0, r7),
+    with_number(BPF_RSH, r0, 16),
+    with(BPF_XOR, r7, r0),
     with_number(BPF_MUL, r7, 0x297A2D39),
     set(r0, r7),
     with_number(BPF_RSH, r0, 15),
@@ -104,24 +122,72 @@ constexpr Instruction by_flow[] = {
     finish(),
 };
 
-FileDescriptor load_program(const Instruction* program, std::size_t count) noexcept {
+constexpr std::size_t map_reference = 1;  // in by_flow
+
+int call_bpf(int command, bpf_attr& attributes) noexcept {
+  return static_cast<int>(::syscall(SYS_bpf, command, &attributes, sizeof attributes));
+}
+
+/// One value that we see as memory.
+FileDescriptor make_map() noexcept {
+  bpf_attr attributes{};
+  attributes.map_type = BPF_MAP_TYPE_ARRAY;
+  attributes.key_size = sizeof(std::uint32_t);
+  attributes.value_size = sizeof(std::uint64_t);
+  attributes.max_entries = 1;
+  attributes.map_flags = BPF_F_MMAPABLE;
+  return FileDescriptor(call_bpf(BPF_MAP_CREATE, attributes));
+}
+
+FileDescriptor load_program(int map) noexcept {
   static constexpr char license[] = "Apache-2.0";
+  auto program = std::to_array(by_flow);
+  program[map_reference].imm = map;
   bpf_attr attributes{};
   attributes.prog_type = BPF_PROG_TYPE_SOCKET_FILTER;
-  attributes.insns = reinterpret_cast<std::uintptr_t>(program);
-  attributes.insn_cnt = static_cast<std::uint32_t>(count);
+  attributes.insns = reinterpret_cast<std::uintptr_t>(program.data());
+  attributes.insn_cnt = static_cast<std::uint32_t>(program.size());
   attributes.license = reinterpret_cast<std::uintptr_t>(license);
   std::memcpy(attributes.prog_name, "culvert_flow", sizeof "culvert_flow");
-  return FileDescriptor(static_cast<int>(::syscall(SYS_bpf, BPF_PROG_LOAD, &attributes, sizeof attributes)));
+  return FileDescriptor(call_bpf(BPF_PROG_LOAD, attributes));
+}
+
+std::size_t page_len() noexcept {
+  return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
 }
 
 }  // namespace
 
-bool steer_by_flow(int fd) noexcept {
-  const FileDescriptor program = load_program(by_flow, std::size(by_flow));
-  if (!program) return false;
-  const int number = program.get();  // the device holds the program from here on
-  return ::ioctl(fd, TUNSETSTEERINGEBPF, &number) == 0;
+FlowSteering::FlowSteering(int fd) noexcept {
+  const FileDescriptor map = make_map();
+  if (!map) return;
+  const FileDescriptor program = load_program(map.get());
+  if (!program) return;
+  void* memory = ::mmap(nullptr, page_len(), PROT_READ | PROT_WRITE, MAP_SHARED, map.get(), 0);
+  if (memory == MAP_FAILED) return;
+  const int number = program.get();  // the device holds the program, and that the map, from here on
+  if (::ioctl(fd, TUNSETSTEERINGEBPF, &number) != 0) {
+    ::munmap(memory, page_len());
+    return;
+  }
+  home_ = static_cast<std::uint32_t*>(memory);
+}
+
+FlowSteering::~FlowSteering() {
+  if (home_ != nullptr) ::munmap(home_, page_len());
+}
+
+std::optional<unsigned> FlowSteering::home() const noexcept {
+  const std::uint32_t home = home_ == nullptr ? 0 : std::atomic_ref(*home_).load(std::memory_order_relaxed);
+  return home == 0 ? std::nullopt : std::optional<unsigned>(home - 1);
+}
+
+void FlowSteering::send_home(unsigned queue) noexcept {
+  if (home_ != nullptr) std::atomic_ref(*home_).store(queue + 1, std::memory_order_relaxed);
+}
+
+void FlowSteering::spread() noexcept {
+  if (home_ != nullptr) std::atomic_ref(*home_).store(0, std::memory_order_seq_cst);
 }
 
 bool steer_by_spi(int fd, unsigned count) noexcept {

@@ -11,8 +11,6 @@
 #include <cerrno>
 #include <cstring>
 
-#include "steering_linux.h"
-
 namespace culvert::tunnel {
 namespace {
 
@@ -117,8 +115,6 @@ Result<std::vector<TunQueue>> TunQueue::create_device(const std::string& name, u
     const Features features = i == 0 ? offer_offloads(fd.get()) : queues[0].features_;  // the device's, not the queue's
     queues.push_back(TunQueue(std::move(fd), features));
   }
-  if (count > 1) [[maybe_unused]]
-    const bool ours = steer_by_flow(queues[0].fd());
   return queues;
 }
 

@@ -97,16 +97,21 @@ void Worker::add_to(WorkerCounters& sum) const noexcept {
 
 void Worker::run() {
   std::array<epoll_event, 64> ready;
+  TimePoint done = Clock::now();
   while (!stopping_.load(std::memory_order_relaxed)) {
     const int num_ready = wait(ready);
+    woke_ = Clock::now();
+    const bool busy = load_.slept(done, woke_);
     count_one(wakeups_);
     for (int i = 0; i < num_ready; ++i) {
       const auto& event = ready[static_cast<std::size_t>(i)];
       dispatch(event.data.u64, event.events);
     }
+    if (busy) spread_flows();
     if (packets_wait_) expire_waiting();
     if (!unposted_.empty()) retry_posts();
     if (std::exchange(control_has_news_, false)) control_.wake();
+    done = Clock::now();
   }
 }
 

@@ -22,6 +22,7 @@
 #include "socket_set.h"
 #include "tables.h"
 #include "unknown_spi_limit.h"
+#include "worker_load.h"
 
 namespace culvert::tunnel {
 
@@ -76,6 +77,8 @@ class Worker {
 
   // Outbound (outbound.cpp).
   void forward_outbound(const PortView& at);
+  [[nodiscard]] bool take_turn(const PortView& at);
+  void spread_flows();
   [[nodiscard]] bool send_waiting(const PortView& at);
   [[nodiscard]] std::size_t take_slot(const PortView& at);
   void finish_slots(const PortView& at);
@@ -126,6 +129,9 @@ class Worker {
 
   DropCounters drops_;
   std::atomic<std::uint64_t> wakeups_{0}, tun_read_batches_{0}, udp_receive_batches_{0};
+
+  TimePoint woke_{};  ///< the last time
+  WorkerLoad load_;
 
   PacketBuffers buffers_;
   std::uint64_t busy_slots_ = 0;  ///< outbound: bit i: buffer i holds what a queued packet still needs
