@@ -12,7 +12,7 @@ from labkit.culvert import BIN
 from labkit.inject import read_pcap, send_frames, send_raw, send_udp, shortened, without_udp_checksum
 from labkit.pair import pair, tables
 from labkit.process import sh, wait_for
-from labkit.traffic import Echo, assert_reaches, tcp_both_ways
+from labkit.traffic import Echo, assert_reaches, losses, tcp_both_ways
 
 IKE, ESP = "aes256gcm16-prfsha384-x25519", "aes256gcm16-x25519"
 
@@ -37,7 +37,7 @@ def good(lab, net):
     yield a
     wait_for("some more pings", lambda: pings.sent > 50)
     pings.finish()
-    assert pings.received == pings.sent, f"the other tunnel suffered: {pings!r}"
+    assert pings.received == pings.sent, f"the other tunnel suffered: {pings!r}\n{losses((net.A.gw, a), (net.B.gw, b))}"
     assert a.child_spi("b") == child and a.is_up("b")
 
 
@@ -108,6 +108,7 @@ def test_a_stranger_from_an_unknown_address(lab, net, good):
 
 
 def test_random_datagrams_on_both_ports_cost_at_most_10_lines_a_second(lab, net, good):
+    """As fast as culvertd counts them: a socket that overflows is the kernel's, and would take the other tunnel's packets, too."""
     lines, start = len(good.log().splitlines()), time.monotonic()
     before = sum(good.drops().values())
     sent = 0
@@ -115,11 +116,13 @@ def test_random_datagrams_on_both_ports_cost_at_most_10_lines_a_second(lab, net,
         for port in (500, 4500):
             send_udp(net.C.gw, net.A.wan4, port, [os.urandom(1 + n % 1200) for n in range(200)])
             sent += 200
+        wait_for(lambda: f"{sent} datagrams counted, not {sum(good.drops().values()) - before}",
+                 lambda: sum(good.drops().values()) - before >= sent, interval=0.001)
     seconds = time.monotonic() - start
     written = len(good.log().splitlines()) - lines
     assert written <= 10 * seconds + 12, f"{written} lines in {seconds:.1f} s"
+    assert sent >= 2000
     drops = good.drops()
-    assert sum(drops.values()) - before > sent * 0.3
     assert drops["ike_malformed"] > 0 and drops["unknown_spi"] > 0
     assert_reaches(net.A.host, net.B.host4)
 

@@ -76,7 +76,7 @@ class Culvert:
         return self.socket.exists() and self.ctl("status", "--json", check=False).returncode == 0
 
     def ctl(self, *argv, check=True):
-        return sh(BIN / "culvert", "--socket", self.socket, *argv, check=check, timeout=20)
+        return sh(BIN / "culvert", "--socket", self.socket, *argv, check=check, timeout=60)
 
     def status(self):
         report = json.loads(self.ctl("status", "--json").stdout)
@@ -96,22 +96,22 @@ class Culvert:
         peer = self.peer(name)
         return peer["state"] == "up" and all(child["state"] == "up" for child in peer["children"])
 
-    def wait_up(self, name=None, timeout=15):
+    def wait_up(self, name=None, timeout=30):
         wait_for(lambda: f"{self.ns}: peer {name or ''} is up\n{self.describe()}", lambda: self.is_up(name), timeout)
         return self.peer(name)
 
-    def wait_state(self, state, name=None, timeout=15):
+    def wait_state(self, state, name=None, timeout=30):
         wait_for(lambda: f"{self.ns}: peer {name or ''} is {state}\n{self.describe()}",
                  lambda: self.peer(name)["state"] == state, timeout)
 
-    def wait_new_child(self, old_spi, name=None, timeout=10):
+    def wait_new_child(self, old_spi, name=None, timeout=30):
         """Until the (first) child SA is another one than that with `old_spi`."""
         def renewed():
             child = self.peer(name)["children"][0]
             return child["state"] == "up" and child["inbound_spi"] != old_spi
         wait_for(lambda: f"{self.ns}: a new child SA\n{self.describe()}", renewed, timeout)
 
-    def wait_new_ike(self, old_spis, name=None, timeout=10):
+    def wait_new_ike(self, old_spis, name=None, timeout=30):
         """Until the IKE SA is another one than `old_spis` = (spi_i, spi_r)."""
         def renewed():
             peer = self.peer(name)
@@ -129,7 +129,7 @@ class Culvert:
         path = self.dir / "culvertd.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def wait_log(self, pattern, timeout=10):
+    def wait_log(self, pattern, timeout=30):
         """Until a line of the log matches the regular expression."""
         return wait_for(lambda: f"{pattern!r} in the log of {self.ns}\n{self.log()}", lambda: re.search(pattern, self.log(), re.M | re.I),
                         timeout)
@@ -144,7 +144,7 @@ class Culvert:
 
     def stop(self):
         if self.process:
-            code = self.process.stop(15)
+            code = self.process.stop(45)
             self.process = None
             if code != 0:
                 raise LabError(f"culvertd in {self.ns} ended with {code}\n{self.log()[-6000:]}")

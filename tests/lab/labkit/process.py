@@ -29,7 +29,7 @@ def sh(*argv, ns=None, check=True, timeout=60, input=None, env=None):
     return done
 
 
-def wait_for(what, condition, timeout=10.0, interval=0.05):
+def wait_for(what, condition, timeout=30.0, interval=0.05):
     """Polls until `condition()` is true and returns its value; LabError names `what` when it does not come in `timeout` seconds."""
     end = time.monotonic() + timeout
     while True:
@@ -65,7 +65,7 @@ class Process:
     def alive(self):
         return self.popen.poll() is None
 
-    def wait_output(self, text, timeout=10.0):
+    def wait_output(self, text, timeout=30.0):
         def seen():
             if text in self.output():
                 return True

@@ -44,7 +44,7 @@ class Echo(threading.Thread):
     """ICMP echo requests at an interval, and the replies to them. Where ping(8) gives a slow last reply up after two round trips, this one
     waits `wait` seconds for it, so that what is counted as lost is lost. `count` 0: until finish()."""
 
-    def __init__(self, ns, address, count=3, interval=0.02, size=56, dont_fragment=False, source=None, pattern=0x41, wait=2.0):
+    def __init__(self, ns, address, count=3, interval=0.02, size=56, dont_fragment=False, source=None, pattern=0x41, wait=5.0):
         super().__init__(daemon=True)
         self.count, self.interval, self.wait = count, interval, wait
         self.v6 = ":" in address
@@ -172,10 +172,33 @@ def udp_receive_errors(ns):
     return int(lines[1][lines[0].index("RcvbufErrors")])
 
 
+def device_drops(ns):
+    """{device: (in, out)}: packets that the kernel dropped at a device, most often because its queue was full."""
+    rows = re.findall(r"^\s*(\w+):(?:\s+\d+){3}\s+(\d+)(?:\s+\d+){7}\s+(\d+)", ns.run("cat", "/proc/net/dev").stdout, re.M)
+    return {name: (int(received), int(sent)) for name, received, sent in rows}
+
+
+def full_queues(*gateways):
+    """Packets so far that found a full queue between two gateways' kernels and culvertd: of a tunnel's device, of a socket."""
+    devices = (out for ns in gateways for name, (_, out) in device_drops(ns).items() if name.startswith("cv"))
+    return sum(devices) + sum(udp_receive_errors(ns) for ns in gateways)
+
+
+def losses(*pairs):
+    """Where packets can have gone astray at gateways, as text: (namespace, culvert), …; culvert's own reasons, full sockets, full queues."""
+    found = []
+    for ns, culvert in pairs:
+        reasons = {reason: packets for reason, packets in culvert.drops().items() if packets}
+        devices = {name: drops for name, drops in device_drops(ns).items() if any(drops)}
+        found.append(f"{ns}: drops {reasons}, full sockets {udp_receive_errors(ns)}, devices' drops (in, out) {devices}")
+    return "\n".join(found)
+
+
 class UdpRun:
     """One iperf3 UDP run; `lost` counts what did not reach the receiving host."""
 
     def __init__(self, client, server, address, megabits, seconds, size=1000):
+        assert megabits >= 1, "iperf3 takes 0 for no limit"
         before = udp_receive_errors(server)
         report = iperf3(client, server, address, "-u", "-b", f"{megabits:.0f}M", "-t", seconds, "-l", size, "-w", "2M", timeout=seconds + 60)
         total = report["end"]["sum"]
@@ -188,7 +211,7 @@ class UdpRun:
         return f"<{self.sent} sent, {self.reported_lost} lost by iperf3's count, {self.full_socket} of them in the receiver's socket>"
 
 
-def wait_reaches(ns, address, timeout=20):
+def wait_reaches(ns, address, timeout=30):
     """Until a ping comes back; returns the seconds it took."""
     start = time.monotonic()
     wait_for(f"{ns} reaches {address}", lambda: echo(ns, address, count=1, wait=0.3).received, timeout)
