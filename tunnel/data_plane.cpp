@@ -49,6 +49,7 @@ class LinuxDataPlane final : public DataPlane {
   std::vector<std::uint64_t> drops() const override;
   void count_drop(DropReason reason) override { drops_.add(reason); }
   WorkerCounters worker_counters() const override;
+  std::size_t packet_memory() const override { return workers_.size() * Worker::packet_memory; }
 
  private:
   void publish() { tables_.publish(registry_.make_tables()); }

@@ -61,6 +61,8 @@ class Worker {
   // Any thread.
   [[nodiscard]] const DropCounters& drops() const noexcept { return drops_; }
   void add_to(WorkerCounters& sum) const noexcept;
+  /// Bytes set aside for packets.
+  static constexpr std::size_t packet_memory = PacketBuffers::num * PacketBuffers::slot_len + SegmentArena::capacity;
 
  private:
   /// What a descriptor in the epoll set is; travels with a number in epoll_event::data.

@@ -81,6 +81,7 @@ void visit_fields(Visitor& visit, T& status) {
   visit("uptime_s", status.uptime_s);
   visit("aead", status.aead);
   visit("workers", status.workers);
+  visit("packet_memory", status.packet_memory);
   visit("peers", status.peers);
 }
 

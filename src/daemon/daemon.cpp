@@ -125,8 +125,9 @@ void Daemon::run() {
   wait_for_events();
   arm_tick();
   warn_when_not_forwarding();
-  log::info("culvertd {} is ready: {} peers, {} tunnels, {} workers, AEAD by {}", CULVERT_VERSION, config_.peers.size(),
-            config_.tunnels.size(), config_.gateway.workers, crypto::aead_implementation());
+  log::info("culvertd {} is ready: {} peers, {} tunnels, {} workers with {} MiB for packets, AEAD by {}",
+            CULVERT_VERSION, config_.peers.size(), config_.tunnels.size(), config_.gateway.workers,
+            plane_->packet_memory() >> 20, crypto::aead_implementation());
   perform(ike_->start(Clock::now()));
   io_.run();
 }

@@ -168,6 +168,7 @@ control::StatusReport make_status(const StatusSources& sources) {
   report.uptime_s = seconds_between(sources.started, sources.now);
   report.aead = std::string(crypto::aead_implementation());
   report.workers = sources.config.gateway.workers;
+  report.packet_memory = sources.plane.packet_memory();
   for (const auto& config : sources.config.peers) {
     const auto found = std::ranges::find(sources.peers, config.id, &ike::PeerStatus::peer);
     report.peers.push_back(make_peer(config, found == sources.peers.end() ? nullptr : &*found, sources));

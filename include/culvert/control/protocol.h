@@ -60,6 +60,7 @@ struct StatusReport {
   std::uint64_t uptime_s = 0;
   std::string aead;  ///< implementation in use
   unsigned workers = 0;
+  std::uint64_t packet_memory = 0;  ///< bytes set aside for packets, by all workers together
   std::vector<PeerReport> peers;
 };
 struct DropReport {

@@ -112,6 +112,8 @@ class DataPlane {
   [[nodiscard]] virtual std::vector<std::uint64_t> drops() const = 0;
   virtual void count_drop(DropReason reason) = 0;
   [[nodiscard]] virtual WorkerCounters worker_counters() const = 0;
+  /// Bytes set aside for packets by all workers together, once; what is not used is not resident.
+  [[nodiscard]] virtual std::size_t packet_memory() const = 0;
 };
 
 }  // namespace culvert::tunnel

@@ -67,13 +67,13 @@ PeerReport sample_peer() {
 Response sample_status() {
   Response response;
   response.ok = true;
-  response.status = StatusReport{"0.1.0", "paris.example.net", 86400, "vaes512", 4, {sample_peer()}};
+  response.status = StatusReport{"0.1.0", "paris.example.net", 86400, "vaes512", 4, 17890304, {sample_peer()}};
   return response;
 }
 
 // Written by hand from docs/control.md: this text may grow, and nothing in it may change while the schema is 1.
 constexpr std::string_view golden_status =
-    R"({"schema":1,"ok":true,"status":{"version":"0.1.0","id":"paris.example.net","uptime_s":86400,"aead":"vaes512","workers":4,"peers":[)"
+    R"({"schema":1,"ok":true,"status":{"version":"0.1.0","id":"paris.example.net","uptime_s":86400,"aead":"vaes512","workers":4,"packet_memory":17890304,"peers":[)"
     R"({"name":"tokyo","state":"up","remote_id":"tokyo.example.net","local":"192.0.2.1:4500","remote":"198.51.100.1:4500",)"
     R"("role":"initiator","suite":"AES-GCM-16-256 PRF-HMAC-SHA2-384 x25519","spi_i":"0x0102030405060708","spi_r":"0x1112131415161718",)"
     R"("nat_local":false,"nat_remote":true,"established_s":8000,"rekey_in_s":6400,"retry_in_s":null,"reason":"","children":[)"
@@ -110,8 +110,8 @@ TEST_CASE("a status that is written and read again is the same") {
 }
 
 TEST_CASE("what status --json and drops --json print begins with the schema") {
-  CHECK(to_json(StatusReport{"0.1.0", "a.net", 1, "openssl", 2, {}}) ==
-        R"({"schema":1,"version":"0.1.0","id":"a.net","uptime_s":1,"aead":"openssl","workers":2,"peers":[]})");
+  CHECK(to_json(StatusReport{"0.1.0", "a.net", 1, "openssl", 2, 9, {}}) ==
+        R"({"schema":1,"version":"0.1.0","id":"a.net","uptime_s":1,"aead":"openssl","workers":2,"packet_memory":9,"peers":[]})");
   CHECK(to_json(std::vector<DropReport>{{"replay", "seen before", 7}}) ==
         R"({"schema":1,"drops":[{"reason":"replay","text":"seen before","packets":7}]})");
 }

@@ -32,6 +32,7 @@ class FakePlane : public tunnel::DataPlane {
   std::vector<std::uint64_t> drops() const override { return drop_counters; }
   void count_drop(DropReason) override {}
   tunnel::WorkerCounters worker_counters() const override { return {}; }
+  std::size_t packet_memory() const override { return 4096; }
 
   std::map<Spi, ChildTraffic> traffic_of;
   std::map<TunnelId, tunnel::TunnelCounters> counters_of;

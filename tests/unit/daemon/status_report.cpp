@@ -95,6 +95,7 @@ TEST_CASE("an established peer is shown with its SAs, their ages, counters and s
   CHECK(report.id == "paris.example.net");
   CHECK(report.uptime_s == 120);
   CHECK(report.workers == 4);
+  CHECK(report.packet_memory == 4096);  // what the plane says
   REQUIRE(report.peers.size() == 2);
   const auto& peer = report.peers[0];
   CHECK(peer.state == "up");
