@@ -90,3 +90,14 @@ def test_nothing_leaves_in_the_clear_while_the_tunnel_is_down(lab, net):
     assert a.drops()["no_sa"] >= 5
     child = a.peer()["children"][0]
     assert child["state"] == "down" and child["reason"]
+
+
+def test_traffic_passes_where_the_nic_leaves_all_to_the_kernel(lab):
+    """No checksum offload: then the kernel refuses to cut datagrams for us (UDP_SEGMENT: EIO), and they leave one by one."""
+    net = lab.net()
+    for site in net.sites.values():
+        site.gw.run("ethtool", "-K", "wan", "tx", "off", "gro", "off")
+    a, _ = pair(lab, net)
+    for address in (net.B.host4, net.B.host6):
+        tcp_both_ways(net.A.host, net.B.host, address, "8M")
+    assert a.drops()["send_failed"] == 0
