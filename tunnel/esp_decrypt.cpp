@@ -3,23 +3,18 @@
 #include <array>
 #include <mutex>
 
-#include "culvert/crypto/aead.h"
 #include "culvert/wire/esp.h"
 #include "culvert/wire/flow.h"
-#include "fixed_list.h"
+#include "esp_jobs.h"
 #include "sa.h"
 #include "tos.h"
 
 namespace culvert::tunnel {
 namespace {
 
-constexpr std::size_t max_aad_len = 12;
-
 /// What one batch needs beside its packets; on the stack.
 struct OpenWork {
-  FixedList<crypto::AeadJob, PacketBatch::capacity> jobs;
-  std::array<std::array<std::uint8_t, max_aad_len>, PacketBatch::capacity> aad;
-  std::array<std::uint8_t, PacketBatch::capacity> packet_of_job;
+  EspJobs jobs;
   std::array<std::uint64_t, PacketBatch::capacity> sequence;  ///< by packet
 };
 
@@ -56,24 +51,6 @@ std::optional<DropReason> precheck(const InboundSa& sa, std::uint32_t low, std::
   return to_drop_reason(sa.window.check(sequence));
 }
 
-void add_job(Packet& packet, const InboundSa& sa, std::uint64_t sequence, OpenWork& work) noexcept {
-  std::uint8_t* aad = work.aad[work.jobs.size()].data();
-  store_be(aad, sa.spi.value());
-  if (sa.esn) {
-    store_be(aad + 4, sequence);
-  } else {
-    store_be(aad + 4, static_cast<std::uint32_t>(sequence));
-  }
-  crypto::AeadJob& job = work.jobs.add();
-  job.key = &sa.key();
-  job.aad = aad;
-  job.aad_len = sa.esn ? 12 : 8;
-  job.iv = packet.data + wire::esp_header_len;
-  job.src = job.dst = packet.data + wire::esp_header_len + sa.suite->iv_len;
-  job.len = packet.len - static_cast<std::uint32_t>(wire::esp_header_len + sa.suite->iv_len + sa.suite->icv_len);
-  job.icv = job.dst + job.len;
-}
-
 void precheck_group(PacketBatch& batch, InboundSa& sa, std::uint64_t mask, OpenWork& work) noexcept {
   for_each_bit(mask, [&](std::size_t i) {
     const auto wrong = sa.meter.exhausted() ? DropReason::sa_expired : check_lengths(batch[i], *sa.suite);
@@ -87,8 +64,8 @@ void precheck_group(PacketBatch& batch, InboundSa& sa, std::uint64_t mask, OpenW
     });
   }
   for_each_bit(mask & batch.alive_mask(), [&](std::size_t i) {
-    add_job(batch[i], sa, work.sequence[i], work);
-    work.packet_of_job[work.jobs.size() - 1] = static_cast<std::uint8_t>(i);
+    const std::size_t around = wire::esp_header_len + sa.suite->iv_len + sa.suite->icv_len;
+    work.jobs.add(i, sa, batch[i].data, batch[i].len - around, work.sequence[i]);
   });
 }
 
@@ -168,10 +145,8 @@ void decrypt_batch(PacketBatch& batch) noexcept {
       precheck_group(batch, *sa, mask, work);
     }
   });
-  crypto::open_batch(work.jobs.items());
-  for (std::size_t j = 0; j < work.jobs.size(); ++j) {
-    if (!work.jobs[j].ok) batch.drop(work.packet_of_job[j], DropReason::icv_failed);
-  }
+  crypto::open_batch(work.jobs.all());
+  work.jobs.drop_failed(batch, DropReason::icv_failed);
   batch.for_each_group(&Packet::inbound_sa,
                        [&](InboundSa* sa, std::uint64_t mask) { commit_group(batch, *sa, mask, work); });
   batch.for_each_alive([&](std::size_t i, Packet& packet) {

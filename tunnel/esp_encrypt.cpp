@@ -2,26 +2,17 @@
 
 #include <array>
 
-#include "culvert/crypto/aead.h"
 #include "culvert/wire/esp.h"
-#include "fixed_list.h"
+#include "esp_jobs.h"
 #include "sa.h"
 
 namespace culvert::tunnel {
 namespace {
 
-constexpr std::size_t max_aad_len = 12;
-
-/// What one batch needs beside its packets; on the stack.
-struct SealWork {
-  FixedList<crypto::AeadJob, PacketBatch::capacity> jobs;
-  std::array<std::array<std::uint8_t, max_aad_len>, PacketBatch::capacity> aad;
-  std::array<std::uint8_t, PacketBatch::capacity> packet_of_job;
-};
-
-// Header, IV and trailer around the payload; false: the buffer has no room. RFC 4303 §3.3.2.
-bool frame(Packet& packet, const OutboundSa& sa, std::uint64_t sequence, const std::uint8_t* iv,
-           SealWork& work) noexcept {
+// Header, IV and trailer around the payload of packet i; false: the buffer has no room. RFC 4303 §3.3.2.
+bool frame(PacketBatch& batch, std::size_t i, const OutboundSa& sa, std::uint64_t sequence, const std::uint8_t* iv,
+           EspJobs& jobs) noexcept {
+  Packet& packet = batch[i];
   const crypto::CipherSuiteInfo& suite = *sa.suite;
   const std::size_t pad_len = wire::esp_pad_len(packet.len, suite.block_len);
   const std::size_t inner_len = packet.len;
@@ -40,31 +31,17 @@ bool frame(Packet& packet, const OutboundSa& sa, std::uint64_t sequence, const s
     std::memcpy(iv_field, iv, suite.iv_len);
   }
 
-  std::uint8_t* aad = work.aad[work.jobs.size()].data();
-  store_be(aad, sa.spi.value());
-  if (sa.esn) {
-    store_be(aad + 4, sequence);  // RFC 4106 §5: SPI | 64-bit number
-  } else {
-    store_be(aad + 4, static_cast<std::uint32_t>(sequence));
-  }
-  crypto::AeadJob& job = work.jobs.add();
-  job.key = &sa.key();
-  job.aad = aad;
-  job.aad_len = sa.esn ? 12 : 8;
-  job.iv = iv_field;
-  job.src = job.dst = iv_field + suite.iv_len;
+  crypto::AeadJob& job = jobs.add(i, sa, header, sealed_len, sequence);
   if (packet.body != nullptr) {
     job.src = packet.body;
     job.head_len = static_cast<std::uint16_t>(inner_len - packet.body_len);
     job.tail_len = static_cast<std::uint16_t>(pad_len + wire::esp_trailer_len);
   }
-  job.len = static_cast<std::uint32_t>(sealed_len);
-  job.icv = job.dst + sealed_len;
   return true;
 }
 
 // All packets of one SA: one reservation, one count, then a job each.
-void frame_group(PacketBatch& batch, OutboundSa& sa, std::uint64_t mask, SealWork& work) noexcept {
+void frame_group(PacketBatch& batch, OutboundSa& sa, std::uint64_t mask, EspJobs& jobs) noexcept {
   if (sa.meter.exhausted()) {
     for_each_bit(mask, [&](std::size_t i) { batch.drop(i, DropReason::sa_expired); });
     return;
@@ -89,10 +66,8 @@ void frame_group(PacketBatch& batch, OutboundSa& sa, std::uint64_t mask, SealWor
     const std::uint32_t at = place++;
     if (!share.admit(batch[i].len)) {
       batch.drop(i, DropReason::sa_expired);
-    } else if (!frame(batch[i], sa, block.first + at, &ivs[std::size_t{at} * sa.suite->iv_len], work)) {
+    } else if (!frame(batch, i, sa, block.first + at, &ivs[std::size_t{at} * sa.suite->iv_len], jobs)) {
       batch.drop(i, DropReason::no_buffer);
-    } else {
-      work.packet_of_job[work.jobs.size() - 1] = static_cast<std::uint8_t>(i);
     }
   });
 }
@@ -106,18 +81,16 @@ std::size_t sealed_len(const OutboundSa& sa, std::size_t len) noexcept {
 }
 
 void encrypt_batch(PacketBatch& batch) noexcept {
-  SealWork work;
+  EspJobs jobs;
   batch.for_each_group(&Packet::outbound_sa, [&](OutboundSa* sa, std::uint64_t mask) {
     if (sa == nullptr) {
       for_each_bit(mask, [&](std::size_t i) { batch.drop(i, DropReason::no_sa); });
     } else {
-      frame_group(batch, *sa, mask, work);
+      frame_group(batch, *sa, mask, jobs);
     }
   });
-  crypto::seal_batch(work.jobs.items());
-  for (std::size_t j = 0; j < work.jobs.size(); ++j) {
-    if (!work.jobs[j].ok) batch.drop(work.packet_of_job[j], DropReason::encrypt_failed);
-  }
+  crypto::seal_batch(jobs.all());
+  jobs.drop_failed(batch, DropReason::encrypt_failed);
 }
 
 }  // namespace culvert::tunnel

@@ -16,12 +16,6 @@ using namespace culvert::lab;
 
 namespace {
 
-#define NEEDS_ROOT()              \
-  if (!enter_namespace()) {       \
-    MESSAGE("skipped: not root"); \
-    return;                       \
-  }
-
 struct Load {
   std::vector<OffloadedPacket> there, back;  ///< one round: what is on the way at a time, less than any queue holds
   std::uint64_t num_packets = 0;             ///< of a round, both ways, super-packets cut

@@ -12,12 +12,6 @@ using namespace culvert;
 using namespace culvert::lab;
 using tunnel::Carry;
 
-#define NEEDS_ROOT()              \
-  if (!enter_namespace()) {       \
-    MESSAGE("skipped: not root"); \
-    return;                       \
-  }
-
 namespace {
 
 /// Sends one packet each way and of each family, and expects it unchanged at the other end.

@@ -101,3 +101,10 @@ class UdpEnd {
 [[nodiscard]] std::uint32_t number_of(ByteView ip_packet);
 
 }  // namespace culvert::lab
+
+/// The first line of a test that needs enter_namespace(); doctest's MESSAGE is the test's.
+#define NEEDS_ROOT()                      \
+  if (!culvert::lab::enter_namespace()) { \
+    MESSAGE("skipped: not root");         \
+    return;                               \
+  }

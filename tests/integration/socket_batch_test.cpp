@@ -17,12 +17,6 @@ using namespace culvert;
 using namespace culvert::lab;
 using namespace culvert::tunnel;
 
-#define NEEDS_ROOT()              \
-  if (!enter_namespace()) {       \
-    MESSAGE("skipped: not root"); \
-    return;                       \
-  }
-
 namespace {
 
 const Endpoint here{*IpAddress::parse("127.0.0.1"), 4700}, there{*IpAddress::parse("127.0.0.2"), 4700};

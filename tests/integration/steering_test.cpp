@@ -16,12 +16,6 @@ using namespace culvert;
 using namespace culvert::lab;
 using namespace culvert::tunnel;
 
-#define NEEDS_ROOT()              \
-  if (!enter_namespace()) {       \
-    MESSAGE("skipped: not root"); \
-    return;                       \
-  }
-
 namespace {
 
 constexpr unsigned num_queues = 4;

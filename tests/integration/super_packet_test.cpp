@@ -15,12 +15,6 @@ using namespace culvert;
 using namespace culvert::lab;
 using tunnel::Carry;
 
-#define NEEDS_ROOT()              \
-  if (!enter_namespace()) {       \
-    MESSAGE("skipped: not root"); \
-    return;                       \
-  }
-
 namespace {
 
 constexpr std::uint8_t ack = 0x10, psh = 0x08, fin = 0x01, cwr = 0x80;
