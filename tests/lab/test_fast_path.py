@@ -173,12 +173,14 @@ def test_two_tunnels_and_eight_flows_over_a_wire_that_reorders_and_duplicates(la
         assert way["joined"] == 0 and way["esp"] > TOTAL / 2 / 1500, "not a wire as it is"
         assert 0.18 < way["esp_duplicated"] / way["esp"] < 0.22 and 0.18 < way["esp_delayed"] / way["esp"] < 0.22
         drops = target.drops()
-        lost = udp_receive_errors(receiver.gw)  # a machine that is too busy for the gateway to take them; mostly 0
+        early = drops["unknown_spi"]  # overtook the last message of IKE, at the very beginning
+        assert early < 5
+        lost = early + udp_receive_errors(receiver.gw)  # the latter on a machine too busy for the gateway to take them; mostly 0
         print({reason: packets for reason, packets in drops.items() if packets}, "lost:", lost)
         # One copy of each that came twice is a replay, and nothing else is; where a copy was lost, the other was the first.
         assert way["esp_duplicated"] - lost <= drops["replay"] <= way["esp_duplicated"]
         assert drops["replay_too_old"] == 0
-        assert {reason for reason, packets in drops.items() if packets} <= {"replay", *CHATTER, *IKE_TWICE}
+        assert {reason for reason, packets in drops.items() if packets} <= {"replay", "unknown_spi", *CHATTER, *IKE_TWICE}
         sent, arrived = moved(source, "outbound"), moved(target, "inbound")
         assert sent - lost - way["lost"] <= arrived <= sent, "what left has arrived, once"
     for site in (net.A, net.B):
