@@ -173,19 +173,6 @@ std::optional<DropReason> pop_gre(Packet& packet) noexcept {
 
 }  // namespace
 
-std::size_t carried_len(const Tunnel& tunnel, const OutboundSa& sa, std::size_t len) noexcept {
-  const TunnelConfig& config = tunnel.config;
-  if (config.carry == Carry::ip) return len;
-  wire::GreHeader gre;
-  gre.has_checksum = config.gre_checksum;
-  gre.key = config.gre_key;
-  if (config.gre_sequence) gre.sequence = 0;
-  len += gre.len();
-  if (sa.mode == EspMode::transport) return len;
-  const bool is_v4 = delivery_flow(tunnel, sa, sa.path.load()).source.is_v4();
-  return len + (is_v4 ? wire::ipv4_min_header_len : wire::ipv6_header_len);
-}
-
 void push_batch(PacketBatch& batch) noexcept {
   batch.for_each_alive([&](std::size_t i, Packet& packet) {
     if (const auto wrong = push(packet)) batch.drop(i, *wrong);

@@ -24,7 +24,4 @@ void pop_batch(PacketBatch& batch) noexcept;
 [[nodiscard]] std::optional<DropReason> push(Packet& packet) noexcept;
 [[nodiscard]] std::optional<DropReason> pop(Packet& packet) noexcept;
 
-/// The length of what push makes of an inner packet of `len` bytes.
-[[nodiscard]] std::size_t carried_len(const Tunnel& tunnel, const OutboundSa& sa, std::size_t len) noexcept;
-
 }  // namespace culvert::tunnel

@@ -74,12 +74,6 @@ void frame_group(PacketBatch& batch, OutboundSa& sa, std::uint64_t mask, EspJobs
 
 }  // namespace
 
-std::size_t sealed_len(const OutboundSa& sa, std::size_t len) noexcept {
-  const crypto::CipherSuiteInfo& suite = *sa.suite;
-  return wire::esp_header_len + suite.iv_len + len + wire::esp_pad_len(len, suite.block_len) + wire::esp_trailer_len +
-         suite.icv_len;
-}
-
 void encrypt_batch(PacketBatch& batch) noexcept {
   EspJobs jobs;
   batch.for_each_group(&Packet::outbound_sa, [&](OutboundSa* sa, std::uint64_t mask) {

@@ -10,9 +10,6 @@ namespace culvert::tunnel {
 /// batch.
 void encrypt_batch(PacketBatch& batch) noexcept;
 
-/// The length of what encrypt_batch makes of a payload of `len` bytes.
-[[nodiscard]] std::size_t sealed_len(const OutboundSa& sa, std::size_t len) noexcept;
-
 /// Bytes that ESP puts before the payload: header and IV; at most 24.
 inline constexpr std::size_t max_esp_header_len = 8 + 16;
 /// … and behind it: padding, trailer, ICV; at most 49.

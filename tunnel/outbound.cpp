@@ -195,18 +195,17 @@ void Worker::queue_packet(const PortView& at, const Packet& packet, OutboundSa& 
 }
 
 /// A super-packet, segment by segment: headers are built in the arena, the payload stays where it was read until it is
-/// encrypted. As many as one message to the socket takes go through the stages together, those of the next super-packet
-/// included.
+/// encrypted. All segments go through the stages together where a batch holds them, so that the other end finds them
+/// together too and makes one super-packet of them again.
 void Worker::cut(const PortView& at, const Packet& packet, const Offload& offload, const wire::Flow& flow,
                  OutboundSa& sa) {
   auto segmenter = Segmenter::start(packet.view(), offload);
   if (!segmenter) return drops_.add(DropReason::inner_malformed);
   const std::size_t packet_len = segmenter->segment_packet_len();
   if (packet_len > mtu_of(*at.port)) return cut_too_long(at, *segmenter, flow, sa);
-  const std::size_t wire_len = sealed_len(sa, carried_len(*at.port, sa, packet_len));
-  const std::size_t num_together = std::clamp(max_message_len / wire_len, std::size_t{1}, PacketBatch::capacity);
+  if (batch_.size() + segmenter->num_segments() > PacketBatch::capacity) send_queued(at);
   while (!segmenter->done()) {
-    if (batch_.size() >= num_together || !arena_.has_room(packet_len)) send_queued(at);
+    if (batch_.full() || !arena_.has_room(packet_len)) send_queued(at);
     Packet segment = arena_.take(packet_len);
     const auto [header_len, body] = segmenter->next(segment.data);
     segment.body = body.data();

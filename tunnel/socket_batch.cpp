@@ -9,7 +9,8 @@
 namespace culvert::tunnel {
 namespace {
 
-constexpr std::size_t max_segments = 64;  // linux/include/linux/udp.h: UDP_MAX_SEGMENTS, later kernels take 128
+constexpr std::size_t max_segments = 64;        // linux/include/linux/udp.h: UDP_MAX_SEGMENTS, later kernels take 128
+constexpr std::size_t max_message_len = 65507;  // 65,535 bytes less the IPv4 and UDP headers
 constexpr unsigned batches_without_segmentation = 1024;
 
 /// What the kernel says when this message cannot be cut on its way: no checksum offload on the route's device (EIO), a

@@ -43,7 +43,6 @@ struct SendItem {
 };
 
 inline constexpr std::size_t socket_batch_size = 64;
-inline constexpr std::size_t max_message_len = 65507;  ///< 65,535 bytes less the IPv4 and UDP headers
 
 /// The message headers that recvmmsg and sendmmsg want, made once. One per worker; not shared.
 class SocketBatch {

@@ -61,7 +61,7 @@ namespace {
 
 /// Items of these lengths to one remote, from one address, with one TOS.
 struct Items {
-  Bytes bytes = Bytes(max_message_len);
+  Bytes bytes = Bytes(65507);
   std::vector<SendItem> items;
 
   explicit Items(const std::vector<std::size_t>& lens) {
