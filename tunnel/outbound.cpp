@@ -21,6 +21,8 @@ constexpr std::size_t bytes_per_turn = std::size_t{256} * 1024;
 
 /// Turns after which others get theirs although a queue is not empty yet: more than a queue holds of small packets.
 constexpr std::size_t turns_moving = 64;
+/// A packet for which the kernel has chosen our queue is in it after this time, nearly always.
+constexpr Duration settling = std::chrono::microseconds(100);
 
 /// An MTU of 0 is one that is not known: then nothing is too long.
 std::uint16_t mtu_of(const Port& port) noexcept {
@@ -85,7 +87,11 @@ void Worker::spread_flows() {
     if (!port.steering || port.steering->home() != index_) continue;
     port.moving_out.store(true, std::memory_order_seq_cst);
     port.steering->spread();
-    for (std::size_t turns = 0; turns < turns_moving && take_turn(at); ++turns) {
+    TimePoint last = Clock::now();
+    for (std::size_t turns = 0; turns < turns_moving && Clock::now() - last < settling;) {
+      if (!take_turn(at)) continue;
+      last = Clock::now();
+      ++turns;
     }
     port.moving_out.store(false, std::memory_order_release);
   }

@@ -46,7 +46,7 @@ class Port final : public Tunnel {
   /// One queue for each worker.
   Port(TunnelConfig from, std::vector<TunQueue> queues, std::size_t wait_packets)
       : Tunnel(std::move(from)), waiting(wait_packets), queues_(std::move(queues)), counters_(queues_.size()) {
-    if (queues_.size() > 1) steering.emplace(queues_[0].fd());
+    if (queues_.size() > 1) steering.emplace(queues_[0].fd(), static_cast<unsigned>(queues_.size()));
   }
 
   [[nodiscard]] const TunQueue& queue(unsigned worker) const noexcept { return queues_[worker]; }

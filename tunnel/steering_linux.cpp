@@ -25,7 +25,16 @@ namespace {
 // too short.
 
 using Instruction = bpf_insn;
-enum : std::uint8_t { r0 = BPF_REG_0, r1 = BPF_REG_1, r2 = BPF_REG_2, r6 = BPF_REG_6, r7 = BPF_REG_7, r8 = BPF_REG_8 };
+enum : std::uint8_t {
+  r0 = BPF_REG_0,
+  r1 = BPF_REG_1,
+  r2 = BPF_REG_2,
+  r6 = BPF_REG_6,
+  r7 = BPF_REG_7,
+  r8 = BPF_REG_8,
+  r9 = BPF_REG_9,
+  r3 = BPF_REG_3
+};
 
 constexpr Instruction make(int code, std::uint8_t to, std::uint8_t from, std::int16_t offset, std::int32_t value) {
   return {static_cast<std::uint8_t>(code), to, from, offset, value};
@@ -65,12 +74,17 @@ constexpr Instruction finish() {
   return make(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
 }
 
-// r7: the hash so far; r8: where the ports are, 0: there are none.
+constexpr Instruction read_choice(std::uint8_t to, std::size_t offset) {  // of FlowSteering::Choice, at r9
+  return make(BPF_LDX | BPF_MEM | BPF_W, to, r9, static_cast<std::int16_t>(offset), 0);
+}
+constexpr std::size_t home_offset = 0, left_out_offset = 4, num_others_offset = 8;
+
+// r7: the hash so far; r8: where the ports are, 0: there are none; r9: what to choose.
 constexpr Instruction by_flow[] = {
     set(r6, r1),
-    load_address_of_value(r2),
+    load_address_of_value(r9),
     second_half(),
-    make(BPF_LDX | BPF_MEM | BPF_W, r0, r2, 0, 0),
+    read_choice(r0, home_offset),
     jump_if(BPF_JEQ, r0, 0, 2),
     with_number(BPF_SUB, r0, 1),  // at home
     finish(),
@@ -119,6 +133,13 @@ constexpr Instruction by_flow[] = {
     set(r0, r7),
     with_number(BPF_RSH, r0, 15),
     with(BPF_XOR, r0, r7),
+    // over all queues (the kernel takes the remainder), or over all but one
+    read_choice(r3, num_others_offset),
+    jump_if(BPF_JEQ, r3, 0, 4),
+    with(BPF_MOD, r0, r3),
+    read_choice(r3, left_out_offset),
+    make(BPF_JMP | BPF_JLT | BPF_X, r0, r3, 1, 0),
+    with_number(BPF_ADD, r0, 1),
     finish(),
 };
 
@@ -129,11 +150,11 @@ int call_bpf(int command, bpf_attr& attributes) noexcept {
 }
 
 /// One value that we see as memory.
-FileDescriptor make_map() noexcept {
+FileDescriptor make_map(std::uint32_t value_len) noexcept {
   bpf_attr attributes{};
   attributes.map_type = BPF_MAP_TYPE_ARRAY;
   attributes.key_size = sizeof(std::uint32_t);
-  attributes.value_size = sizeof(std::uint64_t);
+  attributes.value_size = value_len;
   attributes.max_entries = 1;
   attributes.map_flags = BPF_F_MMAPABLE;
   return FileDescriptor(call_bpf(BPF_MAP_CREATE, attributes));
@@ -158,8 +179,10 @@ std::size_t page_len() noexcept {
 
 }  // namespace
 
-FlowSteering::FlowSteering(int fd) noexcept {
-  const FileDescriptor map = make_map();
+FlowSteering::FlowSteering(int fd, unsigned num_queues) noexcept : num_queues_(num_queues) {
+  static_assert(offsetof(Choice, home) == home_offset && offsetof(Choice, left_out) == left_out_offset &&
+                offsetof(Choice, num_others) == num_others_offset);
+  const FileDescriptor map = make_map(sizeof(Choice));
   if (!map) return;
   const FileDescriptor program = load_program(map.get());
   if (!program) return;
@@ -170,24 +193,28 @@ FlowSteering::FlowSteering(int fd) noexcept {
     ::munmap(memory, page_len());
     return;
   }
-  home_ = static_cast<std::uint32_t*>(memory);
+  choice_ = static_cast<Choice*>(memory);
 }
 
 FlowSteering::~FlowSteering() {
-  if (home_ != nullptr) ::munmap(home_, page_len());
+  if (choice_ != nullptr) ::munmap(choice_, page_len());
 }
 
 std::optional<unsigned> FlowSteering::home() const noexcept {
-  const std::uint32_t home = home_ == nullptr ? 0 : std::atomic_ref(*home_).load(std::memory_order_relaxed);
+  const std::uint32_t home = choice_ == nullptr ? 0 : std::atomic_ref(choice_->home).load(std::memory_order_relaxed);
   return home == 0 ? std::nullopt : std::optional<unsigned>(home - 1);
 }
 
 void FlowSteering::send_home(unsigned queue) noexcept {
-  if (home_ != nullptr) std::atomic_ref(*home_).store(queue + 1, std::memory_order_relaxed);
+  if (choice_ != nullptr) std::atomic_ref(choice_->home).store(queue + 1, std::memory_order_relaxed);
 }
 
 void FlowSteering::spread() noexcept {
-  if (home_ != nullptr) std::atomic_ref(*home_).store(0, std::memory_order_seq_cst);
+  const auto left_out = home();
+  if (!left_out) return;
+  std::atomic_ref(choice_->left_out).store(*left_out, std::memory_order_relaxed);
+  std::atomic_ref(choice_->num_others).store(num_queues_ - 1, std::memory_order_relaxed);
+  std::atomic_ref(choice_->home).store(0, std::memory_order_seq_cst);
 }
 
 bool steer_by_spi(int fd, unsigned count) noexcept {

@@ -11,25 +11,34 @@ namespace culvert::tunnel {
 // an old kernel) it decides by itself: one flow stays with one worker, and all that suffers is speed.
 
 /// Which queue of a TUN device the kernel puts a packet into. At home: all into one queue, that of the worker which
-/// writes what the peer sends: an answer finds it awake, or about to look. Spread: by a hash of addresses and, but for
-/// fragments, ports, for when one worker is not enough. The kernel's own choice would be the queue that a flow's
-/// answers were written to, however busy its worker is. Any thread.
+/// writes what the peer sends: an answer finds it awake, or about to look. Spread, for when one worker is not enough:
+/// by a hash of addresses and, but for fragments, ports, over the queues of the others. The kernel's own choice would
+/// be the queue that a flow's answers were written to, however busy its worker is. Any thread.
 class FlowSteering {
  public:
   FlowSteering() noexcept = default;  ///< left to the kernel
-  /// Begins spread. `fd`: any queue of the device (Linux 5.5).
-  explicit FlowSteering(int fd) noexcept;
+  /// Begins spread over all queues. `fd`: any of the device's `num_queues` ≥ 2 (Linux 5.5).
+  FlowSteering(int fd, unsigned num_queues) noexcept;
   FlowSteering(const FlowSteering&) = delete;
   FlowSteering& operator=(const FlowSteering&) = delete;
   ~FlowSteering();
 
-  [[nodiscard]] bool is_ours() const noexcept { return home_ != nullptr; }
+  [[nodiscard]] bool is_ours() const noexcept { return choice_ != nullptr; }
   [[nodiscard]] std::optional<unsigned> home() const noexcept;  ///< nullopt: spread, or left to the kernel
   void send_home(unsigned queue) noexcept;
+  /// Over all queues but the one that was home, whose worker has enough to do with what comes in.
   void spread() noexcept;
 
  private:
-  std::uint32_t* home_ = nullptr;  ///< in memory that the program reads: the queue and one, 0: spread
+  /// What the program reads.
+  struct Choice {
+    std::uint32_t home;        ///< the queue and one; 0: spread
+    std::uint32_t left_out;    ///< the queue that gets nothing when `num_others` is not 0
+    std::uint32_t num_others;  ///< queues but that one
+    std::uint32_t unused;
+  };
+  Choice* choice_ = nullptr;  ///< shared with the kernel
+  unsigned num_queues_ = 0;
 };
 
 /// Datagrams of a group of sockets (SO_REUSEPORT) go to them by their first four bytes, which are the SPI of ESP: SAs
