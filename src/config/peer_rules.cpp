@@ -117,7 +117,7 @@ void check_secret(const RawPeer& raw, const std::filesystem::path& folder, ike::
                               "culvert genpsk makes one of 32",
                               psk->size()));
   }
-  peer.psk = std::make_shared<const Secret>(std::move(*psk));
+  peer.auth = ike::AuthConfig::psk(std::make_shared<const Secret>(std::move(*psk)));
 }
 
 using ProposalParser = Result<ike::Proposal> (*)(std::string_view);

@@ -9,8 +9,9 @@ namespace culvert::ike {
 std::optional<AuthenticatedPeer> verify_psk(const PeerConfig* claimed, ByteView decoy_psk, crypto::Prf prf,
                                             ByteView first_message, ByteView nonce, ByteView sk_p, const IdPayload& id,
                                             const AuthPayload* auth) {
-  const bool has_key = claimed && claimed->psk && !claimed->psk->empty();
-  const ByteView psk = has_key ? claimed->psk->view() : decoy_psk;
+  const Secret* key = claimed ? claimed->auth.peer_psk() : nullptr;
+  const bool has_key = key && !key->empty();
+  const ByteView psk = has_key ? key->view() : decoy_psk;
   const Bytes expected = psk_auth(prf, psk, first_message, nonce, sk_p, id.body());
   if (!auth || auth->method != auth_method_shared_key || auth->data.size() != expected.size()) return std::nullopt;
   const bool holds = sodium_memcmp(auth->data.data(), expected.data(), expected.size()) == 0;

@@ -29,7 +29,8 @@ std::string address_of(const Path& path) {
 void Session::send_auth() {
   move_to(State::auth_sent);
   const IdPayload id = id_payload(config().local_id, true);
-  const ByteView psk = config().psk ? config().psk->view() : ByteView{};
+  const Secret* key = config().auth.our_psk();
+  const ByteView psk = key ? key->view() : ByteView{};
   std::vector<Payload> payloads;
   payloads.emplace_back(id);
   // §2.4: we know of no other IKE SA with this peer: what it still has is from before a crash.
@@ -168,11 +169,13 @@ Session::Reply Session::answer_auth(const Message& message) {
   claimed->establish(*this, *proof, {false, created_, lower(handshake_->ni, handshake_->nr)}, initial_contact);
 
   const IdPayload id = id_payload(config().local_id, false);
+  const Secret* key = config().auth.our_psk();
+  const ByteView psk = key ? key->view() : ByteView{};
   Reply reply;
   reply.payloads.emplace_back(id);
-  reply.payloads.emplace_back(
-      AuthPayload{auth_method_shared_key, psk_auth(suite_.prf, config().psk->view(), handshake_->init_response,
-                                                   handshake_->ni, handshake_->sk_pr.view(), id.body())});
+  reply.payloads.emplace_back(AuthPayload{
+      auth_method_shared_key,
+      psk_auth(suite_.prf, psk, handshake_->init_response, handshake_->ni, handshake_->sk_pr.view(), id.body())});
   answer_first_child(message, reply.payloads);
   handshake_.reset();
   return reply;

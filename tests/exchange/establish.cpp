@@ -142,7 +142,7 @@ TEST_CASE("a peer with several addresses is tried at each in turn, then after a 
 
 TEST_CASE("the wrong pre-shared key is refused in protected words, and both operators read which key") {
   OneSided simulation;
-  simulation.config(b).psk = std::make_shared<const Secret>(Secret::copy_of(as_bytes("wrong")));
+  simulation.config(b).auth = AuthConfig::psk(std::make_shared<const Secret>(Secret::copy_of(as_bytes("wrong"))));
   simulation.start();
   simulation.run_for(3s);
   CHECK_FALSE(simulation.established(a));

@@ -38,7 +38,8 @@ PeerConfig make_config(Side side) {
   config.name = side == a ? "tokyo" : "paris";
   config.local_id = *Identity::parse(side == a ? "paris.example.net" : "tokyo.example.net");
   config.remote_id = *Identity::parse(side == a ? "tokyo.example.net" : "paris.example.net");
-  config.psk = std::make_shared<const Secret>(Secret::copy_of(as_bytes("correct horse battery staple")));
+  config.auth =
+      AuthConfig::psk(std::make_shared<const Secret>(Secret::copy_of(as_bytes("correct horse battery staple"))));
   config.addresses = {side == a ? "192.0.2.2" : "192.0.2.1"};
   config.encapsulation = EncapsulationPreference::automatic;
   config.ike_proposals = {ike_proposal("aes128gcm16-prfsha256-x25519")};

@@ -52,7 +52,7 @@ void check_diagnostics(const std::vector<config::Diagnostic>& list) {
 
 void check_config(const config::Config& config) {
   for (const auto& peer : config.peers) {
-    require(peer.psk && !peer.psk->empty() && !peer.children.empty());
+    require(peer.auth.our_psk() && !peer.auth.our_psk()->empty() && !peer.children.empty());
     require(!peer.ike_proposals.empty() && !peer.esp_proposals.empty());
     require(!peer.remote_id.matches(peer.local_id));
     for (const auto& child : peer.children) require(!child.local.empty() && !child.remote.empty());

@@ -8,9 +8,9 @@
 
 #include "culvert/base/ids.h"
 #include "culvert/base/ip.h"
-#include "culvert/base/secret.h"
 #include "culvert/base/time.h"
 #include "culvert/child_sa.h"
+#include "culvert/ike/auth_config.h"
 #include "culvert/ike/identity.h"
 #include "culvert/ike/proposal.h"
 
@@ -55,8 +55,8 @@ struct PeerConfig {
   PeerId id;
   std::string name;
   Identity local_id;
-  Identity remote_id;
-  std::shared_ptr<const Secret> psk;
+  Identity remote_id;  ///< with a certificate it may have wildcards: Identity::covers
+  AuthConfig auth;
   std::vector<std::string> addresses;  ///< names or addresses in order of preference; empty: "any", we never initiate
   std::uint16_t port = 500;            ///< where its IKE listens
   std::uint16_t nat_port = 4500;       ///< where its IKE and ESP in UDP listen, behind the non-ESP marker (RFC 7296 §2.23)

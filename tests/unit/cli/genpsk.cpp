@@ -55,7 +55,7 @@ TEST_CASE("a key file has mode 0600 whatever the umask, and is what the configur
       "[tunnel.t]\npeer = \"b\"\ncarry = \"gre\"\ndevice = \"t\"\n",
       folder / "gw.toml");
   REQUIRE(config.has_value());
-  CHECK(config->peers[0].psk->size() == 32);
+  CHECK(config->peers[0].auth.our_psk()->size() == 32);
   std::filesystem::remove_all(folder);
 }
 

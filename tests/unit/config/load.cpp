@@ -126,7 +126,7 @@ replay_window = 64
   CHECK(peer.nat_port == 24500);
   CHECK(peer.remote_id == *ike::Identity::parse("tokyo.example.net"));
   CHECK(peer.local_id == *ike::Identity::parse("paris-to-tokyo.example.net"));
-  CHECK(as_text(peer.psk->view()) == "a key of twenty-four byt");
+  CHECK(as_text(peer.auth.peer_psk()->view()) == "a key of twenty-four byt");
   CHECK(peer.start == ike::StartMode::on_traffic);
   REQUIRE(peer.ike_proposals.size() == 2);
   CHECK(peer.ike_proposals[0].number == 1);

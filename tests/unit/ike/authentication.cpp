@@ -10,7 +10,7 @@ namespace {
 // What psk_auth computes is held to strongSwan's messages in tests/vectors; here only what verify_psk makes of it.
 struct Claim {
   Claim() {
-    config.psk = std::make_shared<const Secret>(Secret::copy_of(as_bytes("right")));
+    config.auth = AuthConfig::psk(std::make_shared<const Secret>(Secret::copy_of(as_bytes("right"))));
     config.remote_id = *Identity::parse("tokyo.example.net");
     id = id_payload(config.remote_id, true);
     auth = sign("right");
@@ -80,7 +80,7 @@ TEST_CASE("who signs with the decoy key is nobody, and a peer without a key is n
   CHECK_FALSE(claim.verifies(nullptr));
   PeerConfig keyless;
   CHECK_FALSE(claim.verifies(&keyless));
-  keyless.psk = std::make_shared<const Secret>();
+  keyless.auth = AuthConfig::psk(std::make_shared<const Secret>());
   CHECK_FALSE(claim.verifies(&keyless));
 }
 
