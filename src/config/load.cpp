@@ -10,7 +10,6 @@
 #include "culvert/base/text.h"
 #include "culvert/config/config.h"
 #include "keys.h"
-#include "profiles.h"
 #include "rules.h"
 
 namespace culvert::config {
@@ -109,8 +108,7 @@ std::expected<Config, std::vector<Diagnostic>> parse(std::string_view text, cons
   const auto root = parse_syntax(text, name);
   if (!root) return std::unexpected(std::vector{root.error()});
   Findings findings(name.string());
-  RawFile raw = read_file(*root, findings);
-  apply_profiles(raw, findings);
+  const RawFile raw = read_file(*root, findings);
   Config config = check(raw, name.parent_path(), findings);
   if (findings.has_errors()) return std::unexpected(findings.take_errors());
   config.warnings = findings.take_warnings();

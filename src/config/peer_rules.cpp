@@ -157,6 +157,8 @@ void fill_timers(const RawPeer& raw, ike::PeerConfig& peer) {
   peer.retransmit_first = raw.retransmit_timeout.value.value_or(peer.retransmit_first);
   peer.retransmit_tries = static_cast<int>(raw.retransmit_tries.value.value_or(peer.retransmit_tries));
   peer.keepalive = raw.keepalive.value.value_or(peer.keepalive);
+  peer.unique = raw.unique.value.value_or(peer.unique);
+  peer.childless = raw.childless.value.value_or(peer.childless);
 }
 
 /// Equal for identities that match, and nearly never for others.

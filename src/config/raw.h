@@ -61,12 +61,9 @@ struct RawAuth {
   Field<std::string> psk_file;
 };
 
-struct Profile;  // profiles.h
-
 struct RawPeer {
   std::string name;
   Position at;
-  Field<const Profile*> profile;
   Field<PeerAddresses> address;
   Field<std::int64_t> port, nat_port;
   Field<std::string> id, local_id;
@@ -79,6 +76,8 @@ struct RawPeer {
   Field<double> rekey_jitter;
   Field<Duration> liveness, retransmit_timeout, keepalive;
   Field<std::int64_t> retransmit_tries;
+  Field<ike::UniquePolicy> unique;
+  Field<ike::ChildlessPolicy> childless;
 
   [[nodiscard]] std::string key(std::string_view field) const { return dotted(dotted("peer", name), field); }
 };
@@ -94,7 +93,7 @@ struct RawTunnel {
   Field<bool> sequence, checksum;
   Field<IpAddress> source, destination;
   List<IpPrefix> local, remote, address, routes;
-  Field<std::int64_t> mtu, mss;
+  Field<std::int64_t> mtu;
   Field<bool> fail_closed, clamp_mss, copy_dscp;
   Field<std::int64_t> replay_window;
 

@@ -11,6 +11,7 @@ namespace culvert::ike {
 namespace {
 
 constexpr Duration hint_pause = std::chrono::seconds(10);      // between liveness checks that hints trigger
+constexpr Duration handover_time = std::chrono::seconds(20);   // for the children of the IKE SA that takes over
 constexpr Duration redundant_time = std::chrono::seconds(30);  // for the peer to delete the loser of two associations
 
 void earliest(std::optional<TimePoint>& so_far, std::optional<TimePoint> other) {
@@ -159,6 +160,7 @@ void Association::make_redundant(Ending ending) {
   ending_ = ending;
   redundant_at_.reset();
   if (ending == Ending::await_delete) redundant_at_ = core_.now() + redundant_time;
+  if (ending == Ending::handover) redundant_at_ = core_.now() + handover_time;
 }
 
 void Association::promote() {
@@ -171,6 +173,10 @@ void Association::promote() {
 }
 
 void Association::settle() {
+  if (ending_ == Ending::handover) {
+    if (ended_ || !peer_.has_taken_over(*this)) return;
+    ending_ = Ending::with_delete;
+  }
   const Ending ending = std::exchange(ending_, Ending::none);
   if (ending == Ending::with_delete) close_with_delete("replaced by another IKE SA with the same peer");
   if (ending == Ending::silent) end("the peer has restarted (INITIAL_CONTACT)", false);
@@ -212,6 +218,7 @@ std::optional<TimePoint> Association::deadline() const {
     if (!redundant_) earliest(first, child.soft_at);
     earliest(first, child.hard_at);
     earliest(first, child.give_up_at);
+    earliest(first, child.activate_at);
   }
   return first;
 }
@@ -230,6 +237,7 @@ void Association::on_deadline() {
 void Association::resolve_redundancy() {
   Association* kept = peer_.preferred();
   if (!kept || kept == this) return promote();
+  if (ending_ == Ending::handover) return close_with_delete("another IKE SA with the same peer has taken over");
   if (kept->last_heard() > redundant_since_) return close_with_delete("replaced by another IKE SA with the same peer");
   kept->check_liveness();
   redundant_at_ = core_.now() + redundant_time / 3;

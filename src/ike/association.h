@@ -58,6 +58,9 @@ class Association {
   [[nodiscard]] std::map<Spi, ChildSa>& children() noexcept { return children_; }
   [[nodiscard]] const std::map<Spi, ChildSa>& children() const noexcept { return children_; }
   [[nodiscard]] const ChildSa* live_child(const ChildConfig& config) const;
+  /// Whether what the peer asks for may carry our packets at once: it knows the keys only when our answer arrives, so
+  /// where another child carries them, that one goes on until the peer is heard on the new one.
+  [[nodiscard]] bool may_send_at_once(const ChildConfig& config) const;
   /// Another live child for the same traffic.
   [[nodiscard]] ChildSa* twin_of(const ChildSa& child);
   /// `successor` takes over; the peer is to delete `old`, else we do when it took too long.
@@ -93,6 +96,7 @@ class Association {
     none,
     await_delete,  ///< the peer deletes it; we do when it took too long
     with_delete,   ///< we delete it
+    handover,      ///< we delete it as soon as the other one has its children
     silent,        ///< the peer has no memory of it
   };
   void make_redundant(Ending ending);

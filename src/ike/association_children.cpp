@@ -10,6 +10,8 @@
 namespace culvert::ike {
 namespace {
 
+/// For our answer to reach the peer, when it has nothing to send on what it asked for.
+constexpr Duration hold_time = std::chrono::seconds(3);
 constexpr Duration tidy_time = std::chrono::seconds(10);  // for collisions of children to settle by themselves
 
 }  // namespace
@@ -21,6 +23,8 @@ ChildSa& Association::install(NewChild made) {
   core_.assign_esp_spi(spi, *this);
   ChildSa& installed = children_[spi] = std::move(child);
   if (made.send) peer_.mark_sending(installed);
+  if (!made.send && !redundant_ && peer_.sends_elsewhere(*this, *installed.config))
+    installed.activate_at = core_.now() + hold_time;
   if (twin_of(installed)) tidy_at_ = core_.now() + tidy_time;
   peer_.on_child_up(*installed.config);
   core_.report(log::Level::info,
@@ -98,6 +102,10 @@ const ChildSa* Association::live_child(const ChildConfig& config) const {
   return nullptr;
 }
 
+bool Association::may_send_at_once(const ChildConfig& config) const {
+  return !redundant_ && !peer_.sends_elsewhere(*this, config);
+}
+
 void Association::supersede(ChildSa& old, Spi successor) {
   old.state = ChildSa::State::superseded;
   old.successor = successor;
@@ -106,6 +114,7 @@ void Association::supersede(ChildSa& old, Spi successor) {
 }
 
 void Association::activate(ChildSa& child) {
+  child.activate_at.reset();
   if (child.sends) return;
   peer_.mark_sending(child);
   core_.emit(ActivateOutbound{child.inbound});
@@ -214,6 +223,10 @@ void Association::child_deadlines() {
   for (const Spi spi : spis) {
     ChildSa* child = by_inbound(spi);
     if (!child) continue;
+    if (due(child->activate_at)) {
+      child->activate_at.reset();
+      if (child->state == ChildSa::State::live && !redundant_) activate(*child);
+    }
     if (due(child->hard_at)) {
       expire(*child);
     } else if (due(child->give_up_at)) {

@@ -44,6 +44,7 @@ struct ChildSa {
   std::optional<IkeSpi> unconfirmed_on;
   TimePoint established{};
   std::optional<TimePoint> soft_at, hard_at, give_up_at;
+  std::optional<TimePoint> activate_at;  ///< when to send on it at the latest (Association::may_send_at_once)
 };
 
 /// Our request for a child, while it waits for its answer.

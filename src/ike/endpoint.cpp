@@ -265,6 +265,7 @@ void Core::admit(const Path& path, ByteView datagram, const Message& message) {
   Session::Origin origin{false, header.spi_i, new_ike_spi(), path,
                          read_nat(message.payloads, header.spi_i, IkeSpi(0), path)};
   origin.nat.announced = origin.nat.supported && candidates.announce_nat;
+  origin.announce_childless = candidates.peers.front()->childless != ChildlessPolicy::never;
   Session& session = add_session(std::make_unique<Session>(*this, origin, Session::State::half_open, MessageId(0)));
   init_requests_.emplace(key, session.our_spi());
   session.answer_init(*choice, ke, message.find<NoncePayload>()->data, datagram);

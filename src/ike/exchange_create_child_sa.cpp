@@ -264,7 +264,7 @@ void Session::install_answered(ChildAgreement agreement, ChildSa* old, const Sec
     const bool same = other.config == &child && other.local == agreement.local && other.remote == agreement.remote;
     has_twin = has_twin || (same && other.state == ChildSa::State::live);
   }
-  const bool send = !has_twin && !association_->redundant();
+  const bool send = !has_twin && association_->may_send_at_once(child);
   ChildKeys keys = derive_child_keys(suite_.prf, agreement.suite.cipher, sk_d_.view(), g_ir.view(), ni, nr);
   ChildSa& made = association_->install({std::move(agreement), std::move(keys.initiator_to_responder),
                                          std::move(keys.responder_to_initiator), false, lowest, send, old != nullptr});

@@ -34,12 +34,16 @@ void Session::send_auth() {
   std::vector<Payload> payloads;
   payloads.emplace_back(id);
   // §2.4: we know of no other IKE SA with this peer: what it still has is from before a crash.
-  if (!peer_->has_association()) payloads.emplace_back(notify(NotifyType::initial_contact));
+  // With unique = "never" it may belong to somebody else who has our identity, too.
+  if (!peer_->has_association() && config().unique != UniquePolicy::never)
+    payloads.emplace_back(notify(NotifyType::initial_contact));
   payloads.emplace_back(id_payload(config().remote_id, false));
   payloads.emplace_back(AuthPayload{
       auth_method_shared_key,
       psk_auth(suite_.prf, psk, handshake_->init_request, handshake_->nr, handshake_->sk_pi.view(), id.body())});
-  if (const ChildConfig* child = peer_->first_wanted()) {
+  add_auth_notifies(payloads);
+  const bool childless = handshake_->childless_supported && config().childless == ChildlessPolicy::prefer;
+  if (const ChildConfig* child = childless ? nullptr : peer_->first_wanted()) {
     const ChildContext context = child_context(EspNegotiation::ike_auth);
     handshake_->offer = make_offer(context, *child, peer_->trigger_of(*child), core_.new_esp_spi(nullptr));
     for (Payload& payload : offer_payloads(*handshake_->offer)) payloads.push_back(std::move(payload));
@@ -74,6 +78,7 @@ void Session::on_auth_response(const Message& message) {
     handshake_.reset();
     return association.close_with_delete("administratively down");
   }
+  read_auth_notifies(message);
   accept_first_child(message);
   handshake_.reset();
 }
@@ -150,11 +155,7 @@ Session::Reply Session::answer_auth(const Message& message) {
   const auto proof = verify_psk(claimed ? &claimed->config() : nullptr, core_.decoy_psk(), suite_.prf,
                                 handshake_->init_request, handshake_->nr, handshake_->sk_pi.view(), id_i, auth);
   if (!proof) return refuse_initiator(id_i, id_r, claimed ? &claimed->config() : nullptr, auth);
-  if (claimed->admin_down()) {
-    Reply reply = reply_with(refusal(NotifyType::temporary_failure, "administratively down"));
-    reply.close = true;
-    return reply;
-  }
+  if (auto refused = unwelcome(*claimed, message)) return std::move(*refused);
   if (!allows(claimed->config(), *handshake_)) {
     core_.report_limited(
         "suite " + claimed->config().name, log::Level::warn,
@@ -176,6 +177,8 @@ Session::Reply Session::answer_auth(const Message& message) {
   reply.payloads.emplace_back(AuthPayload{
       auth_method_shared_key,
       psk_auth(suite_.prf, psk, handshake_->init_response, handshake_->ni, handshake_->sk_pr.view(), id.body())});
+  read_auth_notifies(message);
+  add_auth_notifies(reply.payloads);
   answer_first_child(message, reply.payloads);
   handshake_.reset();
   return reply;
@@ -214,11 +217,12 @@ void Session::answer_first_child(const Message& message, std::vector<Payload>& p
   if (answer) {
     auto agreed = answer_child(child_context(EspNegotiation::ike_auth), message, nullptr, spi);
     if (agreed) {
+      const bool may_send = association_->may_send_at_once(*agreed->agreement.config);
       ChildKeys keys = derive_child_keys(suite_.prf, agreed->agreement.suite.cipher, sk_d_.view(), {}, handshake_->ni,
                                          handshake_->nr);
       association_->install({std::move(agreed->agreement), std::move(keys.initiator_to_responder),
                              std::move(keys.responder_to_initiator), false, lower(handshake_->ni, handshake_->nr),
-                             !association_->redundant(), false});
+                             may_send, false});
       for (Payload& payload : agreed->head) payloads.push_back(std::move(payload));
       for (Payload& payload : agreed->tail) payloads.push_back(std::move(payload));
       return;

@@ -131,6 +131,7 @@ void Session::finish_init(const Path& path, ByteView datagram, const Message& me
   origin_.nat.announced = announced && origin_.nat.supported;
   suite_ = choice->suite;
   handshake_->nr = nonce->data;
+  handshake_->childless_supported = message.find_notify(NotifyType::childless_ikev2_supported) != nullptr;
   handshake_->init_response.assign(datagram.begin(), datagram.end());
   handshake_->ke.reset();
   derive_keys(g_ir->view());
@@ -193,6 +194,8 @@ void Session::answer_init(const IkeChoice& choice, const KePayload& peer_ke, Byt
       payloads.push_back(std::move(payload));
     }
   }
+  if (origin_.announce_childless)
+    payloads.emplace_back(NotifyPayload{NotifyType::childless_ikev2_supported, ProtocolId::none, {}, {}});
   Bytes response = build(header(ExchangeType::ike_sa_init, true, MessageId(0)), payloads);
   handshake_->init_response = response;
   responses_.answered(request, response);

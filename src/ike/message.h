@@ -18,7 +18,13 @@
 
 namespace culvert::ike {
 
-enum class ExchangeType : std::uint8_t { ike_sa_init = 34, ike_auth = 35, create_child_sa = 36, informational = 37 };
+enum class ExchangeType : std::uint8_t {
+  ike_sa_init = 34,
+  ike_auth = 35,
+  create_child_sa = 36,
+  informational = 37,
+  ike_session_resume = 38,  ///< RFC 5723
+};
 
 enum class PayloadType : std::uint8_t {
   none = 0,
@@ -73,6 +79,17 @@ enum class NotifyType : std::uint16_t {
   esp_tfc_padding_not_supported = 16394,
   non_first_fragments_also = 16395,
   mobike_supported = 16396,
+  auth_lifetime = 16403,
+  redirect_supported = 16406,
+  redirect = 16407,
+  redirected_from = 16408,
+  ticket_lt_opaque = 16409,
+  ticket_request = 16410,
+  ticket_ack = 16411,
+  ticket_nack = 16412,
+  ticket_opaque = 16413,
+  childless_ikev2_supported = 16418,
+  qcd_token = 16419,
   ikev2_fragmentation_supported = 16430,
   signature_hash_algorithms = 16431,
 };

@@ -1,4 +1,4 @@
-// The names of the notify types as RFC 7296 §3.10.1 (and RFC 4555, 7383, 7427) spell them.
+// The names of the notify types as RFC 7296 §3.10.1 (and RFC 4478, 4555, 5685, 5723, 6023, 6290, 7383, 7427) spell them.
 #include "message.h"
 
 namespace culvert::ike {
@@ -65,6 +65,28 @@ std::string_view notify_name(NotifyType type) noexcept {
       return "NON_FIRST_FRAGMENTS_ALSO";
     case NotifyType::mobike_supported:
       return "MOBIKE_SUPPORTED";
+    case NotifyType::auth_lifetime:
+      return "AUTH_LIFETIME";
+    case NotifyType::redirect_supported:
+      return "REDIRECT_SUPPORTED";
+    case NotifyType::redirect:
+      return "REDIRECT";
+    case NotifyType::redirected_from:
+      return "REDIRECTED_FROM";
+    case NotifyType::ticket_lt_opaque:
+      return "TICKET_LT_OPAQUE";
+    case NotifyType::ticket_request:
+      return "TICKET_REQUEST";
+    case NotifyType::ticket_ack:
+      return "TICKET_ACK";
+    case NotifyType::ticket_nack:
+      return "TICKET_NACK";
+    case NotifyType::ticket_opaque:
+      return "TICKET_OPAQUE";
+    case NotifyType::childless_ikev2_supported:
+      return "CHILDLESS_IKEV2_SUPPORTED";
+    case NotifyType::qcd_token:
+      return "QCD_TOKEN";
     case NotifyType::ikev2_fragmentation_supported:
       return "IKEV2_FRAGMENTATION_SUPPORTED";
     case NotifyType::signature_hash_algorithms:

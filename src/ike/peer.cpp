@@ -269,6 +269,7 @@ Association& Peer::establish(Session& session, const AuthenticatedPeer& proof, A
 }
 
 void Peer::limit_associations() {
+  if (config_.unique == UniquePolicy::never) return;  // bounded by refuses_second
   std::size_t num = associations_.size();
   for (std::size_t i = 0; i + 1 < associations_.size() && num > max_associations; ++i, --num) {
     const std::vector<Session*> sessions = associations_[i]->sessions();

@@ -93,6 +93,7 @@ MessageKind kind_of(ExchangeType exchange, bool response) {
     case ExchangeType::create_child_sa:
       return response ? MessageKind::create_child_response : MessageKind::create_child_request;
     case ExchangeType::informational:
+    case ExchangeType::ike_session_resume:
       break;
   }
   return MessageKind::informational;
@@ -113,6 +114,7 @@ Session::Reply Session::dispatch_request(ExchangeType exchange, const Message& o
     case ExchangeType::informational:
       return answer_informational(opened);
     case ExchangeType::ike_sa_init:
+    case ExchangeType::ike_session_resume:
       break;
   }
   return invalid_syntax("an exchange of unknown type");

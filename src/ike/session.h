@@ -64,8 +64,9 @@ struct Handshake {
   Bytes cookie;
   int restarts = 0;  ///< COOKIE and INVALID_KE_PAYLOAD rounds, bounded
   Secret sk_pi, sk_pr;
-  std::optional<ChildOffer> offer;  ///< of IKE_AUTH
-  bool unwanted = false;            ///< `culvert down` came meanwhile: delete as soon as it is up
+  std::optional<ChildOffer> offer;   ///< of IKE_AUTH
+  bool childless_supported = false;  ///< the responder takes IKE_AUTH without a child (RFC 6023)
+  bool unwanted = false;             ///< `culvert down` came meanwhile: delete as soon as it is up
 };
 
 /// One IKE SA: its keys, its two message windows, the exchange under way. Reads no clock, does no I/O: effects go to
@@ -83,6 +84,7 @@ class Session {
     IkeSpi spi_i, spi_r;
     Path path;
     NatStatus nat;
+    bool announce_childless = false;  ///< responder: RFC 6023
   };
 
   /// For Core and the exchanges that make new IKE SAs.
@@ -203,6 +205,12 @@ class Session {
   void answer_first_child(const Message& message, std::vector<Payload>& payloads);
   [[nodiscard]] std::expected<void, Refusal> check_encapsulation() const;
   void become_established(Association& association);
+
+  // lifecycle.cpp: what later RFCs add to IKE_AUTH
+  void add_auth_notifies(std::vector<Payload>& payloads);
+  void read_auth_notifies(const Message& message);
+  /// Responder: why an authenticated peer is not let in.
+  [[nodiscard]] std::optional<Reply> unwelcome(const Peer& claimed, const Message& message) const;
 
   // exchange_create_child_sa.cpp
   bool begin_child(Task task);

@@ -59,6 +59,8 @@ Story set_up(Simulation& simulation) {
     config.retransmit_tries = 6;
     config.liveness = 10s;
     if (random.chance(0.3)) config.encapsulation = EncapsulationPreference::udp;
+    if (random.chance(0.2)) config.childless = random.chance(0.7) ? ChildlessPolicy::prefer : ChildlessPolicy::never;
+    if (random.chance(0.2)) config.unique = UniquePolicy::keep;
   }
   if (random.chance(0.25)) add_second_child(simulation);
   story.short_lived = random.chance(0.15);

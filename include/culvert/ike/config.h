@@ -51,6 +51,21 @@ enum class EncapsulationPreference : std::uint8_t {
   raw,        ///< never UDP: fail where a NAT is on the path
 };
 
+/// What a second IKE SA with an identity that has one already means. Simultaneous initiation is no second one: the ends
+/// agree which of the two stays (RFC 7296 §2.8.1). INITIAL_CONTACT (§2.4) removes the older one, but with `never`.
+enum class UniquePolicy : std::uint8_t {
+  replace,  ///< the newer one takes the older one's place, without losing a packet
+  keep,     ///< the older one stays: from another address the newer is refused; from the same it reauthenticates
+  never,    ///< both stay, INITIAL_CONTACT is ignored: several gateways or users share the identity
+};
+
+/// IKE_AUTH without a child SA, RFC 6023.
+enum class ChildlessPolicy : std::uint8_t {
+  allow,   ///< announced and accepted, not asked for
+  prefer,  ///< asked for where the peer announces it: every child is made by CREATE_CHILD_SA, with its own key exchange
+  never,   ///< not announced, refused
+};
+
 struct PeerConfig {
   PeerId id;
   std::string name;
@@ -73,6 +88,9 @@ struct PeerConfig {
   std::uint64_t child_bytes = 0;    ///< 0: by sequence number and time alone
   std::uint64_t child_packets = 0;
   double jitter = 0.1;              ///< 0…0.5
+
+  UniquePolicy unique = UniquePolicy::replace;
+  ChildlessPolicy childless = ChildlessPolicy::allow;
 
   Duration liveness = std::chrono::seconds(30);             ///< silence before a liveness check; 0: never
   Duration retransmit_first = std::chrono::milliseconds(1000);

@@ -1,0 +1,41 @@
+// What later RFCs add to IKE_AUTH, one hook each for the messages that carry AUTH.
+#include "association.h"
+#include "peer.h"
+#include "session.h"
+
+namespace culvert::ike {
+
+/// What goes behind AUTH, in either role.
+void Session::add_auth_notifies(std::vector<Payload>& payloads) {
+  static_cast<void>(payloads);
+}
+
+/// From an authenticated peer; the association is there.
+void Session::read_auth_notifies(const Message& message) {
+  static_cast<void>(message);
+}
+
+std::optional<Session::Reply> Session::unwelcome(const Peer& claimed, const Message& message) const {
+  const auto refuse = [](Reply reply) {
+    reply.close = true;
+    return reply;
+  };
+  if (claimed.admin_down()) return refuse(reply_with(refusal(NotifyType::temporary_failure, "administratively down")));
+  const bool initial_contact = message.find_notify(NotifyType::initial_contact) != nullptr;
+  std::string why = claimed.refuses_second(origin_.path, created_, initial_contact);
+  if (!why.empty()) {
+    core_.report_limited("second " + claimed.config().name, log::Level::warn,
+                         fmt::format("{}: a second IKE SA is refused: {}", claimed.label(), why));
+    return refuse(reply_with(refusal(NotifyType::authentication_failed, std::move(why))));
+  }
+  // RFC 6023 §3: who has not announced it answers as to any message that lacks payloads.
+  if (claimed.config().childless == ChildlessPolicy::never && !message.find<SaPayload>()) {
+    core_.report_limited(
+        "childless " + claimed.config().name, log::Level::warn,
+        fmt::format("{}: it wants an IKE SA without a child, and childless = \"never\"", claimed.label()));
+    return invalid_syntax("IKE_AUTH without a child");
+  }
+  return std::nullopt;
+}
+
+}  // namespace culvert::ike

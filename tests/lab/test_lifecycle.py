@@ -1,0 +1,88 @@
+"""What happens to whole IKE SAs, with strongSwan as the other end: childless, a second one with the same identity."""
+import pytest
+
+from labkit.pair import tables
+from labkit.process import wait_for
+from labkit.strongswan import swanctl_conf
+from labkit.traffic import assert_reaches, wait_reaches
+
+PSK = "between two makers"
+IKE, ESP = "aes256gcm16-prfsha384-x25519", "aes256gcm16-x25519"
+ROLES = pytest.mark.parametrize("role", ["initiator", "responder"])
+
+
+@pytest.fixture(scope="module")
+def net(shared):
+    return shared.net()
+
+
+class Ends:
+    """culvert at A, strongSwan at B; `role` is culvert's."""
+
+    def __init__(self, lab, net, role, peer=None, extra="", child_extra="", dpd="0s", up=True):
+        self.net, self.role = net, role
+        remote = "%any" if role == "initiator" else net.A.wan4
+        self.strongswan = lab.strongswan(net.B.gw, swanctl_conf(net.B.wan4, remote, "b.example", "a.example", PSK, net.B.lan4, net.A.lan4,
+                                                                IKE, ESP, dpd=dpd, extra=extra, child_extra=child_extra))
+        conf = tables(net.A, net.B, carry="ip", start="always" if role == "initiator" else "wait",
+                      peer={"ike": [IKE], "esp": [ESP], **(peer or {})},
+                      tunnel={"local": [net.A.lan4], "remote": [net.B.lan4], "mtu": 1400})
+        self.culvert = lab.culvert(net.A.gw, conf, secrets={"lab.psk": PSK})
+        if up:
+            self.bring_up()
+
+    def bring_up(self):
+        if self.role == "responder":
+            self.strongswan.ctl("--initiate", "--child", "net")
+        self.culvert.wait_up()
+        self.strongswan.wait_up()
+
+    def check(self):
+        assert_reaches(self.net.A.host, self.net.B.host4)
+        assert_reaches(self.net.B.host, self.net.A.host4)
+        wait_for(lambda: f"one IKE SA and one child SA at strongSwan\n{self.strongswan.sas()}",
+                 lambda: self.strongswan.num_ike_sas() == 1 and self.strongswan.num_child_sas() == 1, timeout=20)
+        peer = self.culvert.peer()
+        assert peer["spi_i"][2:].lower() in self.strongswan.sas() and peer["spi_r"][2:].lower() in self.strongswan.sas()
+
+
+def test_childless_initiation(lab, net):
+    """childless = "prefer" towards strongSwan, which announces RFC 6023: the child is made by CREATE_CHILD_SA."""
+    ends = Ends(lab, net, "initiator", peer={"childless": "prefer"})
+    ends.check()
+    assert "generating IKE_AUTH response 1 [ IDr AUTH ]" in ends.strongswan.log(), ends.strongswan.log()
+    assert "parsed CREATE_CHILD_SA request 2" in ends.strongswan.log()
+
+
+def test_childless_initiation_by_strongswan(lab, net):
+    ends = Ends(lab, net, "responder", extra="childless = force")
+    ends.check()
+    assert "N(CHDLESS_SUP)" in ends.strongswan.log()
+
+
+@ROLES
+def test_childless_never(lab, net, role):
+    """Whoever says never gets its child in IKE_AUTH, or nothing."""
+    if role == "initiator":
+        ends = Ends(lab, net, role, peer={"childless": "prefer"}, extra="childless = never")
+        ends.check()
+        assert "CREATE_CHILD_SA" not in ends.strongswan.log()
+    else:
+        ends = Ends(lab, net, role, peer={"childless": "never"}, extra="childless = force", up=False)
+        ends.strongswan.ctl("--initiate", "--child", "net", check=False)
+        assert "peer does not support childless IKE_SA initiation" in ends.strongswan.log(), ends.strongswan.log()[-3000:]
+        assert ends.strongswan.num_ike_sas() == 0
+
+
+@pytest.mark.parametrize("policy", ["replace", "keep", "never"])
+def test_a_peer_that_comes_again(lab, net, policy):
+    """strongSwan loses its memory and sends no INITIAL_CONTACT (unique = never)."""
+    ends = Ends(lab, net, "responder", peer={"unique": policy, "liveness": "1s"}, extra="unique = never")
+    old = ends.culvert.ike_spis()
+    ends.strongswan.kill()
+    ends.strongswan.start()
+    ends.strongswan.ctl("--initiate", "--child", "net")
+    wait_reaches(net.B.host, net.A.host4)  # the first answer may still leave by the old child, which only culvert has
+    ends.culvert.wait_new_ike(old, timeout=40)
+    ends.check()
+    assert "INIT_CONTACT" not in ends.strongswan.log()
