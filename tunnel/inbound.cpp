@@ -127,7 +127,7 @@ void Worker::deliver(Port& port, std::uint64_t mask) {
   FixedList<std::size_t, PacketBatch::capacity> places;
   const std::uint16_t mtu = port.mtu.load(std::memory_order_relaxed);
   for_each_bit(mask, [&](std::size_t i) {
-    if (port.config.clamp_mss && mtu != 0) clamp_mss(batch_[i].mutable_view(), mtu);
+    if (port.config.clamp_mss && mtu != 0) clamp_mss(batch_[i].mutable_view(), mtu, port.config.max_mss);
     packets.add() = batch_[i].mutable_view();
     places.add() = i;
   });

@@ -1,5 +1,7 @@
 #include "mss_clamp.h"
 
+#include <algorithm>
+
 #include "culvert/wire/checksum.h"
 #include "culvert/wire/ipv4.h"
 #include "culvert/wire/ipv6.h"
@@ -41,14 +43,14 @@ void replace_u16(MutableByteView segment, std::size_t offset, std::uint16_t valu
 
 }  // namespace
 
-bool clamp_mss(MutableByteView ip_packet, std::uint16_t mtu) noexcept {
+bool clamp_mss(MutableByteView ip_packet, std::uint16_t mtu, std::uint16_t limit) noexcept {
   const MutableByteView segment = tcp_segment(ip_packet);
   const auto tcp = wire::TcpHeader::parse(segment);
   if (!tcp || (tcp->flags & wire::tcp_syn) == 0) return false;
   const std::size_t headers =
       wire::tcp_min_header_len + (ip_packet[0] >> 4 == 4 ? wire::ipv4_min_header_len : wire::ipv6_header_len);
   if (mtu <= headers) return false;
-  const auto max_mss = static_cast<std::uint16_t>(mtu - headers);
+  const auto max_mss = static_cast<std::uint16_t>(std::min<std::size_t>(mtu - headers, limit));
   const auto offset = wire::tcp_mss_offset(segment, tcp->header_len);
   if (!offset || load_be<std::uint16_t>(&segment[*offset]) <= max_mss) return false;
   replace_u16(segment, *offset, max_mss);

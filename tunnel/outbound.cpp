@@ -181,7 +181,7 @@ void Worker::queue_fitting(const PortView& at, const Packet& packet, const wire:
   const std::uint16_t mtu = mtu_of(*at.port);
   switch (fit(packet.view(), mtu)) {
     case Fit::fits:
-      if (at.port->config.clamp_mss) clamp_mss(packet.mutable_view(), mtu);
+      if (at.port->config.clamp_mss) clamp_mss(packet.mutable_view(), mtu, at.port->config.max_mss);
       if (batch_.full()) send_queued(at);
       return queue_packet(at, packet, sa);
     case Fit::fragment:

@@ -3,6 +3,8 @@
 #include <array>
 #include <limits>
 
+#include "profiles.h"
+
 namespace culvert::config {
 namespace {
 
@@ -93,6 +95,9 @@ constexpr KeySpec<RawPeer> peer_table[] = {
     {"nat_port", "integer 1 … 65535", "4500", "the peer's port of IKE and ESP in UDP (NAT-T)",
      [](V v, RawPeer& p) { p.nat_port = v.integer(1, max_port); }},
     {"id", "string", "required", "the identity the peer must prove", [](V v, RawPeer& p) { p.id = v.text(); }},
+    {"profile", "`\"aws\"`, `\"azure\"`, `\"gcp\"`, `\"fortigate\"`, `\"cisco\"`", "none",
+     "what that vendor requires, for each key that is left out: see [clouds.md](clouds.md)",
+     [](V v, RawPeer& p) { p.profile = v.choice<const Profile*>(profile_choices()); }},
     {"local_id", "string", "`gateway.id`", "our identity towards this peer",
      [](V v, RawPeer& p) { p.local_id = v.text(); }},
     {"auth", "`{ psk_file = \"FILE\" }`", "required",
@@ -156,9 +161,11 @@ constexpr KeySpec<RawTunnel> tunnel_table[] = {
     {"destination", "address", "the IKE addresses",
      "the peer's GRE endpoint inside ESP tunnel mode; only with `source`; carry = \"gre\"",
      [](V v, RawTunnel& t) { t.destination = v.address(); }},
-    {"local", "array of prefixes", "required for ip", "traffic selectors of our side; carry = \"ip\"",
+    {"local", "array of prefixes", "required for ip; everything with a cloud's `profile`",
+     "traffic selectors of our side; carry = \"ip\"",
      [](V v, RawTunnel& t) { t.local = v.prefixes(HostBits::refused, false); }},
-    {"remote", "array of prefixes", "required for ip", "traffic selectors of the peer's side; carry = \"ip\"",
+    {"remote", "array of prefixes", "required for ip; everything with a cloud's `profile`",
+     "traffic selectors of the peer's side; carry = \"ip\"",
      [](V v, RawTunnel& t) { t.remote = v.prefixes(HostBits::refused, false); }},
     {"address", "array of prefixes", "`[]`", "of the device, with their host bits",
      [](V v, RawTunnel& t) { t.address = v.prefixes(HostBits::allowed, true); }},
@@ -171,6 +178,8 @@ constexpr KeySpec<RawTunnel> tunnel_table[] = {
      [](V v, RawTunnel& t) { t.mtu = v.integer(576, 65535); }},
     {"clamp_mss", "boolean", "true", "clamp TCP MSS to what fits",
      [](V v, RawTunnel& t) { t.clamp_mss = v.boolean(); }},
+    {"mss", "integer 500 … 65495", "what fits", "highest TCP MSS that `clamp_mss` lets through, over IPv4 and IPv6",
+     [](V v, RawTunnel& t) { t.mss = v.integer(500, 65495); }},
     {"copy_dscp", "boolean", "true", "inner DSCP to the outer header",
      [](V v, RawTunnel& t) { t.copy_dscp = v.boolean(); }},
     {"replay_window", "integer 64 … 65536", "4096", "packets",

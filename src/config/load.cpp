@@ -10,6 +10,7 @@
 #include "culvert/base/text.h"
 #include "culvert/config/config.h"
 #include "keys.h"
+#include "profiles.h"
 #include "rules.h"
 
 namespace culvert::config {
@@ -108,7 +109,8 @@ std::expected<Config, std::vector<Diagnostic>> parse(std::string_view text, cons
   const auto root = parse_syntax(text, name);
   if (!root) return std::unexpected(std::vector{root.error()});
   Findings findings(name.string());
-  const RawFile raw = read_file(*root, findings);
+  RawFile raw = read_file(*root, findings);
+  apply_profiles(raw, findings);
   Config config = check(raw, name.parent_path(), findings);
   if (findings.has_errors()) return std::unexpected(findings.take_errors());
   config.warnings = findings.take_warnings();

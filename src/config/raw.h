@@ -61,9 +61,12 @@ struct RawAuth {
   Field<std::string> psk_file;
 };
 
+struct Profile;  // profiles.h
+
 struct RawPeer {
   std::string name;
   Position at;
+  Field<const Profile*> profile;
   Field<PeerAddresses> address;
   Field<std::int64_t> port, nat_port;
   Field<std::string> id, local_id;
@@ -93,7 +96,7 @@ struct RawTunnel {
   Field<bool> sequence, checksum;
   Field<IpAddress> source, destination;
   List<IpPrefix> local, remote, address, routes;
-  Field<std::int64_t> mtu;
+  Field<std::int64_t> mtu, mss;
   Field<bool> fail_closed, clamp_mss, copy_dscp;
   Field<std::int64_t> replay_window;
 

@@ -129,6 +129,11 @@ void check_device_addresses(const RawTunnel& raw, Findings& findings) {
   }
 }
 
+void check_mss(const RawTunnel& raw, Findings& findings) {
+  if (!raw.mss.present || raw.clamp_mss.value.value_or(true)) return;
+  findings.error(raw.mss.at, raw.key("mss"), "has no effect with clamp_mss = false: remove one of the two");
+}
+
 void check_mtu(const RawTunnel& raw, Findings& findings) {
   if (!raw.mtu.value || *raw.mtu.value >= min_ipv6_mtu) return;
   const auto has_v6 = [](const List<IpPrefix>& list) { return list.value && has_family(*list.value, IpFamily::v6); };
@@ -157,6 +162,7 @@ tunnel::TunnelConfig plane_of(const RawTunnel& raw, TunnelId id) {
   plane.gre_source = raw.source.value;
   plane.gre_destination = raw.destination.value;
   plane.clamp_mss = raw.clamp_mss.value.value_or(true);
+  plane.max_mss = static_cast<std::uint16_t>(raw.mss.value.value_or(plane.max_mss));
   plane.copy_dscp = raw.copy_dscp.value.value_or(true);
   return plane;
 }
@@ -175,6 +181,7 @@ TunnelSettings check_tunnel(const RawTunnel& raw, TunnelId id, PeerId peer, Find
   if (raw.carry.value == tunnel::Carry::ip) check_plain(raw, findings);
   check_device_addresses(raw, findings);
   check_mtu(raw, findings);
+  check_mss(raw, findings);
 
   TunnelSettings settings;
   settings.peer = peer;

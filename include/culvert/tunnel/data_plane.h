@@ -35,6 +35,7 @@ struct TunnelConfig {
   /// GRE delivery header (tunnel mode only: it is the inner IP header of ESP). Unset: the SA's own outer addresses.
   std::optional<IpAddress> gre_source, gre_destination;
   bool clamp_mss = true;
+  std::uint16_t max_mss = 0xffff;        ///< clamp_mss: no TCP SYN offers more than this, nor more than what fits
   bool copy_dscp = true;                 ///< RFC 2983 §3: inner DSCP to the outer header, else 0
   bool trap = false;                     ///< on-traffic: packets without an SA raise Acquire and wait, a bounded few; else dropped, counted
 };

@@ -243,10 +243,11 @@ TEST_CASE("ids are the indices in the order of the file") {
 
 TEST_CASE("the examples of conf/ pass the check") {
   const Folder folder;
-  for (const auto* key : {"site.psk", "tokyo.psk", "osaka.psk", "van.psk"})
+  for (const auto* key : {"site.psk", "tokyo.psk", "osaka.psk", "van.psk", "aws-1.psk", "aws-2.psk", "azure.psk",
+                          "gcp-0.psk", "gcp-1.psk", "fortigate.psk", "cisco.psk"})
     folder.write(key, "0s6jEhl0GzPfVvHX2e9ay0TsKuzZ8cDZX3D8QFkVqjJ3E=\n");
   std::size_t num_examples = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(std::string(CULVERT_SOURCE_DIR) + "/conf")) {
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(std::string(CULVERT_SOURCE_DIR) + "/conf")) {
     if (entry.path().extension() != ".toml") continue;
     CAPTURE(entry.path());
     const auto copy = folder.file(entry.path().filename().string());
@@ -256,5 +257,5 @@ TEST_CASE("the examples of conf/ pass the check") {
     CHECK(config->warnings.empty());
     ++num_examples;
   }
-  CHECK(num_examples >= 4);
+  CHECK(num_examples >= 9);
 }

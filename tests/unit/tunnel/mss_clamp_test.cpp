@@ -48,6 +48,15 @@ TEST_CASE("a SYN over IPv4 offers at most the MTU less 40, with scapy's checksum
   CHECK(unchanged(packet, 1500));  // never raised
 }
 
+TEST_CASE("a limit below what fits wins, and one above it does not") {
+  Bytes packet = syn4;
+  CHECK(clamp_mss(packet, 1500, 1360));
+  CHECK(packet == syn4_1360);
+  packet = syn4;
+  CHECK(clamp_mss(packet, 1400, 1406));
+  CHECK(packet == syn4_1360);
+}
+
 TEST_CASE("an MSS at an odd offset, in a SYN|ACK") {
   Bytes packet = odd;
   CHECK(clamp_mss(packet, 1400));
