@@ -193,6 +193,27 @@ NameHandle decode(ByteView der) {
   return name;
 }
 
+/// One attribute of a Name on its own, for a comparison by the rules of Names.
+NameHandle alone(const X509_NAME_ENTRY* entry) {
+  NameHandle name(X509_NAME_new());
+  if (name && X509_NAME_add_entry(name.get(), entry, -1, 0) != 1) name.reset();
+  return name;
+}
+
+bool is_any(const X509_NAME_ENTRY* entry) {
+  const ASN1_STRING* value = X509_NAME_ENTRY_get_data(entry);
+  return ASN1_STRING_length(value) == 1 && ASN1_STRING_get0_data(value)[0] == '*';
+}
+
+bool matches_attribute(const X509_NAME_ENTRY* pattern, const X509_NAME_ENTRY* entry) {
+  if (X509_NAME_ENTRY_set(pattern) != X509_NAME_ENTRY_set(entry)) return false;
+  if (OBJ_cmp(X509_NAME_ENTRY_get_object(pattern), X509_NAME_ENTRY_get_object(entry)) != 0) return false;
+  if (is_any(pattern)) return true;
+  const NameHandle left = alone(pattern);
+  const NameHandle right = alone(entry);
+  return left && right && X509_NAME_cmp(left.get(), right.get()) == 0;
+}
+
 }  // namespace
 
 Result<Bytes> encode_distinguished_name(std::string_view text) {
@@ -238,6 +259,17 @@ bool same_distinguished_name(ByteView a, ByteView b) {
   const NameHandle left = decode(a);
   const NameHandle right = decode(b);
   return left && right && X509_NAME_cmp(left.get(), right.get()) == 0;
+}
+
+bool matches_distinguished_name(ByteView pattern, ByteView name) {
+  const NameHandle left = decode(pattern);
+  const NameHandle right = decode(name);
+  const int count = left ? X509_NAME_entry_count(left.get()) : 0;
+  if (!left || !right || X509_NAME_entry_count(right.get()) != count) return false;
+  for (int i = 0; i < count; ++i) {
+    if (!matches_attribute(X509_NAME_get_entry(left.get(), i), X509_NAME_get_entry(right.get(), i))) return false;
+  }
+  return true;
 }
 
 }  // namespace culvert::crypto

@@ -23,4 +23,8 @@ namespace culvert::crypto {
 /// Name.
 [[nodiscard]] bool same_distinguished_name(ByteView a, ByteView b);
 
+/// `name` has the attributes of `pattern` in the same order and the same RDNs; a value of "*" in the pattern stands for
+/// any, as in strongSwan: "C=DE, O=Example, CN=*". Other values compare as above. False when either is not a Name.
+[[nodiscard]] bool matches_distinguished_name(ByteView pattern, ByteView name);
+
 }  // namespace culvert::crypto

@@ -48,7 +48,7 @@ struct RevokedCertificate {
   WallTime revoked_at{};
 };
 
-/// Self-signed CA. Serial numbers are random, of 127 bits (RFC 5280 §4.1.2.2: positive, at most 20 octets). SHA2-256,
+/// Self-signed CA. Serial numbers are random, of 16 bytes (RFC 5280 §4.1.2.2: positive, at most 20). SHA2-256,
 /// -384 or -512 by the signing key's strength; RSA keys sign by PKCS#1 v1.5, which every peer reads. Errc::invalid: a
 /// field that can't be.
 [[nodiscard]] Result<Certificate> issue_self_signed_ca(const PrivateKey& key, const CaRequest& request);

@@ -63,7 +63,7 @@ struct VerifyOptions {
   ExtendedKeyUsagePolicy extended_key_usage = ExtendedKeyUsagePolicy::ike_or_tls;
   /// Certificate policies (dotted OIDs), one of which the whole chain must be valid for (RFC 5280 §6.1.1 (c)). Empty:
   /// any.
-  std::vector<std::string> policies;
+  std::vector<std::string> policies{};
 };
 
 inline constexpr std::size_t max_peer_certificates = 16;  ///< leaf and what else a peer sends
