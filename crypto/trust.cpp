@@ -17,6 +17,7 @@ constexpr std::size_t max_store_certificates = 1024;
 constexpr std::size_t key_hash_len = 20;  // SHA-1
 constexpr int auth_level = 2;             // OpenSSL's: 112 bits, so RSA of 2048 bits, and no SHA-1
 constexpr int max_runs = 64;
+constexpr const char* any_policy = "2.5.29.32.0";  // RFC 5280 §4.2.1.4
 using KeyHash = std::array<std::uint8_t, key_hash_len>;
 
 using StoreHandle = std::unique_ptr<X509_STORE, FreeWith<X509_STORE_free>>;
@@ -40,6 +41,13 @@ bool remove(STACK_OF(X509_CRL) * crls, const X509_CRL* unusable) {
   return false;
 }
 
+bool add_policy(X509_VERIFY_PARAM* param, const char* dotted) {
+  ObjectHandle object(OBJ_txt2obj(dotted, 1));
+  if (!object || X509_VERIFY_PARAM_add0_policy(param, object.get()) != 1) return false;
+  object.release();  // the parameters own it now
+  return true;
+}
+
 /// The flags, time and limits that every verification has.
 bool set_parameters(X509_STORE_CTX* ctx, const VerifyOptions& options) {
   X509_VERIFY_PARAM* param = X509_STORE_CTX_get0_param(ctx);
@@ -48,11 +56,11 @@ bool set_parameters(X509_STORE_CTX* ctx, const VerifyOptions& options) {
     flags |=
         X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL | X509_V_FLAG_EXTENDED_CRL_SUPPORT | X509_V_FLAG_USE_DELTAS;
   }
+  // RFC 5280 §6.1.1 (c): any policy is acceptable unless some are asked for. OpenSSL takes an empty set at its word.
+  if (options.policies.empty() && !add_policy(param, any_policy)) return false;
+  if (!options.policies.empty()) flags |= X509_V_FLAG_EXPLICIT_POLICY;
   for (const std::string& policy : options.policies) {
-    ObjectHandle object(OBJ_txt2obj(policy.c_str(), 1));
-    if (!object || X509_VERIFY_PARAM_add0_policy(param, object.get()) != 1) return false;
-    object.release();
-    flags |= X509_V_FLAG_EXPLICIT_POLICY;
+    if (!add_policy(param, policy.c_str())) return false;
   }
   // The CN is never a host name here, so name constraints on host names do not bind it.
   X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);

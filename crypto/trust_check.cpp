@@ -79,6 +79,11 @@ bool is_anchor(X509_STORE_CTX* ctx) {
   return X509_STORE_CTX_get_error_depth(ctx) + 1 >= sk_X509_num(X509_STORE_CTX_get0_chain(ctx));
 }
 
+/// basicConstraints says that it is a CA: then it is keyUsage that OpenSSL minds.
+bool is_ca_by_constraints(const Certificate& certificate) {
+  return (X509_get_extension_flags(certificate.library_certificate()) & EXFLAG_CA) != 0;
+}
+
 /// `candidate` has the name that `certificate` calls its issuer.
 bool same_name(const Certificate& candidate, const Certificate& certificate) {
   return X509_NAME_cmp(X509_get_subject_name(candidate.library_certificate()),
@@ -157,7 +162,7 @@ bool ChainCheck::accept_without_crl(X509_STORE_CTX* ctx, int error, bool of_crl_
 }
 
 void ChainCheck::record(X509_STORE_CTX* ctx, int error) {
-  const TrustError reason = reason_of(error);
+  TrustError reason = reason_of(error);
   const Certificate* certificate = find(X509_STORE_CTX_get_current_cert(ctx));
   if (reason == TrustError::untrusted_issuer) {
     failure_ = untrusted(certificate, error);
@@ -169,6 +174,10 @@ void ChainCheck::record(X509_STORE_CTX* ctx, int error) {
     fact = "not valid before " + wall_time_text(certificate->not_before());
   if (certificate && reason == TrustError::weak_key && !certificate->public_key())
     fact = certificate->public_key().error().detail;
+  if (reason == TrustError::not_a_ca && certificate && is_ca_by_constraints(*certificate)) {
+    reason = TrustError::key_usage;
+    fact = "its keyUsage does not allow to sign certificates";
+  }
   failure_ = TrustFailure{reason, who(certificate) + fact};
 }
 
