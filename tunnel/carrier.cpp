@@ -1,5 +1,7 @@
 #include "carrier.h"
 
+#include <cstring>
+
 #include "culvert/wire/flow.h"
 #include "culvert/wire/gre.h"
 #include "sa.h"
@@ -16,7 +18,13 @@ struct InnerHead {
   std::uint8_t tos = 0;
   std::uint32_t total_len = 0;
   std::uint32_t flow_label = 0;
-  IpAddress destination;
+  const std::uint8_t* destination = nullptr;  ///< 4 or 16 bytes of the packet
+
+  [[nodiscard]] bool is_bound_for(const IpAddress& address) const noexcept {
+    if (address.is_v4() != is_v4) return false;
+    const std::uint8_t* other = address.bytes().data();
+    return is_v4 ? std::memcmp(destination, other, 4) == 0 : std::memcmp(destination, other, 16) == 0;
+  }
 };
 
 std::optional<InnerHead> parse_inner(ByteView packet) noexcept {
@@ -27,10 +35,10 @@ std::optional<InnerHead> parse_inner(ByteView packet) noexcept {
   head.tos = wire::ip_tos(packet);
   head.total_len = *len;
   if (head.is_v4) {
-    head.destination = IpAddress::v4(load_be<std::uint32_t>(&packet[16]));
+    head.destination = &packet[16];
   } else {
     head.flow_label = load_be<std::uint32_t>(packet.data()) & 0xFFFFF;
-    head.destination = *IpAddress::from_bytes(packet.subspan(24, 16));
+    head.destination = &packet[24];
   }
   return head;
 }
@@ -101,32 +109,52 @@ std::optional<DropReason> push_delivery_header(Packet& packet, const wire::Flow&
   return std::nullopt;
 }
 
-std::optional<DropReason> push_gre(Packet& packet, const InnerHead& inner) noexcept {
-  Tunnel& tunnel = *packet.tunnel;
-  const OutboundSa& sa = *packet.outbound_sa;
-  const OuterPath path = sa.path.load();
-  const wire::Flow delivery = delivery_flow(tunnel, sa, path);
-  // It would come back to this device, one GRE header longer each time.
-  if (inner.destination == path.remote.address || inner.destination == delivery.destination)
-    return DropReason::gre_recursion;
-  if (sa.mode == EspMode::tunnel &&
-      (delivery.source.family() != delivery.destination.family() || !sa.selectors->allows_outbound(delivery))) {
-    return DropReason::no_policy;  // RFC 4301 §5.1: the peer would have to drop it
+/// What packets of one device that leave by one SA have in common.
+struct Way {
+  Way(Tunnel& through, const OutboundSa& by) noexcept : tunnel(&through), sa(&by), path(by.path.load()) {
+    if (through.config.carry == Carry::ip) return;
+    delivery = delivery_flow(through, by, path);
+    // RFC 4301 §5.1: the peer would have to drop it
+    allowed = by.mode != EspMode::tunnel ||
+              (delivery.source.family() == delivery.destination.family() && by.selectors->allows_outbound(delivery));
   }
-  if (const auto wrong = push_gre_header(packet, tunnel, inner.is_v4)) return wrong;
-  return sa.mode == EspMode::tunnel ? push_delivery_header(packet, delivery, inner) : std::nullopt;
+
+  Tunnel* tunnel;
+  const OutboundSa* sa;
+  OuterPath path;
+  wire::Flow delivery;  ///< GRE: the ends of its packets
+  bool allowed = true;  ///< GRE: the SA may carry them
+};
+
+std::optional<DropReason> push_gre(Packet& packet, const InnerHead& inner, const Way& way) noexcept {
+  // It would come back to this device, one GRE header longer each time.
+  if (inner.is_bound_for(way.path.remote.address) || inner.is_bound_for(way.delivery.destination))
+    return DropReason::gre_recursion;
+  if (!way.allowed) return DropReason::no_policy;
+  if (const auto wrong = push_gre_header(packet, *way.tunnel, inner.is_v4)) return wrong;
+  return way.sa->mode == EspMode::tunnel ? push_delivery_header(packet, way.delivery, inner) : std::nullopt;
 }
 
 // The kernel's routes led an outer packet of this very SA into its own device. Other packets to the peer's outer
 // address are the selectors' business: two gateways may well protect what they say to each other.
-bool is_own_outer_packet(ByteView packet, const OutboundSa& sa, const IpAddress& destination) noexcept {
-  const OuterPath path = sa.path.load();
-  if (destination != path.remote.address) return false;
+bool is_own_outer_packet(ByteView packet, const InnerHead& inner, const OuterPath& path) noexcept {
+  if (!inner.is_bound_for(path.remote.address)) return false;
   const auto flow = wire::Flow::parse(packet);
   if (!flow || flow->source != path.local.address) return false;
   if (flow->protocol == wire::proto_esp) return true;
   return flow->protocol == wire::proto_udp && flow->ports_known && flow->source_port == path.local.port &&
          flow->destination_port == path.remote.port;
+}
+
+std::optional<DropReason> push(Packet& packet, const Way& way) noexcept {
+  const auto inner = parse_inner(packet.view());
+  if (!inner) return DropReason::inner_malformed;
+  if (packet.body == nullptr) packet.truncate(inner->total_len);
+  packet.outer_tos = outer_tos(inner->tos, way.tunnel->config.copy_dscp);
+  if (way.tunnel->config.carry == Carry::gre) return push_gre(packet, *inner, way);
+  if (is_own_outer_packet(packet.view(), *inner, way.path)) return DropReason::gre_recursion;
+  packet.next_header = inner->is_v4 ? wire::proto_ipip : wire::proto_ipv6;
+  return std::nullopt;
 }
 
 // ESP tunnel mode came before: the inner packet is the GRE delivery packet, and we are its destination.
@@ -174,8 +202,12 @@ std::optional<DropReason> pop_gre(Packet& packet) noexcept {
 }  // namespace
 
 void push_batch(PacketBatch& batch) noexcept {
+  std::optional<Way> way;
   batch.for_each_alive([&](std::size_t i, Packet& packet) {
-    if (const auto wrong = push(packet)) batch.drop(i, *wrong);
+    if (packet.outbound_sa == nullptr) return batch.drop(i, DropReason::no_sa);
+    if (!way || way->sa != packet.outbound_sa || way->tunnel != packet.tunnel)
+      way.emplace(*packet.tunnel, *packet.outbound_sa);
+    if (const auto wrong = push(packet, *way)) batch.drop(i, *wrong);
   });
 }
 
@@ -187,14 +219,7 @@ void pop_batch(PacketBatch& batch) noexcept {
 
 std::optional<DropReason> push(Packet& packet) noexcept {
   if (packet.outbound_sa == nullptr) return DropReason::no_sa;
-  const auto inner = parse_inner(packet.view());
-  if (!inner) return DropReason::inner_malformed;
-  if (packet.body == nullptr) packet.truncate(inner->total_len);
-  packet.outer_tos = outer_tos(inner->tos, packet.tunnel->config.copy_dscp);
-  if (packet.tunnel->config.carry == Carry::gre) return push_gre(packet, *inner);
-  if (is_own_outer_packet(packet.view(), *packet.outbound_sa, inner->destination)) return DropReason::gre_recursion;
-  packet.next_header = inner->is_v4 ? wire::proto_ipip : wire::proto_ipv6;
-  return std::nullopt;
+  return push(packet, Way(*packet.tunnel, *packet.outbound_sa));
 }
 
 std::optional<DropReason> pop(Packet& packet) noexcept {

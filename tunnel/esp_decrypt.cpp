@@ -7,6 +7,7 @@
 #include "culvert/wire/flow.h"
 #include "esp_jobs.h"
 #include "sa.h"
+#include "same_flow.h"
 #include "tos.h"
 
 namespace culvert::tunnel {
@@ -116,7 +117,21 @@ std::optional<DropReason> accept_transport(const Packet& packet, const InboundSa
   return std::nullopt;
 }
 
-std::optional<DropReason> accept_tunnel(Packet& packet, const InboundSa& sa) noexcept {
+/// Neighbours mostly belong to one flow: `before`, of the same SA, was accepted, so this one is. What follows its IP
+/// length is cut off; false: not told so simply, and nothing has changed.
+bool follows(const Packet& before, Packet& packet) noexcept {
+  if (before.inbound_sa != packet.inbound_sa || before.next_header != packet.next_header) return false;
+  const auto len = wire::ip_total_len(packet.view());
+  if (!len || !is_plainly_same_flow(before.view(), packet.view().first(*len))) return false;
+  packet.truncate(*len);
+  return true;
+}
+
+std::optional<DropReason> accept_tunnel(Packet& packet, const InboundSa& sa, const Packet* before) noexcept {
+  if (before != nullptr && follows(*before, packet)) {
+    return decapsulate_ecn(packet.mutable_view(), packet.outer_tos) ? std::nullopt
+                                                                    : std::optional{DropReason::ecn_invalid};
+  }
   if (packet.next_header != wire::proto_ipip && packet.next_header != wire::proto_ipv6)
     return DropReason::next_header_invalid;
   const auto flow = wire::Flow::parse(packet.view());
@@ -128,10 +143,11 @@ std::optional<DropReason> accept_tunnel(Packet& packet, const InboundSa& sa) noe
   return std::nullopt;
 }
 
-std::optional<DropReason> accept(Packet& packet) noexcept {
+/// `before`: one that was accepted, or nullptr.
+std::optional<DropReason> accept(Packet& packet, const Packet* before) noexcept {
   const InboundSa& sa = *packet.inbound_sa;
   if (packet.next_header == wire::proto_no_next) return DropReason::dummy;  // RFC 4303 §2.6: MUST be discarded silently
-  return sa.mode == EspMode::transport ? accept_transport(packet, sa) : accept_tunnel(packet, sa);
+  return sa.mode == EspMode::transport ? accept_transport(packet, sa) : accept_tunnel(packet, sa, before);
 }
 
 }  // namespace
@@ -149,8 +165,13 @@ void decrypt_batch(PacketBatch& batch) noexcept {
   work.jobs.drop_failed(batch, DropReason::icv_failed);
   batch.for_each_group(&Packet::inbound_sa,
                        [&](InboundSa* sa, std::uint64_t mask) { commit_group(batch, *sa, mask, work); });
+  const Packet* before = nullptr;
   batch.for_each_alive([&](std::size_t i, Packet& packet) {
-    if (const auto wrong = accept(packet)) batch.drop(i, *wrong);
+    if (const auto wrong = accept(packet, before)) {
+      batch.drop(i, *wrong);
+    } else {
+      before = &packet;
+    }
   });
 }
 

@@ -10,6 +10,16 @@
 namespace culvert::tunnel {
 namespace {
 
+/// Told by one look, as of nearly all packets. The flags are where they would be in a whole packet; of a fragment they
+/// may be anything, but that is no matter: there is nothing to clamp in one that has no TCP header.
+bool is_plainly_no_syn(ByteView packet) noexcept {
+  constexpr std::size_t v4_flags_at = wire::ipv4_min_header_len + wire::tcp_flags_offset;
+  constexpr std::size_t v6_flags_at = wire::ipv6_header_len + wire::tcp_flags_offset;
+  if (packet.size() <= v6_flags_at) return false;
+  if (packet[0] == 0x45) return packet[9] != wire::proto_tcp || (packet[v4_flags_at] & wire::tcp_syn) == 0;
+  return packet[0] >> 4 == 6 && packet[6] == wire::proto_tcp && (packet[v6_flags_at] & wire::tcp_syn) == 0;
+}
+
 /// The TCP segment of a packet, when the packet is one with its TCP header in it.
 MutableByteView tcp_segment(MutableByteView packet) noexcept {
   if (packet.empty()) return {};
@@ -44,6 +54,7 @@ void replace_u16(MutableByteView segment, std::size_t offset, std::uint16_t valu
 }  // namespace
 
 bool clamp_mss(MutableByteView ip_packet, std::uint16_t mtu, std::uint16_t limit) noexcept {
+  if (is_plainly_no_syn(ip_packet)) return false;
   const MutableByteView segment = tcp_segment(ip_packet);
   const auto tcp = wire::TcpHeader::parse(segment);
   if (!tcp || (tcp->flags & wire::tcp_syn) == 0) return false;

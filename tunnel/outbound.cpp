@@ -78,15 +78,19 @@ bool Worker::take_turn(const PortView& at) {
   return more;
 }
 
-/// One worker is not enough any more for the devices that have their home here (FlowSteering). What the kernel has put
-/// into our queue leaves before the others may read theirs, so that a flow that moves stays in order.
+/// One worker is not enough any more for the devices whose packets all come to us (FlowSteering). What the kernel has
+/// put into our queue leaves before the others may read theirs, so that a flow that moves stays in order.
 void Worker::spread_flows() {
   const PublishedTables::Reading tables(tables_, index_);
   for (const auto& [id, at] : tables->ports) {
     Port& port = *at.port;
     if (!port.steering || port.steering->home() != index_) continue;
     port.moving_out.store(true, std::memory_order_seq_cst);
-    port.steering->spread();
+    if (port.counters(index_).sends_much()) {
+      port.steering->spread();
+    } else {
+      port.steering->lend();
+    }
     TimePoint last = Clock::now();
     for (std::size_t turns = 0; turns < turns_moving && Clock::now() - last < settling;) {
       if (!take_turn(at)) continue;

@@ -24,6 +24,13 @@ class alignas(64) PortCounters {
     add(outbound_packets_, packets);
     add(outbound_bytes_, bytes);
   }
+  /// Whether what this worker has sent since the last time it asked was no small part of what it moved. Itself only.
+  [[nodiscard]] bool sends_much() noexcept {
+    const auto now = [](const Counter& counter) { return counter.load(std::memory_order_relaxed); };
+    const std::uint64_t in = now(inbound_bytes_) - std::exchange(inbound_bytes_then_, now(inbound_bytes_));
+    const std::uint64_t out = now(outbound_bytes_) - std::exchange(outbound_bytes_then_, now(outbound_bytes_));
+    return out > in / little;
+  }
   void add_to(TunnelCounters& sum) const noexcept {
     sum.inbound_packets += inbound_packets_.load(std::memory_order_relaxed);
     sum.inbound_bytes += inbound_bytes_.load(std::memory_order_relaxed);
@@ -36,7 +43,10 @@ class alignas(64) PortCounters {
   static void add(Counter& counter, std::uint64_t more) noexcept {
     counter.store(counter.load(std::memory_order_relaxed) + more, std::memory_order_relaxed);
   }
+  static constexpr std::uint64_t little = 16;  ///< a part: the acknowledgments of a TCP stream are a hundredth
+
   Counter inbound_packets_{0}, inbound_bytes_{0}, outbound_packets_{0}, outbound_bytes_{0};
+  std::uint64_t inbound_bytes_then_ = 0, outbound_bytes_then_ = 0;
 };
 
 /// A tunnel with its device: what the workers share about it. Made by the control thread; lives while a snapshot names

@@ -240,9 +240,9 @@ Result<void> prepare_socket(int fd, IpFamily family) {
   for (const auto& option : options) {
     if (auto set = set_option(fd, option.level, option.name, option.value, option.text); !set) return set;
   }
-  // Room for bursts: a batch of 64 that waits behind a busy core. With CAP_NET_ADMIN beyond rmem_max, else as much as
-  // it allows.
-  constexpr int buffer_len = 4 * 1024 * 1024;
+  // Room for bursts: a batch of 64 that waits behind a busy core; the kernel doubles it. Not more: what queues here has
+  // left the caches when its turn comes. With CAP_NET_ADMIN beyond rmem_max, else as much as it allows.
+  constexpr int buffer_len = 2 * 1024 * 1024;
   for (const auto& [force, plain] : {std::pair{SO_RCVBUFFORCE, SO_RCVBUF}, std::pair{SO_SNDBUFFORCE, SO_SNDBUF}}) {
     if (::setsockopt(fd, SOL_SOCKET, force, &buffer_len, sizeof buffer_len) != 0) {
       [[maybe_unused]] const int ignored = ::setsockopt(fd, SOL_SOCKET, plain, &buffer_len, sizeof buffer_len);

@@ -206,15 +206,29 @@ std::optional<unsigned> FlowSteering::home() const noexcept {
 }
 
 void FlowSteering::send_home(unsigned queue) noexcept {
-  if (choice_ != nullptr) std::atomic_ref(choice_->home).store(queue + 1, std::memory_order_relaxed);
+  if (choice_ == nullptr) return;
+  std::atomic_ref(choice_->num_others).store(0, std::memory_order_relaxed);
+  std::atomic_ref(choice_->home).store(queue + 1, std::memory_order_seq_cst);
+}
+
+void FlowSteering::lend() noexcept {
+  const auto left_out = home();
+  if (!left_out) return;
+  leave_out(*left_out);
+  std::atomic_ref(choice_->home).store((*left_out + 1) % num_queues_ + 1, std::memory_order_seq_cst);
 }
 
 void FlowSteering::spread() noexcept {
   const auto left_out = home();
   if (!left_out) return;
-  std::atomic_ref(choice_->left_out).store(*left_out, std::memory_order_relaxed);
-  std::atomic_ref(choice_->num_others).store(num_queues_ - 1, std::memory_order_relaxed);
+  const bool lent = std::atomic_ref(choice_->num_others).load(std::memory_order_relaxed) != 0;
+  if (!lent) leave_out(*left_out);
   std::atomic_ref(choice_->home).store(0, std::memory_order_seq_cst);
+}
+
+void FlowSteering::leave_out(std::uint32_t queue) noexcept {
+  std::atomic_ref(choice_->left_out).store(queue, std::memory_order_relaxed);
+  std::atomic_ref(choice_->num_others).store(num_queues_ - 1, std::memory_order_relaxed);
 }
 
 bool steer_by_spi(int fd, unsigned count) noexcept {

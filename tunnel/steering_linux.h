@@ -11,9 +11,11 @@ namespace culvert::tunnel {
 // an old kernel) it decides by itself: one flow stays with one worker, and all that suffers is speed.
 
 /// Which queue of a TUN device the kernel puts a packet into. At home: all into one queue, that of the worker which
-/// writes what the peer sends: an answer finds it awake, or about to look. Spread, for when one worker is not enough:
-/// by a hash of addresses and, but for fragments, ports, over the queues of the others. The kernel's own choice would
-/// be the queue that a flow's answers were written to, however busy its worker is. Any thread.
+/// writes what the peer sends: an answer finds it awake, or about to look. Lent, for when that worker is busy with what
+/// comes in and little leaves: all into the queue of one other, for each that is woken for little costs more than the
+/// little. Spread, for when one worker is not enough: by a hash of addresses and, but for fragments, ports, over the
+/// queues of all but the one that was home. The kernel's own choice would be the queue that a flow's answers were
+/// written to, however busy its worker is. Any thread.
 class FlowSteering {
  public:
   FlowSteering() noexcept = default;  ///< left to the kernel
@@ -24,19 +26,23 @@ class FlowSteering {
   ~FlowSteering();
 
   [[nodiscard]] bool is_ours() const noexcept { return choice_ != nullptr; }
-  [[nodiscard]] std::optional<unsigned> home() const noexcept;  ///< nullopt: spread, or left to the kernel
+  /// The queue that gets all, at home or lent; nullopt: spread, or left to the kernel.
+  [[nodiscard]] std::optional<unsigned> home() const noexcept;
   void send_home(unsigned queue) noexcept;
-  /// Over all queues but the one that was home, whose worker has enough to do with what comes in.
+  void lend() noexcept;  ///< from home
+  /// Over all queues but the one that is home, or was when it was lent: its worker has enough to do with what comes in.
   void spread() noexcept;
 
  private:
   /// What the program reads.
   struct Choice {
-    std::uint32_t home;        ///< the queue and one; 0: spread
-    std::uint32_t left_out;    ///< the queue that gets nothing when `num_others` is not 0
-    std::uint32_t num_others;  ///< queues but that one
+    std::uint32_t home;        ///< the queue that gets all, and one; 0: spread
+    std::uint32_t left_out;    ///< spread: the queue that gets nothing when `num_others` is not 0
+    std::uint32_t num_others;  ///< queues but that one; not 0 also when lent
     std::uint32_t unused;
   };
+  void leave_out(std::uint32_t queue) noexcept;
+
   Choice* choice_ = nullptr;  ///< shared with the kernel
   unsigned num_queues_ = 0;
 };

@@ -113,6 +113,29 @@ TEST_CASE("at home every packet goes to the one queue, and spread again flows go
   }
 }
 
+TEST_CASE(
+    "lent, every packet goes to one other queue, and spread from there flows go to all but the one that was home") {
+  NEEDS_ROOT();
+  Device device("cvt-s5");
+  const Bytes packet = udp_packet(host_a, host_b, 1, 100);
+  device.steering.lend();  // from nowhere: nothing to lend
+  CHECK_FALSE(device.steering.home());
+  for (const unsigned home : {2u, 3u, 0u}) {
+    device.steering.send_home(home);
+    device.steering.lend();
+    const auto lent_to = device.steering.home();
+    REQUIRE(lent_to);
+    CHECK(*lent_to != home);
+    for (std::uint16_t port = 0; port < 16; ++port) CHECK(device.queue_of(with_ports(packet, port, 443)) == *lent_to);
+    device.steering.spread();
+    CHECK_FALSE(device.steering.home());
+    std::set<unsigned> seen;
+    for (std::uint16_t port = 0; port < 64; ++port) seen.insert(device.queue_of(with_ports(packet, port, 443)));
+    CHECK(seen.size() == num_queues - 1);
+    CHECK_FALSE(seen.contains(home));
+  }
+}
+
 TEST_CASE("a packet too short for ports still goes somewhere") {
   NEEDS_ROOT();
   Device device("cvt-s4");

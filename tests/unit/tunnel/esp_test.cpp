@@ -401,6 +401,58 @@ TEST_CASE("the selectors hold after decryption, in the direction of the packet")
   CHECK(open_with({selector("::/0")}, {selector("::/0")}) == DropReason::selector_mismatch);
 }
 
+// The selectors take one flow alone, so that any byte of its addresses, protocol, ports or fragment field that is
+// another one makes a packet that they refuse; it stands between two that they take.
+TEST_CASE("the selectors hold for each packet of a batch, however like its neighbours it is") {
+  for (const Bytes& inner : {inner4, inner6}) {
+    const bool is_v4 = inner[0] >> 4 == 4;
+    const std::uint8_t next_header = is_v4 ? 4 : 41;
+    ChildSaKeys keys = keys_of(vectors[0]);
+    keys.local = {selector(is_v4 ? "10.2.0.7/32" : "fd00:2::7/128", 17)};
+    keys.remote = {selector(is_v4 ? "10.1.0.5/32" : "fd00:1::5/128", 17)};
+    keys.local[0].start_port = keys.local[0].end_port = 2222;
+    keys.remote[0].start_port = keys.remote[0].end_port = 1111;
+    SaPair pair = pair_of(std::move(keys));
+    InboundSa& sa = *pair.inbound;
+    std::uint64_t sequence = 0;
+    const auto verdict_between_good = [&](const Bytes& middle, std::uint8_t middle_header) {
+      Batch batch;
+      batch.add(seal_raw(sa, sa.key(), ++sequence, with_trailer(inner, next_header)), nullptr, &sa);
+      batch.add(seal_raw(sa, sa.key(), ++sequence, with_trailer(middle, middle_header)), nullptr, &sa);
+      batch.add(seal_raw(sa, sa.key(), ++sequence, with_trailer(inner, next_header)), nullptr, &sa);
+      decrypt_batch(batch.packets);
+      CHECK(batch.packets.alive(0));
+      CHECK(batch.packets.alive(2));
+      CHECK(batch.bytes(2) == inner);
+      return batch.packets.alive(1) ? std::nullopt : std::optional{batch.packets[1].reason};
+    };
+    CHECK_FALSE(verdict_between_good(inner, next_header).has_value());
+    const auto changed = [&](std::size_t at, std::uint8_t bits) {
+      Bytes packet = inner;
+      packet[at] ^= bits;
+      return packet;
+    };
+    const std::size_t addresses_at = is_v4 ? 12 : 8, ports_end = is_v4 ? 24 : 44;
+    for (std::size_t at = addresses_at; at < ports_end; ++at) {
+      for (const std::uint8_t bits : {0x01, 0x80}) {
+        CAPTURE(at);
+        CHECK(verdict_between_good(changed(at, bits), next_header) == DropReason::selector_mismatch);
+      }
+    }
+    CHECK(verdict_between_good(changed(is_v4 ? 9 : 6, 17 ^ 6), next_header) == DropReason::selector_mismatch);  // TCP
+    CHECK(verdict_between_good(inner, is_v4 ? 41 : 4) == DropReason::inner_malformed);
+    CHECK(verdict_between_good(changed(0, 0x10), next_header) == DropReason::inner_malformed);  // version 5 or 7
+    CHECK(verdict_between_good(changed(is_v4 ? 2 : 4, 0x40), next_header) == DropReason::inner_malformed);  // too long
+    CHECK(verdict_between_good(to_bytes(ByteView(inner).first(ports_end)), next_header) == DropReason::inner_malformed);
+    if (!is_v4) continue;
+    CHECK(verdict_between_good(changed(0, 0x03), next_header) ==
+          DropReason::selector_mismatch);  // options: other ports
+    CHECK(verdict_between_good(changed(7, 0x01), next_header) == DropReason::selector_mismatch);  // no ports to be seen
+    CHECK_FALSE(verdict_between_good(changed(1, 0xB8), next_header).has_value());                 // DSCP is no selector
+    CHECK_FALSE(verdict_between_good(changed(5, 0xFF), next_header).has_value());                 // nor is the id
+  }
+}
+
 TEST_CASE("ECN: congestion on the outer path reaches the inner packet, or drops what cannot carry it") {
   SaPair pair = pair_of(keys_of(vectors[0]));
   InboundSa& sa = *pair.inbound;
