@@ -45,6 +45,7 @@ Entry entry(DropReason reason) noexcept {
     case DropReason::ike_half_open_limit: return {"ike_half_open_limit", "too many half-open IKE SAs"};
     case DropReason::ike_replayed: return {"ike_replayed", "IKE message outside the message window"};
     case DropReason::ike_integrity: return {"ike_integrity", "IKE message that is not authentic (ICV)"};
+    case DropReason::ike_busy: return {"ike_busy", "IKE message that asks for more public-key work than there is room for"};
     case DropReason::count_: break;
   }
   return {"unknown", "unknown"};

@@ -103,6 +103,10 @@ Result<void> Daemon::open(const DaemonOptions& options) {
       io_, std::move(resolver_options), [this](PeerId peer, std::vector<ike::Path> paths, std::string why) {
         if (!stopping_) perform(ike_->on_addresses(Clock::now(), peer, std::move(paths), std::move(why)));
       });
+  compute_pool_ = std::make_unique<ComputePool>(
+      io_, ComputePoolOptions{}, [this](std::uint64_t id, std::unique_ptr<ike::Computed> result) {
+        if (!stopping_) perform(ike_->on_computed(Clock::now(), id, std::move(result)));
+      });
   const int events = dup(plane_->event_fd());
   if (events < 0) return fail(Errc::io, fmt::format("data plane: {}", std::strerror(errno)), errno);
   plane_events_.assign(events);

@@ -14,6 +14,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "compute_pool.h"
 #include "control_server.h"
 #include "culvert/base/time.h"
 #include "culvert/config/config.h"
@@ -84,6 +85,7 @@ class Daemon {
   void perform_one(ike::ResolveAddresses& resolve);
   void perform_one(ike::Report& report);
   void perform_one(ike::CountDrop& drop);
+  void perform_one(ike::Compute& compute);
   void perform_one(ike::DebugIkeKeys& keys);
 
   // commands.cpp: what the operator wants
@@ -102,6 +104,7 @@ class Daemon {
   boost::asio::posix::stream_descriptor plane_events_{io_};
   std::unique_ptr<ike::IkeEndpoint> ike_;
   std::unique_ptr<Resolver> resolver_;
+  std::unique_ptr<ComputePool> compute_pool_;
   std::unique_ptr<ControlServer> control_;
 
   std::unordered_map<Spi, InstalledSa> installed_;

@@ -87,6 +87,12 @@ void Daemon::perform_one(ike::CountDrop& drop) {
   plane_->count_drop(drop.reason);
 }
 
+void Daemon::perform_one(ike::Compute& compute) {
+  const std::uint64_t id = compute.id;
+  if (compute_pool_->submit(std::move(compute))) return;
+  follow_ups_.push_back([this, id](TimePoint now) { return ike_->on_computed(now, id, nullptr); });
+}
+
 void Daemon::perform_one(ike::DebugIkeKeys& keys) {
   if (debug_keys_) debug_keys_->add(keys);
 }

@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "culvert/base/result.h"
+#include "culvert/base/secret.h"
 #include "culvert/child_sa.h"
 #include "culvert/crypto/key_exchange.h"
 #include "culvert/ike/config.h"
@@ -53,7 +55,8 @@ struct ChildOffer {
   Spi spi;
   std::vector<Proposal> proposals;
   Bytes nonce;
-  std::unique_ptr<crypto::KeyExchange> ke;  ///< with PFS
+  std::shared_ptr<const crypto::KeyExchange> ke;  ///< with PFS
+  std::optional<Result<Secret>> g_ir;             ///< with PFS, once the answer is here
   std::vector<TrafficSelector> local, remote;
   bool transport = false;  ///< USE_TRANSPORT_MODE
 };

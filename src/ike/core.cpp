@@ -123,6 +123,22 @@ bool Core::may_answer_stranger() {
   return true;
 }
 
+void Core::start_computation(const Session& owner, Compute compute, decltype(Computation::then) then) {
+  compute.id = ++last_computation_;
+  computations_.emplace(compute.id, Computation{owner.our_spi(), std::move(then)});
+  emit(std::move(compute));
+}
+
+void Core::on_computed(std::uint64_t id, std::unique_ptr<Computed> result) {
+  auto found = computations_.extract(id);
+  if (found.empty()) return;
+  if (!result) count(DropReason::ike_busy);
+  Session* owner = find_session(found.mapped().owner);
+  if (!owner || owner->state() == Session::State::closed) return;  // nobody waits for it any more
+  touch();
+  found.mapped().then(owner, std::move(result));
+}
+
 // ---- numbers
 // -------------------------------------------------------------------------------------------------------------------
 

@@ -1,8 +1,10 @@
 #pragma once
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -50,6 +52,13 @@ class Core {
   void report_limited(const std::string& topic, log::Level level, std::string text);
   void count(DropReason reason) { emit(CountDrop{reason}); }
 
+  /// Has `work` done for `owner` on another thread: it takes the wall-clock time and gives a value, and touches nothing
+  /// else. `then(owner, result)` follows in a call of its own, unless `owner` has ended by then; the result is nullopt
+  /// when there was no room for it. A session has at most one such thing under way for each direction.
+  template <class Work, class Then>
+  void compute(const Session& owner, Compute::Rank rank, Work work, Then then);
+  void on_computed(std::uint64_t id, std::unique_ptr<Computed> result);
+
   // ---- numbers ----
   [[nodiscard]] crypto::RandomSource& random() noexcept { return random_; }
   [[nodiscard]] Bytes new_nonce();
@@ -93,6 +102,16 @@ class Core {
     std::uint64_t left_out = 0;
   };
 
+  template <class Value>
+  struct ComputedValue : Computed {
+    explicit ComputedValue(Value made) : value(std::move(made)) {}
+    Value value;
+  };
+  struct Computation {
+    IkeSpi owner;
+    std::move_only_function<void(Session*, std::unique_ptr<Computed>)> then;
+  };
+  void start_computation(const Session& owner, Compute compute, decltype(Computation::then) then);
   struct HalfOpen {
     std::size_t all = 0, of_address = 0;
   };
@@ -113,14 +132,31 @@ class Core {
   Secret decoy_psk_;
   std::vector<std::unique_ptr<Peer>> peers_;
   std::map<IkeSpi, std::unique_ptr<Session>> sessions_;  ///< by our SPI
-  std::map<InitKey, IkeSpi> init_requests_;  ///< SPIi, digest of address and IKE_SA_INIT → our SPI (§2.1)
-  std::map<Spi, Association*> esp_spis_;     ///< taken inbound SPIs, installed or not
+  std::map<InitKey, IkeSpi> init_requests_;            ///< SPIi, digest of address and IKE_SA_INIT → our SPI (§2.1)
+  std::map<Spi, Association*> esp_spis_;               ///< taken inbound SPIs, installed or not
+  std::map<std::uint64_t, Computation> computations_;  ///< under way, by Compute::id
+  std::uint64_t last_computation_ = 0;
   std::vector<Lingering> lingering_;
   std::map<std::string, Topic> topics_;
   TimePoint stranger_credit_{};  ///< token bucket: when it was (or will be) empty
   bool touched_ = true;
   mutable std::optional<std::optional<TimePoint>> deadline_;
 };
+
+template <class Work, class Then>
+void Core::compute(const Session& owner, Compute::Rank rank, Work work, Then then) {
+  using Value = std::invoke_result_t<Work&, std::chrono::sys_seconds>;
+  Compute compute;
+  compute.rank = rank;
+  compute.work = [work = std::move(work)](std::chrono::sys_seconds now) mutable -> std::unique_ptr<Computed> {
+    return std::make_unique<ComputedValue<Value>>(work(now));
+  };
+  start_computation(owner, std::move(compute),
+                    [then = std::move(then)](Session* session, std::unique_ptr<Computed> result) mutable {
+                      auto* computed = static_cast<ComputedValue<Value>*>(result.get());
+                      then(*session, computed ? std::optional<Value>(std::move(computed->value)) : std::nullopt);
+                    });
+}
 
 /// How long an inbound SA outlives its replacement.
 inline constexpr Duration linger_time = std::chrono::seconds(5);

@@ -52,6 +52,12 @@ Actions IkeEndpoint::on_addresses(TimePoint now, PeerId id, std::vector<Path> pa
   return impl_->core.finish();
 }
 
+Actions IkeEndpoint::on_computed(TimePoint now, std::uint64_t id, std::unique_ptr<Computed> result) {
+  impl_->core.begin(now);  // touched when somebody waits for it
+  impl_->core.on_computed(id, std::move(result));
+  return impl_->core.finish();
+}
+
 Actions IkeEndpoint::on_acquire(TimePoint now, ChildId child, const TrafficSelector& source,
                                 const TrafficSelector& destination) {
   impl_->core.begin(now);

@@ -30,15 +30,15 @@ bool Session::begin_child(Task task) {
   if (rekey && (!old || old->state != ChildSa::State::live)) return false;
   if (!rekey && association_->live_child(*task.config)) return false;
 
+  const auto method = task.ke ? task.ke : preferred_ke(config().esp_proposals);
+  if (method && (!task.prepared || task.prepared->method() != *method)) return prepare(std::move(task), *method);
+
   const ChildContext context = child_context(EspNegotiation::create_child);
   const Spi spi = core_.new_esp_spi(association_);
   ChildOffer offer =
       rekey ? make_rekey_offer(context, *old, spi) : make_offer(context, *task.config, task.trigger, spi);
   offer.nonce = core_.new_nonce();
-  if (const auto method = task.ke ? task.ke : preferred_ke(config().esp_proposals)) {
-    auto ke = crypto::KeyExchange::generate(*method);
-    if (ke) offer.ke = std::move(*ke);
-  }
+  offer.ke = std::exchange(task.prepared, nullptr);
   std::vector<Payload> payloads;
   if (rekey) {
     // §1.3.3: the SPI is the one that the sender of this request would expect in inbound packets.
@@ -95,7 +95,7 @@ void Session::on_child_refused(CreatingChild exchange, const NotifyPayload& erro
 }
 
 void Session::on_child_made(CreatingChild exchange, const Message& message) {
-  const ChildOffer& offer = exchange.offer;
+  ChildOffer& offer = exchange.offer;
   auto agreement = accept_child(child_context(EspNegotiation::create_child), offer, message);
   const auto g_ir = agreement ? offered_secret(offer, agreement->suite, message)
                               : std::expected<Secret, std::string>(std::unexpected(agreement.error()));
@@ -139,17 +139,15 @@ void Session::confirm_children() {
 }
 
 /// The PFS secret of the answer to `offer`; empty without PFS.
-std::expected<Secret, std::string> Session::offered_secret(const ChildOffer& offer, const EspSuite& suite,
+std::expected<Secret, std::string> Session::offered_secret(ChildOffer& offer, const EspSuite& suite,
                                                            const Message& message) {
   if (!message.find<NoncePayload>()) return std::unexpected("its answer has no nonce");
   if (!suite.ke) return Secret{};
-  const auto* ke = message.find<KePayload>();
-  if (!ke || !offer.ke || offer.ke->method() != *suite.ke || ke_fit(suite.ke, ke) != KeFit::fits) {
+  if (!offer.g_ir || offer.ke->method() != *suite.ke) {
     return std::unexpected("its answer has not the key exchange that it selected");
   }
-  Result<Secret> secret = offer.ke->shared_secret(ke->data);
-  if (!secret) return std::unexpected("its key exchange value is invalid: " + secret.error().detail);
-  return std::move(*secret);
+  if (!*offer.g_ir) return std::unexpected("its key exchange value is invalid: " + offer.g_ir->error().detail);
+  return std::move(**offer.g_ir);
 }
 
 void Session::settle_child(const CreatingChild& exchange, ChildSa& made, bool loses) {
@@ -234,7 +232,7 @@ std::expected<Session::Reply, Refusal> Session::answer_child_request(const Messa
 }
 
 /// Our half of the PFS key exchange, when one was selected.
-std::expected<Session::Exchanged, Refusal> Session::answer_ke(const EspSuite& suite, const Message& message) {
+std::expected<Exchanged, Refusal> Session::answer_ke(const EspSuite& suite, const Message& message) {
   const auto* theirs = message.find<KePayload>();
   switch (ke_fit(suite.ke, theirs)) {
     case KeFit::unused:
@@ -244,12 +242,10 @@ std::expected<Session::Exchanged, Refusal> Session::answer_ke(const EspSuite& su
     case KeFit::fits:
       break;
   }
-  auto ke = crypto::KeyExchange::generate(*suite.ke);
-  Result<Secret> secret = ke ? (*ke)->shared_secret(theirs->data) : Result<Secret>(std::unexpected(ke.error()));
-  if (!secret) return std::unexpected(refusal(NotifyType::invalid_syntax, "an invalid key exchange value"));
-  const ByteView value = (*ke)->public_value();
-  return Exchanged{std::move(*secret),
-                   KePayload{static_cast<std::uint16_t>(*suite.ke), Bytes(value.begin(), value.end())}};
+  std::optional<Result<Exchanged>>& exchanged = answering_->exchanged;
+  if (!exchanged || !*exchanged)
+    return std::unexpected(refusal(NotifyType::invalid_syntax, "an invalid key exchange value"));
+  return std::move(**exchanged);
 }
 
 /// Inbound is ready before the answer leaves; outbound stays on the old SA until the peer shows that it uses the new

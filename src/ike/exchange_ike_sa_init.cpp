@@ -38,15 +38,22 @@ void Session::start(Peer& peer) {
   handshake_->ni = core_.new_nonce();
   handshake_->offered = offer_ike(config().ike_proposals, IkeNegotiation::initial);
   const auto method = preferred_ke(config().ike_proposals);
-  if (!method || !choose_ke(*method)) return fail_attempt("`ike` of the configuration has no usable key exchange");
-  send_init();
+  if (!method) return fail_attempt("`ike` of the configuration has no usable key exchange");
+  choose_ke(*method);
 }
 
-bool Session::choose_ke(crypto::KeMethod method) {
-  auto ke = crypto::KeyExchange::generate(method);
-  if (!ke) return false;
-  handshake_->ke = std::move(*ke);
-  return true;
+/// Makes a key pair, and sends IKE_SA_INIT with it.
+void Session::choose_ke(crypto::KeMethod method) {
+  requests_.hold();
+  using Pair = std::shared_ptr<const crypto::KeyExchange>;
+  core_.compute(
+      *this, rank(), [method](auto) -> Result<Pair> { return crypto::KeyExchange::generate(method); },
+      [](Session& session, std::optional<Result<Pair>> made) {
+        if (!made) return session.fail_attempt("this gateway has too much to compute at the moment");
+        if (!*made) return session.fail_attempt("no key exchange: " + made->error().detail);
+        session.handshake_->ke = std::move(**made);
+        session.send_init();
+      });
 }
 
 void Session::send_init() {
@@ -77,40 +84,37 @@ void Session::on_init_response(const Path& path, ByteView datagram, const Messag
   if (message.find_notify(NotifyType::cookie) || message.find_notify(NotifyType::invalid_ke_payload)) {
     if (handshake_->restarts >= max_restarts)
       return fail_attempt("it asks for a COOKIE or another key exchange again and again");
-    if (restart_init(message)) {
-      ++handshake_->restarts;
-      send_init();
-    }
-    return;
+    return restart_init(message);
   }
   if (const NotifyPayload* error = message.first_error()) {
     return fail_attempt(
         fmt::format("{} refused: {}", path.remote.address.to_string(), PeerRefusal{error->type}.to_string()));
   }
-  finish_init(path, datagram, message);
+  accept_init(path, datagram, message);
 }
 
 /// COOKIE (§2.6) and INVALID_KE_PAYLOAD (§1.2): the same request again, still message ID 0, with all that earlier
-/// rounds asked for. The nonce stays, because the cookie covers it. False: a late copy of what was answered already, or
-/// nothing that we can do.
-bool Session::restart_init(const Message& message) {
+/// rounds asked for. The nonce stays, because the cookie covers it. A late copy of what was answered already changes
+/// nothing.
+void Session::restart_init(const Message& message) {
   if (const NotifyPayload* cookie = message.find_notify(NotifyType::cookie)) {
-    if (cookie->data.empty() || cookie->data.size() > max_cookie_len || cookie->data == handshake_->cookie)
-      return false;
+    if (cookie->data.empty() || cookie->data.size() > max_cookie_len || cookie->data == handshake_->cookie) return;
     handshake_->cookie = cookie->data;
-    return true;
+    ++handshake_->restarts;
+    return send_init();
   }
   const auto wanted = wanted_ke(*message.find_notify(NotifyType::invalid_ke_payload));
   if (!wanted || !offers_ke(config().ike_proposals, *wanted)) {
-    fail_attempt(fmt::format("{} wants a key exchange that `ike` does not allow ({})",
-                             origin_.path.remote.address.to_string(),
-                             wanted ? crypto::ke_method_name(*wanted) : "one that this build does not have"));
-    return false;
+    return fail_attempt(fmt::format("{} wants a key exchange that `ike` does not allow ({})",
+                                    origin_.path.remote.address.to_string(),
+                                    wanted ? crypto::ke_method_name(*wanted) : "one that this build does not have"));
   }
-  return *wanted != handshake_->ke->method() && choose_ke(*wanted);
+  if (*wanted == handshake_->ke->method()) return;
+  ++handshake_->restarts;
+  choose_ke(*wanted);
 }
 
-void Session::finish_init(const Path& path, ByteView datagram, const Message& message) {
+void Session::accept_init(const Path& path, ByteView datagram, const Message& message) {
   const IkeSpi spi_r = message.header.spi_r;
   const auto* sa = message.find<SaPayload>();
   const auto* ke = message.find<KePayload>();
@@ -121,20 +125,30 @@ void Session::finish_init(const Path& path, ByteView datagram, const Message& me
   if (choice->suite.ke != handshake_->ke->method() || ke->method != static_cast<std::uint16_t>(choice->suite.ke)) {
     return fail_attempt("it answered with another key exchange than the one we sent");
   }
-  const Result<Secret> g_ir = handshake_->ke->shared_secret(ke->data);
-  if (!g_ir) return fail_attempt(fmt::format("its key exchange value is invalid: {}", g_ir.error().detail));
+  requests_.hold();
+  core_.compute(
+      *this, rank(), [ours = handshake_->ke, value = ke->data](auto) { return ours->shared_secret(value); },
+      [accepted = AcceptedInit{choice->suite, path, message, Bytes(datagram.begin(), datagram.end())}](
+          Session& session, std::optional<Result<Secret>> g_ir) mutable {
+        if (!g_ir) return session.requests_.release();
+        if (!*g_ir)
+          return session.fail_attempt(fmt::format("its key exchange value is invalid: {}", g_ir->error().detail));
+        session.finish_init(std::move(accepted), (*g_ir)->view());
+      });
+}
 
+void Session::finish_init(AcceptedInit accepted, ByteView g_ir) {
+  const Message& message = accepted.message;
   requests_.answered();
-  origin_.spi_r = spi_r;
-  const bool announced = wants_udp(config());
-  origin_.nat = read_nat(message.payloads, origin_.spi_i, spi_r, path);
-  origin_.nat.announced = announced && origin_.nat.supported;
-  suite_ = choice->suite;
-  handshake_->nr = nonce->data;
+  origin_.spi_r = message.header.spi_r;
+  origin_.nat = read_nat(message.payloads, origin_.spi_i, origin_.spi_r, accepted.path);
+  origin_.nat.announced = wants_udp(config()) && origin_.nat.supported;
+  suite_ = accepted.suite;
+  handshake_->nr = message.find<NoncePayload>()->data;
   handshake_->childless_supported = message.find_notify(NotifyType::childless_ikev2_supported) != nullptr;
-  handshake_->init_response.assign(datagram.begin(), datagram.end());
+  handshake_->init_response = std::move(accepted.datagram);
   handshake_->ke.reset();
-  derive_keys(g_ir->view());
+  derive_keys(g_ir);
   if (!in_) return fail_attempt("the cipher refused its keys");
   if (config().encapsulation == EncapsulationPreference::raw && origin_.nat.needs_udp()) {
     return fail_attempt(
@@ -169,24 +183,28 @@ void Session::fail_attempt(std::string reason) {
 // ------------------------------------------------------------------------------------
 
 void Session::answer_init(const IkeChoice& choice, const KePayload& peer_ke, Bytes ni, ByteView request) {
-  auto ke = crypto::KeyExchange::generate(choice.suite.ke);
-  const Result<Secret> g_ir = ke ? (*ke)->shared_secret(peer_ke.data) : Result<Secret>(std::unexpected(ke.error()));
-  if (!g_ir) {
-    core_.count(DropReason::ike_malformed);
-    return close();
-  }
   suite_ = choice.suite;
   handshake_ = std::make_unique<Handshake>();
   handshake_->ni = std::move(ni);
   handshake_->nr = core_.new_nonce();
   handshake_->offered = {choice.answer};
   handshake_->init_request.assign(request.begin(), request.end());
-  derive_keys(g_ir->view());
+  answering_ = Answering{origin_.path, header(ExchangeType::ike_sa_init, false, MessageId(0)),
+                         crypto::sha256({request}), std::nullopt};
+  exchange_keys(choice.suite.ke, peer_ke, [](Session& session, std::optional<Result<Exchanged>> exchanged) {
+    if (exchanged && *exchanged) return session.send_init_response(**exchanged);
+    if (exchanged) session.core_.count(DropReason::ike_malformed);
+    session.close();
+  });
+}
+
+void Session::send_init_response(const Exchanged& exchanged) {
+  derive_keys(exchanged.secret.view());
   if (!in_) return close();
 
   std::vector<Payload> payloads;
-  payloads.emplace_back(SaPayload{{choice.answer}});  // §3.3.1: no SPI in IKE_SA_INIT
-  payloads.emplace_back(ke_payload(**ke));
+  payloads.emplace_back(SaPayload{handshake_->offered});  // §3.3.1: no SPI in IKE_SA_INIT
+  payloads.emplace_back(*exchanged.ours);
   payloads.emplace_back(NoncePayload{handshake_->nr});
   if (origin_.nat.supported) {
     for (Payload& payload :
@@ -198,7 +216,8 @@ void Session::answer_init(const IkeChoice& choice, const KePayload& peer_ke, Byt
     payloads.emplace_back(NotifyPayload{NotifyType::childless_ikev2_supported, ProtocolId::none, {}, {}});
   Bytes response = build(header(ExchangeType::ike_sa_init, true, MessageId(0)), payloads);
   handshake_->init_response = response;
-  responses_.answered(request, response);
+  responses_.answered_digest(std::move(answering_->digest), response);
+  answering_.reset();
   core_.send(origin_.path, std::move(response));
 }
 

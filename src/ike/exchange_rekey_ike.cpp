@@ -36,9 +36,12 @@ bool Session::begin_rekey_ike(Task task) {
                       : offers_ke(proposals, suite_.ke) ? std::optional(suite_.ke)
                                                         : preferred_ke(proposals);
   if (!method) return false;
-  auto ke = crypto::KeyExchange::generate(*method);
-  if (!ke) return false;
-  RekeyingIke exchange{std::move(task), core_.new_ike_spi(), core_.new_nonce(), std::move(*ke), {}, std::nullopt};
+  if (!task.prepared || task.prepared->method() != *method) return prepare(std::move(task), *method);
+  RekeyingIke exchange;
+  exchange.ke = std::exchange(task.prepared, nullptr);
+  exchange.task = std::move(task);
+  exchange.spi = core_.new_ike_spi();
+  exchange.nonce = core_.new_nonce();
   exchange.offered = offer_ike(proposals, IkeNegotiation::rekey, exchange.spi);
   const std::vector<Payload> payloads{SaPayload{exchange.offered}, NoncePayload{exchange.nonce},
                                       ke_payload(*exchange.ke)};
@@ -54,10 +57,10 @@ void Session::on_rekey_ike_response(RekeyingIke exchange, const Message& message
   if (error && !sa) return on_rekey_ike_refused(std::move(exchange), *error);
   const Result<IkeChoice> choice = sa ? accept_ike(exchange.offered, *sa, IkeNegotiation::rekey)
                                       : Result<IkeChoice>(fail(Errc::no_match, "no SA payload"));
-  const bool fits = choice && ke && nonce && choice->suite.ke == exchange.ke->method() &&
-                    ke_fit(choice->suite.ke, ke) == KeFit::fits && choice->peer_spi.value() != 0;
+  const bool fits = choice && ke && nonce && choice->suite.ke == exchange.ke->method() && exchange.g_ir &&
+                    choice->peer_spi.value() != 0;
   const Result<Secret> g_ir =
-      fits ? exchange.ke->shared_secret(ke->data) : Result<Secret>(fail(Errc::no_match, "the answer does not fit"));
+      fits ? std::move(*exchange.g_ir) : Result<Secret>(fail(Errc::no_match, "the answer does not fit"));
   if (!g_ir) {
     const std::string& why = choice ? g_ir.error().detail : choice.error().detail;
     core_.report(log::Level::warn, fmt::format("{}: rekey of the IKE SA failed: {}", label(), why));
@@ -152,14 +155,14 @@ Session::Reply Session::answer_rekey_ike(const Message& message) {
   }
   const auto* theirs = message.find<KePayload>();
   if (ke_fit(choice->suite.ke, theirs) != KeFit::fits) return reply_with({invalid_ke_payload(choice->suite.ke), {}});
-  auto ke = crypto::KeyExchange::generate(choice->suite.ke);
-  const Result<Secret> g_ir = ke ? (*ke)->shared_secret(theirs->data) : Result<Secret>(std::unexpected(ke.error()));
-  if (!g_ir || choice->peer_spi.value() == 0) return invalid_syntax("key exchange value or SPI of an IKE rekey");
+  std::optional<Result<Exchanged>>& exchanged = answering_->exchanged;
+  if (!exchanged || !*exchanged || choice->peer_spi.value() == 0)
+    return invalid_syntax("key exchange value or SPI of an IKE rekey");
 
   const Bytes& ni = message.find<NoncePayload>()->data;
   const Bytes nr = core_.new_nonce();
   const IkeSpi spi = core_.new_ike_spi();
-  Session& made = make_successor(false, choice->peer_spi, spi, choice->suite, g_ir->view(), ni, nr);
+  Session& made = make_successor(false, choice->peer_spi, spi, choice->suite, (*exchanged)->secret.view(), ni, nr);
   adopt_answered(made, lower(ni, nr));
 
   Proposal proposal = choice->answer;
@@ -168,7 +171,7 @@ Session::Reply Session::answer_rekey_ike(const Message& message) {
   Reply reply;
   reply.payloads.emplace_back(SaPayload{{std::move(proposal)}});
   reply.payloads.emplace_back(NoncePayload{nr});
-  reply.payloads.emplace_back(ke_payload(**ke));
+  reply.payloads.emplace_back(std::move(*(*exchanged)->ours));
   return reply;
 }
 

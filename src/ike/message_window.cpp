@@ -10,20 +10,23 @@ namespace culvert::ike {
 
 void RequestWindow::sent(TimePoint now, ExchangeType exchange, Bytes datagram, const RetransmitPolicy& policy) {
   assert(!pending_ || exchange == ExchangeType::ike_sa_init);
+  held_ = false;
   pending_ = Pending{exchange, std::move(datagram), policy, policy.first, now + policy.first, 1};
 }
 
 bool RequestWindow::answers(const Header& response) const noexcept {
-  return pending_ && response.response && response.message_id == next_ && response.exchange == pending_->exchange;
+  return pending_ && !held_ && response.response && response.message_id == next_ &&
+         response.exchange == pending_->exchange;
 }
 
 void RequestWindow::answered() noexcept {
   pending_.reset();
+  held_ = false;
   next_ = MessageId(next_.value() + 1);
 }
 
 RequestWindow::Due RequestWindow::on_deadline(TimePoint now) {
-  if (!pending_ || now < pending_->due) return Due::nothing;
+  if (!pending_ || held_ || now < pending_->due) return Due::nothing;
   if (pending_->num_sent >= pending_->policy.tries) return Due::lost;
   ++pending_->num_sent;
   const std::chrono::duration<double, Duration::period> longer(static_cast<double>(pending_->interval.count()) *
@@ -35,7 +38,7 @@ RequestWindow::Due RequestWindow::on_deadline(TimePoint now) {
 }
 
 std::optional<TimePoint> RequestWindow::deadline() const noexcept {
-  if (!pending_) return std::nullopt;
+  if (!pending_ || held_) return std::nullopt;
   return pending_->due;
 }
 
@@ -49,8 +52,8 @@ ResponseWindow::Verdict ResponseWindow::judge(MessageId id, ByteView datagram) c
   return Verdict::stale;
 }
 
-void ResponseWindow::answered(ByteView request, Bytes response) {
-  request_digest_ = crypto::sha256({request});
+void ResponseWindow::answered_digest(Bytes request_digest, Bytes response) {
+  request_digest_ = std::move(request_digest);
   response_ = std::move(response);
   expected_ = MessageId(expected_.value() + 1);
 }

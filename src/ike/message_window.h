@@ -4,6 +4,7 @@
 #include "culvert/base/bytes.h"
 #include "culvert/base/ids.h"
 #include "culvert/base/time.h"
+#include "culvert/crypto/prf.h"
 #include "message.h"
 
 namespace culvert::ike {
@@ -29,10 +30,18 @@ class RequestWindow {
   /// INVALID_KE_PAYLOAD retries keep message ID 0 (§2.6, §1.2).
   void sent(TimePoint now, ExchangeType exchange, Bytes datagram, const RetransmitPolicy& policy);
   [[nodiscard]] bool answers(const Header& response) const noexcept;
+  /// The response is in, but not understood before some work has been done: no more copies, until answered() or
+  /// release().
+  void hold() noexcept { held_ = true; }
+  /// The work was not done: the response counts as lost, and the request goes out again when it is due.
+  void release() noexcept { held_ = false; }
   /// The response is in: the next request takes the next ID.
   void answered() noexcept;
   /// Forgets the request under way: the IKE SA is about to go.
-  void abandon() noexcept { pending_.reset(); }
+  void abandon() noexcept {
+    pending_.reset();
+    held_ = false;
+  }
 
   enum class Due : std::uint8_t { nothing, resend, lost };
   /// `resend`: send datagram() again (counted here). `lost`: the last try stays unanswered.
@@ -52,6 +61,7 @@ class RequestWindow {
   };
   MessageId next_;
   std::optional<Pending> pending_;
+  bool held_ = false;
 };
 
 /// The peer's requests of one IKE SA: the ID that comes next, and the last response, resent byte for byte when its
@@ -68,7 +78,9 @@ class ResponseWindow {
   };
   [[nodiscard]] Verdict judge(MessageId id, ByteView datagram) const;
   /// Remembers the response to `request`, which had the expected ID.
-  void answered(ByteView request, Bytes response);
+  void answered(ByteView request, Bytes response) { answered_digest(crypto::sha256({request}), std::move(response)); }
+  /// The same, when only the SHA-256 of the request is left.
+  void answered_digest(Bytes request_digest, Bytes response);
   [[nodiscard]] const Bytes& cached() const noexcept { return response_; }
   [[nodiscard]] MessageId expected() const noexcept { return expected_; }
 

@@ -33,6 +33,8 @@ void Session::on_message(const Path& path, ByteView datagram, const Message& mes
 
 void Session::on_request(const Path& path, ByteView datagram, const Message& message) {
   const Header& header = message.header;
+  // We are at it: neither to be answered twice nor ahead of the window.
+  if (answering_ && answering_->header.message_id == header.message_id) return core_.count(DropReason::ike_replayed);
   switch (responses_.judge(header.message_id, datagram)) {
     case ResponseWindow::Verdict::repeated:
       return core_.send(path, responses_.cached());  // RFC 7296 §2.1: byte for byte, to where it came from
@@ -55,12 +57,16 @@ void Session::on_request(const Path& path, ByteView datagram, const Message& mes
     association_->heard();
     confirm_children();
   }
-  if (!payloads) {
-    // §2.21.3: badly formatted behind a good ICV is fatal for the IKE SA on both sides.
-    return send_reply(path, datagram, header, invalid_syntax(payloads.error().parse.where));
-  }
-  const Message opened{header, std::move(*payloads), std::nullopt};
-  send_reply(path, datagram, header, dispatch_request(header.exchange, opened));
+  answering_ = Answering{path, header, crypto::sha256({datagram}), std::nullopt};
+  // §2.21.3: badly formatted behind a good ICV is fatal for the IKE SA on both sides.
+  if (!payloads) return send_reply(invalid_syntax(payloads.error().parse.where));
+  answer(Message{header, std::move(*payloads), std::nullopt});
+}
+
+/// Once when the request comes, and when that starts work on another thread, again when it is done.
+void Session::answer(Message opened) {
+  if (compute_for_request(opened)) return;
+  send_reply(dispatch_request(opened.header.exchange, opened));
 }
 
 void Session::on_response(const Path& path, ByteView datagram, const Message& message) {
@@ -75,11 +81,20 @@ void Session::on_response(const Path& path, ByteView datagram, const Message& me
   auto payloads = in_->open(datagram, message);
   if (!payloads && !payloads.error().authentic) return core_.count(DropReason::ike_integrity);
   core_.touch();
-  requests_.answered();
   follow(path);
   if (association_) association_->heard();
-  if (!payloads) return fail_broken_response(payloads.error().parse.where);
-  dispatch_response(message.header.exchange, Message{message.header, std::move(*payloads), std::nullopt});
+  if (!payloads) {
+    requests_.answered();
+    return fail_broken_response(payloads.error().parse.where);
+  }
+  take_response(Message{message.header, std::move(*payloads), std::nullopt});
+}
+
+/// Once when the response comes, and when that starts work on another thread, again when it is done.
+void Session::take_response(Message opened) {
+  if (compute_for_response(opened)) return;
+  requests_.answered();
+  dispatch_response(opened.header.exchange, opened);
 }
 
 namespace {
@@ -165,11 +180,12 @@ Session::Reply Session::reply_to_problem(const PayloadProblem& problem) {
   return reply;
 }
 
-void Session::send_reply(const Path& path, ByteView request, const Header& request_header, Reply reply) {
-  Result<Bytes> datagram = out_->seal(header(request_header.exchange, true, request_header.message_id), reply.payloads);
+void Session::send_reply(Reply reply) {
+  Answering request = std::move(*std::exchange(answering_, std::nullopt));
+  Result<Bytes> datagram = out_->seal(header(request.header.exchange, true, request.header.message_id), reply.payloads);
   if (!datagram) return close();  // the cipher refused: nothing can be said on this IKE SA any more
-  responses_.answered(request, *datagram);
-  core_.send(path, std::move(*datagram));
+  responses_.answered_digest(std::move(request.digest), *datagram);
+  core_.send(request.path, std::move(*datagram));
   if (!reply.close) return;
   if (association_) {
     association_->on_session_closed(*this, reply.reason, false);
@@ -318,6 +334,7 @@ void Session::mark_unwanted() {
 /// What was under way goes back into the queue, for the IKE SA that comes after this one.
 void Session::take_exchange_back() {
   Exchange about = std::exchange(exchange_, std::monostate{});
+  std::optional<Task> preparing = std::exchange(preparing_, std::nullopt);
   requests_.abandon();
   if (const auto* child = std::get_if<CreatingChild>(&about)) core_.release_esp_spi(child->offer.spi);
   if (!association_ || association_->ended()) return;
@@ -326,6 +343,7 @@ void Session::take_exchange_back() {
   } else if (auto* deletion = std::get_if<DeletingChild>(&about)) {
     association_->add_task(std::move(deletion->task));
   }
+  if (preparing && preparing->kind != Task::Kind::rekey_ike) association_->add_task(std::move(*preparing));
 }
 
 void Session::close_with_delete() {
@@ -340,6 +358,7 @@ void Session::close() {
   take_exchange_back();
   if (handshake_ && handshake_->offer) core_.release_esp_spi(handshake_->offer->spi);
   handshake_.reset();
+  answering_.reset();
   sk_d_.wipe();
   give_up_at_.reset();
   keepalive_at_.reset();
@@ -458,13 +477,19 @@ ChildContext Session::child_context(EspNegotiation negotiation) const {
 }
 
 bool Session::is_creating(const ChildConfig& config) const {
-  const auto* exchange = std::get_if<CreatingChild>(&exchange_);
-  return exchange && exchange->task.kind == Task::Kind::create_child && exchange->task.config == &config;
+  const Task* task = child_task();
+  return task && task->kind == Task::Kind::create_child && task->config == &config;
 }
 
 bool Session::is_rekeying(Spi child) const {
+  const Task* task = child_task();
+  return task && task->kind == Task::Kind::rekey_child && task->spi == child;
+}
+
+const Task* Session::child_task() const {
+  if (preparing_) return &*preparing_;
   const auto* exchange = std::get_if<CreatingChild>(&exchange_);
-  return exchange && exchange->task.kind == Task::Kind::rekey_child && exchange->task.spi == child;
+  return exchange ? &exchange->task : nullptr;
 }
 
 }  // namespace culvert::ike

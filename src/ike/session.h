@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -43,9 +44,10 @@ struct RekeyingIke {
   Task task;
   IkeSpi spi;
   Bytes nonce;
-  std::unique_ptr<crypto::KeyExchange> ke;
+  std::shared_ptr<const crypto::KeyExchange> ke;
   std::vector<Proposal> offered;
   std::optional<RivalIke> rival;
+  std::optional<Result<Secret>> g_ir;  ///< once the answer is here
 };
 struct DeletingChild {
   Task task;
@@ -55,12 +57,35 @@ struct Probing {};
 using Exchange =
     std::variant<std::monostate, Handshaking, CreatingChild, RekeyingIke, DeletingChild, DeletingIke, Probing>;
 
+/// Our half of a key exchange: the secret, and what we send. Both empty without one.
+struct Exchanged {
+  Secret secret;
+  std::optional<KePayload> ours;
+};
+
+/// The peer's request that is being answered: from its ICV to our response, with work on other threads in between when
+/// it asks for that. It is as if it had arrived when the work was done; copies of it that come meanwhile are ignored.
+struct Answering {
+  Path path;
+  Header header;
+  Bytes digest;                                ///< SHA-256 of the datagram
+  std::optional<Result<Exchanged>> exchanged;  ///< the work: of a key exchange
+};
+
+/// The IKE_SA_INIT response that we accept, until its key exchange has been computed.
+struct AcceptedInit {
+  IkeSuite suite;
+  Path path;
+  Message message;
+  Bytes datagram;
+};
+
 /// What is needed until the peer is authenticated, and no longer.
 struct Handshake {
   Bytes ni, nr;
-  Bytes init_request, init_response;        ///< as last sent: AUTH covers them (§2.15)
-  std::unique_ptr<crypto::KeyExchange> ke;  ///< initiator
-  std::vector<Proposal> offered;            ///< responder: what was chosen
+  Bytes init_request, init_response;              ///< as last sent: AUTH covers them (§2.15)
+  std::shared_ptr<const crypto::KeyExchange> ke;  ///< initiator
+  std::vector<Proposal> offered;                  ///< responder: what was chosen
   Bytes cookie;
   int restarts = 0;  ///< COOKIE and INVALID_KE_PAYLOAD rounds, bounded
   Secret sk_pi, sk_pr;
@@ -105,9 +130,9 @@ class Session {
   void answer_init(const IkeChoice& choice, const KePayload& peer_ke, Bytes ni, ByteView request);
   /// Sends the request for `task`. Only while ready(). False: there is nothing left to do for it.
   bool begin(Task task);
-  /// Established, and no request under way.
+  /// Established, and no request under way or in preparation.
   [[nodiscard]] bool ready() const noexcept {
-    return state_ == State::established && requests_.idle() && !close_wanted_;
+    return state_ == State::established && requests_.idle() && !preparing_ && !close_wanted_;
   }
   /// Sends a Delete as soon as no other request is under way, and closes on its answer (§1.4.1).
   void close_with_delete();
@@ -151,24 +176,20 @@ class Session {
     bool close = false;
     std::string reason;  ///< of the closing
   };
-  /// Our half of a key exchange: the secret, and what we send. Both empty without one.
-  struct Exchanged {
-    Secret secret;
-    std::optional<KePayload> ours;
-  };
-
   // session.cpp
   void move_to(State next);
   void on_request(const Path& path, ByteView datagram, const Message& message);
   void on_response(const Path& path, ByteView datagram, const Message& message);
+  void answer(Message opened);
   [[nodiscard]] Reply dispatch_request(ExchangeType exchange, const Message& opened);
+  void take_response(Message opened);
   void dispatch_response(ExchangeType exchange, const Message& opened);
   [[nodiscard]] Reply answer_when_closed(const Message& request);
   [[nodiscard]] static Reply reply_with(Refusal refused);
   [[nodiscard]] static Reply invalid_syntax(std::string_view where);
   void complain(ByteView datagram, const Message& message);
   [[nodiscard]] static Reply reply_to_problem(const PayloadProblem& problem);
-  void send_reply(const Path& path, ByteView request, const Header& request_header, Reply reply);
+  void send_reply(Reply reply);
   void send_request(ExchangeType exchange, const std::vector<Payload>& payloads, Exchange about);
   [[nodiscard]] Header header(ExchangeType exchange, bool response, MessageId id) const;
   [[nodiscard]] RetransmitPolicy retransmit_policy() const;
@@ -181,15 +202,29 @@ class Session {
   [[nodiscard]] bool rekey_counts() const;
   void fail_broken_response(std::string_view what);
   [[nodiscard]] ChildContext child_context(EspNegotiation negotiation) const;
+  [[nodiscard]] const Task* child_task() const;  ///< of the request under way or in preparation
   [[nodiscard]] const PeerConfig& config() const;
   [[nodiscard]] std::string label() const;
 
+  // computing.cpp
+  bool prepare(Task task, crypto::KeMethod method);
+  void on_prepared(std::optional<Result<std::shared_ptr<const crypto::KeyExchange>>> made);
+  [[nodiscard]] bool compute_for_request(Message& opened);
+  [[nodiscard]] bool compute_for_response(Message& opened);
+  [[nodiscard]] std::optional<crypto::KeMethod> useful_ke(const Message& request) const;
+  using KeysExchanged = std::move_only_function<void(Session&, std::optional<Result<Exchanged>>)>;
+  void exchange_keys(crypto::KeMethod method, const KePayload& theirs, KeysExchanged done);
+  void resume_response(Message opened, std::optional<Result<Secret>> g_ir);
+  [[nodiscard]] Compute::Rank rank() const noexcept;
+
   // exchange_ike_sa_init.cpp
-  [[nodiscard]] bool choose_ke(crypto::KeMethod method);
+  void choose_ke(crypto::KeMethod method);
   void send_init();
   void on_init_response(const Path& path, ByteView datagram, const Message& message);
-  [[nodiscard]] bool restart_init(const Message& message);
-  void finish_init(const Path& path, ByteView datagram, const Message& message);
+  void restart_init(const Message& message);
+  void accept_init(const Path& path, ByteView datagram, const Message& message);
+  void finish_init(AcceptedInit accepted, ByteView g_ir);
+  void send_init_response(const Exchanged& exchanged);
   void derive_keys(ByteView g_ir);
   void float_to_nat_port();
   void fail_attempt(std::string reason);
@@ -217,9 +252,9 @@ class Session {
   [[nodiscard]] Reply answer_create_child(const Message& message);
   [[nodiscard]] std::expected<ChildSa*, Refusal> rekeyed_child(const Message& message);
   [[nodiscard]] std::expected<Reply, Refusal> answer_child_request(const Message& message);
-  [[nodiscard]] static std::expected<Exchanged, Refusal> answer_ke(const EspSuite& suite, const Message& message);
+  [[nodiscard]] std::expected<Exchanged, Refusal> answer_ke(const EspSuite& suite, const Message& message);
   void install_answered(ChildAgreement agreement, ChildSa* old, const Secret& g_ir, const Bytes& ni, const Bytes& nr);
-  [[nodiscard]] static std::expected<Secret, std::string> offered_secret(const ChildOffer& offer, const EspSuite& suite,
+  [[nodiscard]] static std::expected<Secret, std::string> offered_secret(ChildOffer& offer, const EspSuite& suite,
                                                                          const Message& message);
   void on_child_response(CreatingChild exchange, const Message& message);
   void on_child_refused(CreatingChild exchange, const NotifyPayload& error);
@@ -260,6 +295,8 @@ class Session {
   Peer* peer_ = nullptr;                ///< responder: unknown until IKE_AUTH
   Association* association_ = nullptr;  ///< once authenticated
   Exchange exchange_;
+  std::optional<Answering> answering_;
+  std::optional<Task> preparing_;  ///< its key pair is being made
   bool close_wanted_ = false;
   bool soft_due_ = false;
   TimePoint created_{};

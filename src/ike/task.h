@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <optional>
 
 #include "child.h"
@@ -24,9 +25,10 @@ struct Task {
   const ChildConfig* config = nullptr;  ///< create_child
   Spi spi;
   TimePoint not_before{};
-  int attempts = 0;                    ///< that ended in TEMPORARY_FAILURE
-  int ke_retries = 0;                  ///< that ended in INVALID_KE_PAYLOAD
-  std::optional<crypto::KeMethod> ke;  ///< what INVALID_KE_PAYLOAD asked for
+  int attempts = 0;                                     ///< that ended in TEMPORARY_FAILURE
+  int ke_retries = 0;                                   ///< that ended in INVALID_KE_PAYLOAD
+  std::optional<crypto::KeMethod> ke;                   ///< what INVALID_KE_PAYLOAD asked for
+  std::shared_ptr<const crypto::KeyExchange> prepared;  ///< our key pair for it, once it has been made
   std::optional<Trigger> trigger;
   std::uint32_t message_id = 0;
 

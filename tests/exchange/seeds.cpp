@@ -53,6 +53,8 @@ Story set_up(Simulation& simulation) {
   network.duplicate = random.unit() * 0.3;
   network.min_delay = 1ms;
   network.max_delay = 2ms + random_delay(random, random.chance(0.5) ? 40ms : 1200ms);
+  if (random.chance(0.6)) network.max_compute = 1ms + random_delay(random, random.chance(0.7) ? 30ms : 1500ms);
+  if (!story.lossless && random.chance(0.3)) network.no_room = random.unit() * 0.3;
   for (const Side side : {a, b}) {
     PeerConfig& config = simulation.config(side);
     config.retransmit_first = 400ms;

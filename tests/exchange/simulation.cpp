@@ -77,6 +77,7 @@ void Simulation::kill(Side side) {
   node.ike.reset();
   node.plane.clear();
   node.sending.clear();
+  node.computing.clear();
 }
 
 void Simulation::put_behind_nat(const Endpoint& public_500, const Endpoint& public_4500) {
@@ -160,7 +161,7 @@ void Simulation::send(Side from, const Path& path, Bytes bytes) {
   if (random_.chance(conditions_.loss)) return;
   const int copies = random_.chance(conditions_.duplicate) ? 2 : 1;
   for (int i = 0; i < copies; ++i)
-    enqueue({now_, 0, other(from), seen_by_receiver(from, path), datagram.bytes, std::nullopt});
+    enqueue({now_, 0, other(from), seen_by_receiver(from, path), datagram.bytes, {}, {}, 0});
 }
 
 void Simulation::enqueue(Event event) {
@@ -239,13 +240,16 @@ std::vector<Datagram> Simulation::inject(const Datagram& datagram) {
 }
 
 void Simulation::deliver(const Datagram& datagram) {
-  receive(
-      {now_, 0, other(datagram.from), seen_by_receiver(datagram.from, datagram.path), datagram.bytes, std::nullopt});
+  receive({now_, 0, other(datagram.from), seen_by_receiver(datagram.from, datagram.path), datagram.bytes, {}, {}, 0});
 }
 
 void Simulation::receive(const Event& event) {
   Node& node = nodes_[event.to];
   if (!node.ike) return;
+  if (event.compute) {
+    if (event.incarnation == node.incarnation) compute(event.to, *event.compute);
+    return;
+  }
   if (event.esp) return receive_esp(event.to, *event.esp);
   const bool stale_mapping = nat_ && event.to == b && event.path.local.address != nodes_[b].address.address;
   if (stale_mapping) return;
@@ -268,7 +272,7 @@ void Simulation::send_data(Side from) {
   ++node.sent;
   const Path path{node.address, nodes_[other(from)].address};
   if (random_.chance(conditions_.loss)) return;
-  enqueue({now_, 0, other(from), path, {}, node.plane.at(sending->second).keys.outbound_spi});
+  enqueue({now_, 0, other(from), path, {}, node.plane.at(sending->second).keys.outbound_spi, {}, 0});
 }
 
 void Simulation::receive_esp(Side to, Spi spi) {
@@ -298,6 +302,22 @@ void Simulation::tell(Side side, const std::string& what) {
 
 void Simulation::perform(Side side, Actions actions) {
   for (Action& action : actions) act(side, action);
+  Node& node = nodes_[side];
+  while (!node.computing.empty()) {
+    const std::shared_ptr<Compute> work = node.computing.front();
+    node.computing.pop_front();
+    if (node.ike) compute(side, *work);
+  }
+}
+
+/// What a pool of threads does in the daemon.
+void Simulation::compute(Side side, Compute& work) {
+  const bool no_room = conditions_.no_room > 0 && random_.chance(conditions_.no_room);
+  if (trace) tell(side, fmt::format("  computed #{}{}", work.id, no_room ? ": no room" : ""));
+  Node& node = nodes_[side];
+  ++node.computed;
+  std::unique_ptr<Computed> result = no_room ? nullptr : work.work(wall_clock);
+  perform(side, node.ike->on_computed(now_, work.id, std::move(result)));
 }
 
 void Simulation::act(Side side, Action& action) {
@@ -335,6 +355,19 @@ void Simulation::act(Side side, Action& action) {
     std::vector<Path> paths =
         node.resolved ? *node.resolved : std::vector{Path{node.inner, nodes_[other(side)].address}};
     perform(side, node.ike->on_addresses(now_, resolve->peer, std::move(paths), {}));
+  } else if (auto* work = std::get_if<Compute>(&action)) {
+    auto kept = std::make_shared<Compute>(std::move(*work));
+    if (conditions_.max_compute == Duration::zero()) return node.computing.push_back(std::move(kept));
+    const auto range = static_cast<std::uint64_t>(conditions_.max_compute.count());
+    Event done{now_ + Duration(static_cast<Duration::rep>(random_.next() % range)),
+               order_++,
+               side,
+               {},
+               {},
+               {},
+               std::move(kept),
+               node.incarnation};
+    events_.push(std::move(done));
   } else if (auto* report = std::get_if<Report>(&action)) {
     if (trace) tell(side, "\"" + report->text + "\"");
     node.reports.push_back(std::move(*report));

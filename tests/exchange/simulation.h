@@ -43,6 +43,8 @@ class SeededRandom : public crypto::RandomSource {
 struct Conditions {
   double loss = 0, duplicate = 0;
   Duration min_delay = 5ms, max_delay = 5ms;  ///< different: reordering
+  Duration max_compute = 0ms;  ///< 0: public-key work is done at once; else after up to so long, in any order
+  double no_room = 0;          ///< chance that there is no room for such work
 };
 
 /// What a data plane keeps of an SA pair.
@@ -72,6 +74,8 @@ struct Node {
   int installs = 0, removes = 0, keepalives = 0, moves = 0, resolves = 0;
   std::optional<std::vector<Path>> resolved;  ///< what ResolveAddresses gets; default: the other side
   int incarnation = 0;
+  std::deque<std::shared_ptr<Compute>> computing;  ///< to be done at the end of perform()
+  int computed = 0;
 };
 
 struct Datagram {
@@ -157,6 +161,8 @@ class Simulation {
   /// run in threads.)
   [[nodiscard]] const std::string& fault() const { return fault_; }
   [[nodiscard]] SeededRandom& random() { return random_; }
+  /// The wall clock that certificates are checked by.
+  std::chrono::sys_seconds wall_clock = std::chrono::sys_days(std::chrono::year(2026) / 11 / 22);
 
  private:
   struct Event {
@@ -165,7 +171,9 @@ class Simulation {
     Side to = a;
     Path path;  ///< as the receiver has it
     Bytes bytes;
-    std::optional<Spi> esp;  ///< a data packet instead
+    std::optional<Spi> esp;            ///< a data packet instead
+    std::shared_ptr<Compute> compute;  ///< work that is done instead
+    int incarnation = 0;               ///< of who asked for it
     bool operator<(const Event& that) const { return at != that.at ? at > that.at : order > that.order; }
   };
   void send(Side from, const Path& path, Bytes bytes);
@@ -176,6 +184,7 @@ class Simulation {
   void receive(const Event& event);
   void receive_esp(Side to, Spi spi);
   void act(Side side, Action& action);
+  void compute(Side side, Compute& work);
   void expect(bool holds, const std::string& what);
 
   Node nodes_[2];

@@ -47,6 +47,7 @@ enum class DropReason : std::uint8_t {
   ike_half_open_limit,     ///< too many half-open IKE SAs
   ike_replayed,            ///< outside the message window
   ike_integrity,           ///< SK payload whose ICV does not hold
+  ike_busy,                ///< no room for the public-key work that it asks for
   count_,
 };
 

@@ -1,5 +1,7 @@
 #pragma once
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -66,6 +68,24 @@ struct Report {
 struct CountDrop {
   DropReason reason{};
 };
+/// What a Compute came to. Whoever performs it only carries it back; the secrets in it are wiped when it goes.
+class Computed {
+ public:
+  virtual ~Computed() = default;
+};
+/// Public-key work, far too slow for the control thread: key exchanges, signatures, chains of certificates. `work`
+/// touches nothing that is shared: any thread may run it, at any time, in any order. Answer every one of them with
+/// Endpoint::on_computed, those that there is no room for with nothing.
+struct Compute {
+  enum class Rank : std::uint8_t {
+    stranger,  ///< somebody who has not authenticated himself asks for it: first to be dropped
+    peer,      ///< for a peer, or for an attempt of our own
+  };
+  std::uint64_t id = 0;
+  Rank rank = Rank::stranger;
+  /// Once. `now` is the wall clock: certificates are valid by it.
+  std::move_only_function<std::unique_ptr<Computed>(std::chrono::sys_seconds now)> work;
+};
 /// Keys of a new IKE SA, emitted only when EndpointOptions::debug_keys: so that tshark can read a capture.
 struct DebugIkeKeys {
   IkeSpi spi_i, spi_r;
@@ -74,7 +94,7 @@ struct DebugIkeKeys {
 };
 
 using Action = std::variant<SendDatagram, InstallChild, ActivateOutbound, RemoveChild, MoveChild, ResolveAddresses, Report, CountDrop,
-                            DebugIkeKeys>;
+                            Compute, DebugIkeKeys>;
 using Actions = std::vector<Action>;
 
 // ---- what status shows ------------------------------------------------------------------------------------------------------
@@ -139,6 +159,8 @@ class IkeEndpoint {
   /// Answer to ResolveAddresses: for each usable address of the peer, in order, the local address the kernel would send from.
   /// Empty: nothing resolved; `why` says so in words.
   [[nodiscard]] Actions on_addresses(TimePoint now, PeerId peer, std::vector<Path> paths, std::string why);
+  /// Answer to Compute. nullptr: there was no room, and what asked for it counts as lost on the way.
+  [[nodiscard]] Actions on_computed(TimePoint now, std::uint64_t id, std::unique_ptr<Computed> result);
   /// A packet waits for the child: bring it up. The selectors are the packet's own (RFC 7296 §2.9).
   [[nodiscard]] Actions on_acquire(TimePoint now, ChildId child, const TrafficSelector& source, const TrafficSelector& destination);
   [[nodiscard]] Actions on_child_event(TimePoint now, Spi inbound_spi, ChildEvent event);

@@ -56,6 +56,23 @@ TEST_CASE("each wait is longer by the factor, and after the last one the peer is
   CHECK(window.on_deadline(start + 7s) == RequestWindow::Due::lost);
 }
 
+TEST_CASE("while a response waits for some work no other is taken and nothing is sent again, until it is let go") {
+  RequestWindow window;
+  window.sent(start, ExchangeType::create_child_sa, {1}, policy);
+  window.hold();
+  CHECK_FALSE(window.idle());
+  CHECK_FALSE(window.answers(response(ExchangeType::create_child_sa, 0)));
+  CHECK_FALSE(window.deadline().has_value());
+  CHECK(window.on_deadline(start + 100s) == RequestWindow::Due::nothing);
+  window.release();
+  CHECK(window.answers(response(ExchangeType::create_child_sa, 0)));
+  CHECK(window.on_deadline(start + 100s) == RequestWindow::Due::resend);
+  window.hold();
+  window.answered();
+  window.sent(start, ExchangeType::informational, {2}, policy);
+  CHECK(window.answers(response(ExchangeType::informational, 1)));
+}
+
 TEST_CASE("a new IKE_SA_INIT takes the place of the one under way and starts its tries again, still with ID 0") {
   RequestWindow window;
   window.sent(start, ExchangeType::ike_sa_init, {1}, policy);
