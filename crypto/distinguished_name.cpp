@@ -165,7 +165,8 @@ Result<void> add_attribute(X509_NAME* name, const Attribute& attribute, bool joi
   }
   const std::uint8_t* value = attribute.value.data();
   int len = static_cast<int>(attribute.value.size());
-  int type = MBSTRING_UTF8;
+  // A lone "*" is a pattern's (matches_distinguished_name), also where the attribute's own type has no such character.
+  int type = as_text(attribute.value) == "*" ? V_ASN1_UTF8STRING : MBSTRING_UTF8;
   using TypeHandle = std::unique_ptr<ASN1_TYPE, FreeWith<ASN1_TYPE_free>>;
   TypeHandle der;
   if (attribute.is_der) {

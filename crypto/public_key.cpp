@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::size_t max_spki_len = 4096;
 constexpr std::size_t max_text_len = 16 * 1024;
+constexpr std::size_t ed25519_len = 32;  // RFC 8032 §5.1.5
 constexpr int min_rsa_bits = 2048;
 constexpr int max_rsa_bits = 8192;  // what an unauthenticated peer may make us calculate with
 constexpr BN_ULONG min_rsa_exponent = 65537;
@@ -107,6 +108,12 @@ Result<PublicKey> PublicKey::from_text(std::string_view text) {
   const auto der = from_base64(text);
   if (!der || der->empty())
     return fail(Errc::malformed, "public key: expected base64 of a SubjectPublicKeyInfo, or PEM");
+  if (der->size() == ed25519_len) {
+    const std::shared_ptr<EVP_PKEY> key(
+        EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, der->data(), der->size()), EVP_PKEY_free);
+    if (!key) return openssl_failure(Errc::internal, "EVP_PKEY_new_raw_public_key");
+    return from_library(key);
+  }
   return from_spki(*der);
 }
 

@@ -149,7 +149,12 @@ bool ChainCheck::accept_without_crl(X509_STORE_CTX* ctx, int error, bool of_crl_
   if (of_crl_issuer) return options_.revocation != RevocationPolicy::strict;
   const Certificate* certificate = find(X509_STORE_CTX_get_current_cert(ctx));
   const Certificate* issuer = issuer_in_chain(ctx);
-  if (certificate && issuer && ocsp_status(*certificate, *issuer) == OcspStatus::Status::good) return true;
+  const auto ocsp = certificate && issuer ? ocsp_status(*certificate, *issuer) : std::nullopt;
+  if (ocsp == OcspStatus::Status::good) return true;
+  if (ocsp == OcspStatus::Status::revoked) {
+    failure_ = TrustFailure{TrustError::revoked, who(certificate) + "revoked, says OCSP"};
+    return false;
+  }
   const std::string fact =
       who(certificate) + "revocation unknown (" +
       (error == X509_V_ERR_CRL_HAS_EXPIRED ? "the CRL has expired" : "no CRL and no OCSP response") + ")";
@@ -184,6 +189,7 @@ void ChainCheck::record(X509_STORE_CTX* ctx, int error) {
 /// OpenSSL passes over an issuer that does not fit, and says only that there is none: this says which one was meant.
 TrustFailure ChainCheck::untrusted(const Certificate* certificate, int error) const {
   if (!certificate) return {TrustError::untrusted_issuer, X509_verify_cert_error_string(error)};
+  if (auto failure = check_any_rules(*certificate)) return std::move(*failure);
   const std::string about = who(certificate);
   for (const auto& group : {candidates_.anchors, candidates_.intermediates, candidates_.sent}) {
     for (const Certificate& candidate : group) {
@@ -234,7 +240,7 @@ std::optional<TrustFailure> ChainCheck::check_ocsp_revoked(const std::vector<Cer
   if (options_.revocation == RevocationPolicy::none) return std::nullopt;
   for (std::size_t i = 0; i + 1 < chain.size(); ++i) {
     if (ocsp_status(chain[i], chain[i + 1]) == OcspStatus::Status::revoked)
-      return TrustFailure{TrustError::revoked, chain[i].name() + ": revoked, says OCSP"};
+      return TrustFailure{TrustError::revoked, who(&chain[i]) + "revoked, says OCSP"};
   }
   return std::nullopt;
 }

@@ -52,7 +52,7 @@ class Certificate {
   [[nodiscard]] const Bytes& serial() const noexcept;  ///< big-endian content of the INTEGER
   [[nodiscard]] std::string serial_text() const;       ///< "0a:1b:…"
   [[nodiscard]] WallTime not_before() const noexcept;
-  [[nodiscard]] WallTime not_after() const noexcept;   ///< the last second of its validity
+  [[nodiscard]] WallTime not_after() const noexcept;   ///< in this very second it counts as expired (OpenSSL)
   [[nodiscard]] bool is_ca() const noexcept;           ///< basicConstraints says so
   [[nodiscard]] bool is_self_issued() const noexcept;  ///< subject and issuer are equal
   [[nodiscard]] const std::vector<AlternativeName>& alternative_names() const noexcept;

@@ -18,7 +18,8 @@ class PublicKey {
   /// A SubjectPublicKeyInfo in DER (RFC 5280 §4.1.2.7; the data of a Raw Public Key CERT payload, RFC 7670), at most 4
   /// KiB. Errc::malformed: not one; Errc::unsupported: another algorithm or curve; Errc::invalid: too weak, in words.
   [[nodiscard]] static Result<PublicKey> from_spki(ByteView der);
-  /// Base64 of the SubjectPublicKeyInfo on one or several lines, or a PEM "PUBLIC KEY". Errors as above.
+  /// Base64 of the SubjectPublicKeyInfo or of the 32 bytes of an Ed25519 key, on one or several lines, or a PEM "PUBLIC
+  /// KEY". Errors as above.
   [[nodiscard]] static Result<PublicKey> from_text(std::string_view text);
   /// From a key that the library has; the same checks.
   [[nodiscard]] static Result<PublicKey> from_library(std::shared_ptr<evp_pkey_st> key);
