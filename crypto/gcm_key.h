@@ -10,26 +10,20 @@ namespace culvert::crypto {
 /// room for every packet that an MTU of 2000 lets through.
 inline constexpr std::size_t max_stretch_blocks = 128;
 
-/// Powers of the hash key that a stretch needs, for its text and the AAD before it, in whole vectors.
+/// Powers of the hash key that a stretch needs: for its text, the AAD before it and the lengths behind it.
 inline constexpr std::size_t num_gcm_powers = max_stretch_blocks + 4;
 
 /// What the vector kernels keep of an AES-GCM key. `powers` holds H^num_gcm_powers ... H^1 in this order, as the
 /// kernels multiply by them (bytes reversed, times x), so that the powers for consecutive blocks of a packet are
-/// consecutive. `folded` has what the two halves of each add up to (Karatsuba), and behind it the same of the power
-/// that stands at the same place in the next vector.
-///
-/// The text of a packet is hashed in whole vectors, as if zeros came behind it, so that the powers are read where
-/// vectors are aligned; for d such blocks too many the sum is then multiplied by H^(1-d), `corrections[d]` (the 1 is
-/// for the block of lengths that follows).
+/// consecutive; zeros behind them are for what a vector has behind the end of a text. `folded` has what the two halves
+/// of each add up to (Karatsuba), and behind it the same of the power that stands at the same place in the next vector.
 ///
 /// Counters of one stretch differ in their last byte alone, and AES's first round leaves the difference in one column.
 /// So `differences` has, for the counters from 2 on, what the first round makes of them, exclusive or what it makes of
 /// counter 1: added to the first counter after its first round, it saves that round for all others.
 struct GcmKeyData {
-  alignas(64) std::uint8_t powers[num_gcm_powers][16];
-  alignas(64) std::uint8_t folded[num_gcm_powers][16];
-  alignas(64) std::uint8_t corrections[4][16];
-  alignas(64) std::uint8_t folded_corrections[4][16];
+  alignas(64) std::uint8_t powers[num_gcm_powers + 4][16];
+  alignas(64) std::uint8_t folded[num_gcm_powers + 4][16];
   alignas(64) std::uint8_t differences[max_stretch_blocks][16];
   alignas(64) std::uint8_t round_keys[15][16];
   alignas(16) std::uint8_t first_counter[16];  ///< salt | 00000000 00000000 | 00000001 (SP 800-38D §7.1, RFC 4106 §4)

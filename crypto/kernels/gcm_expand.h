@@ -82,31 +82,16 @@ void expand_256(GcmKeyData& data, const std::uint8_t* key) noexcept {
   return _mm_xor_si128(power, Vector128::swap_halves(power));
 }
 
-// H^-1 = H^(2^128 - 2): the product of H^2, H^4, ... H^(2^127).
-inline __m128i inverse(__m128i h, __m128i one) {
-  __m128i result = one;
-  for (int i = 1; i < 128; ++i) {
-    h = multiply_in_field(h, h);
-    result = multiply_in_field(result, h);
-  }
-  return result;
-}
-
 template <class V>
 void expand_powers(GcmKeyData& data, __m128i h) noexcept {
+  for (std::size_t i = num_gcm_powers; i < num_gcm_powers + 4; ++i) {
+    Vector128::store(data.powers[i], _mm_setzero_si128());
+    Vector128::store(data.folded[i], _mm_setzero_si128());
+  }
   __m128i power = h;
   for (std::size_t i = num_gcm_powers; i-- > 0; power = multiply_in_field(power, h)) {
-    const std::size_t next = i + V::lanes;
     Vector128::store(data.powers[i], power);
-    const __m128i behind = next < num_gcm_powers ? Vector128::load(data.folded[next]) : _mm_setzero_si128();
-    Vector128::store(data.folded[i], _mm_unpacklo_epi64(folded(power), behind));
-  }
-  const __m128i one = times_x(_mm_set_epi64x(static_cast<long long>(1ULL << 63), 0));
-  const __m128i to_minus_1 = inverse(h, one);
-  const __m128i corrections[4] = {h, one, to_minus_1, multiply_in_field(to_minus_1, to_minus_1)};
-  for (std::size_t i = 0; i < 4; ++i) {
-    Vector128::store(data.corrections[i], corrections[i]);
-    Vector128::store(data.folded_corrections[i], folded(corrections[i]));
+    Vector128::store(data.folded[i], _mm_unpacklo_epi64(folded(power), Vector128::load(data.folded[i + V::lanes])));
   }
 }
 

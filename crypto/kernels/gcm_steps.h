@@ -1,72 +1,10 @@
 #pragma once
-#include <utility>
+#include "gcm_hash.h"
 
-#include "gcm_window.h"
-
-// The inner steps: at most 8 vectors of counters run through the rounds of AES together, and between two rounds one
-// vector is multiplied into a hash: of the text sealed in the step before, or opened in this one.
+// The inner steps: some vectors of counters run through the rounds of AES together, and between the rounds vectors are
+// multiplied into a hash: of the text sealed in the step before, or opened in this one.
 namespace culvert::crypto {
 namespace {
-
-template <int I>
-struct Index {
-  static constexpr int value = I;
-};
-
-template <class F, int... I>
-[[gnu::always_inline]] inline void for_each_of(std::integer_sequence<int, I...>, F&& body) {
-  (body(Index<I>{}), ...);
-}
-// Unrolled for certain: the indices are constants.
-template <int N, class F>
-[[gnu::always_inline]] inline void for_each_index(F&& body) {
-  for_each_of(std::make_integer_sequence<int, N>{}, body);
-}
-#define CULVERT_INLINE __attribute__((always_inline))  // where a lambda takes it
-
-constexpr std::ptrdiff_t folded_offset = offsetof(GcmKeyData, folded) - offsetof(GcmKeyData, powers);
-constexpr std::ptrdiff_t folded_correction_offset =
-    offsetof(GcmKeyData, folded_corrections) - offsetof(GcmKeyData, corrections);
-
-template <class V>
-[[gnu::always_inline]] inline void zero(Sums<V>& sums) {
-  sums.lo = sums.mid = sums.hi = V::zero();
-}
-
-// Karatsuba: three products for a block, the middle one of what the halves add up to.
-template <class V>
-[[gnu::always_inline]] inline void add_product(Sums<V>& sums, typename V::Reg blocks, typename V::Reg powers,
-                                               typename V::Reg folded) {
-  const typename V::Reg both = V::exclusive_or(blocks, V::swap_halves(blocks));
-  sums.lo = V::exclusive_or(sums.lo, V::template multiply<0x00>(blocks, powers));
-  sums.hi = V::exclusive_or(sums.hi, V::template multiply<0x11>(blocks, powers));
-  sums.mid = V::exclusive_or(sums.mid, V::template multiply<0x00>(both, folded));
-}
-
-template <class V>
-[[gnu::always_inline]] inline void hash_unit(Sums<V>& sums, typename V::Reg blocks, const std::uint8_t* powers) {
-  add_product<V>(sums, blocks, V::load(powers), V::load(powers + folded_offset));
-}
-
-// Two units of a packet: their sums of halves share a vector.
-template <class V>
-[[gnu::always_inline]] inline void hash_pair(Sums<V>& sums, typename V::Reg a, typename V::Reg b,
-                                             const std::uint8_t* powers) {
-  const typename V::Reg powers_a = V::load_once(powers), powers_b = V::load_once(powers + V::len);
-  const typename V::Reg folded = V::load_once(powers + folded_offset);
-  const typename V::Reg both = V::exclusive_or(V::low_halves(a, b), V::high_halves(a, b));
-  sums.lo = V::exclusive_or(sums.lo, V::template multiply<0x00>(a, powers_a), V::template multiply<0x00>(b, powers_b));
-  sums.hi = V::exclusive_or(sums.hi, V::template multiply<0x11>(a, powers_a), V::template multiply<0x11>(b, powers_b));
-  sums.mid =
-      V::exclusive_or(sums.mid, V::template multiply<0x00>(both, folded), V::template multiply<0x11>(both, folded));
-}
-
-template <class V>
-[[gnu::always_inline]] inline void pin(Sums<V>& sums) {
-  V::pin(sums.lo);
-  V::pin(sums.mid);
-  V::pin(sums.hi);
-}
 
 // The share of round I in hashing N units: two of them every other round, a last one alone. `load(i)` gives a unit.
 template <class V, int N, int I, class Load>
@@ -79,6 +17,8 @@ template <class V, int N, int I, class Load>
     pin(sums);
   }
 }
+
+constexpr int num_gaps = 9;  // between the middle rounds of AES-128, and before and behind them
 
 // All rounds but the first and the last. `key(round, i)` is what vector i gets; `between(Index)` is work for the gaps.
 template <class V, int N, class Key, class Between>
@@ -239,26 +179,48 @@ struct Step {
   std::ptrdiff_t first_src, end_src;  // units that are read from src, the others from dst
 };
 
-// What the last step has sealed and nobody has hashed yet. A copy, aligned and with its bytes reversed: to read the
-// text again from where it was sealed to, across the borders of cache lines, costs more than to store it twice.
+// What the last step has sealed and nobody has hashed yet, filled up to whole pairs with zeros. A copy, aligned and
+// with its bytes reversed: to read the text again from where it was sealed to, across the borders of cache lines, costs
+// more than to store it twice.
 template <class V>
 struct Pending {
-  typename V::Reg text[8];
-  int num = 0;
+  typename V::Reg text[V::max_step + V::max_step % 2];
+  std::size_t num_pairs = 0;
   const std::uint8_t* powers = nullptr;
   Sums<V>* sums = nullptr;
 };
 
-template <class V, int N, class Between>
-[[gnu::always_inline]] inline void step_rounds(typename V::Reg (&state)[N], const Step<V>& step, Between between) {
-  const std::uint8_t(*round_keys)[16] = step.key->round_keys;
+// The first round of N counters.
+template <class V, int N>
+[[gnu::always_inline]] inline void start_step(typename V::Reg (&state)[N], const Step<V>& step) {
   const auto start = V::broadcast(step.start);
   for_each_index<N>([&](auto i) CULVERT_INLINE {
     state[i.value] = V::exclusive_or(start, V::load(step.differences + i.value * V::len));
   });
-  middle_rounds<V, N>(
-      state, step.key->num_rounds,
-      [round_keys](int round, auto) CULVERT_INLINE { return V::broadcast(round_keys[round]); }, between);
+}
+
+// All rounds but the first and the last.
+template <class V, int N, class Between>
+[[gnu::always_inline]] inline void step_rounds(typename V::Reg (&state)[N], const GcmKeyData& key, Between between) {
+  const auto round_key = [&key](int round, auto) CULVERT_INLINE { return V::broadcast(key.round_keys[round]); };
+  middle_rounds<V, N>(state, key.num_rounds, round_key, between);
+}
+
+// What falls into gap Gap of hashing N units, pair by pair, spread over the gaps. `load(Index)` gives a unit.
+template <class V, int N, int Gap, class Load>
+[[gnu::always_inline]] inline void hash_in_gap(Sums<V>& sums, Load load, const std::uint8_t* powers) {
+  constexpr int num_pairs = (N + 1) / 2;
+  for_each_index<num_pairs>([&](auto pair) CULVERT_INLINE {
+    if constexpr (pair.value * num_gaps / num_pairs == Gap) {
+      constexpr int first = 2 * pair.value;
+      if constexpr (first + 1 < N) {
+        hash_pair<V>(sums, load(Index<first>{}), load(Index<first + 1>{}), powers + first * V::len);
+      } else {
+        hash_unit<V>(sums, load(Index<first>{}), powers + first * V::len);
+      }
+      pin(sums);
+    }
+  });
 }
 
 // Unit I of N at `text`, the last of which has last_len bytes.
@@ -291,27 +253,58 @@ template <class V, int N, class Load, class Keep>
   });
 }
 
-// Seals N units while the M that are pending are hashed.
-template <class V, int N, int M>
-void seal_step(const Step<V>& step, Pending<V>& pending) noexcept {
-  typename V::Reg state[N];
-  if constexpr (M > 0) {
-    const std::uint8_t* const powers = pending.powers;
-    Sums<V> sums = *pending.sums;
-    const auto load = [&pending](auto i) CULVERT_INLINE { return pending.text[i.value]; };
-    step_rounds<V, N>(state, step, [&](auto i) CULVERT_INLINE { hash_share<V, M, i.value>(sums, load, powers); });
-    *pending.sums = sums;
-  } else {
-    step_rounds<V, N>(state, step, NothingBetween{});
+// The rounds of a step while the pairs that are pending are hashed: so many of them that each number has a loop of its
+// own (NumPairs > 0), or by one loop for any number, two rounds behind each pair, where that is as fast.
+template <class V, int N, int NumPairs>
+[[gnu::always_inline]] inline void seal_rounds(typename V::Reg (&state)[N], const GcmKeyData& key,
+                                               const Pending<V>& pending, Sums<V>& sums) {
+  const std::uint8_t* powers = pending.powers;
+  if constexpr (NumPairs > 0) {
+    const auto load = [&pending](auto i) CULVERT_INLINE { return V::load(&pending.text[i.value]); };
+    return step_rounds<V, N>(
+        state, key, [&](auto gap) CULVERT_INLINE { hash_in_gap<V, 2 * NumPairs, gap.value>(sums, load, powers); });
   }
-  pending.num = N;
+  const typename V::Reg *text = pending.text, *const end = text + 2 * pending.num_pairs;
+  const std::uint8_t* round_key = key.round_keys[2];
+  const std::uint8_t* const last_key = key.round_keys[key.num_rounds];
+  const auto round = [&]() CULVERT_INLINE {
+    const auto all = V::broadcast(round_key);
+    round_key += 16;
+    for_each_index<N>([&](auto i) CULVERT_INLINE { state[i.value] = V::aes_round(state[i.value], all); });
+    for_each_index<N>([&](auto i) CULVERT_INLINE { V::pin(state[i.value]); });
+  };
+  const auto hash = [&]() CULVERT_INLINE {
+    hash_pair<V>(sums, V::load(text), V::load(text + 1), powers);
+    pin(sums);
+    text += 2;
+    powers += 2 * V::len;
+  };
+  while (text != end && round_key != last_key) {
+    hash();
+    round();
+    round();
+  }
+  while (text != end) hash();
+  while (round_key != last_key) round();
+}
+
+// Seals N units while those that are pending are hashed.
+template <class V, int N, int NumPairs>
+CULVERT_REGISTERS_ONLY void seal_step(const Step<V>& step, Pending<V>& pending) noexcept {
+  typename V::Reg state[N];
+  start_step<V, N>(state, step);
+  Sums<V> sums = *pending.sums;
+  seal_rounds<V, N, NumPairs>(state, *step.key, pending, sums);
+  *pending.sums = sums;
+  pending.num_pairs = (N + 1) / 2;
   pending.powers = step.powers;
   pending.sums = step.sums;
+  if constexpr (N % 2 != 0) V::store(&pending.text[N], V::zero());
   const std::uint8_t *const src = step.src, *const dst = step.dst;
   const std::ptrdiff_t first_src = step.first_src, end_src = step.end_src;
   const std::size_t last_len = step.last_len;
   const auto keep = [&pending](auto i, typename V::Reg out)
-                        CULVERT_INLINE { pending.text[i.value] = reversed<V>(out); };
+                        CULVERT_INLINE { V::store(&pending.text[i.value], reversed<V>(out)); };
   if (first_src <= 0 && end_src >= N) {
     write_step<V, N>(
         state, step, [=](auto i) CULVERT_INLINE { return load_in_step<V, N, i.value>(src, last_len); }, keep);
@@ -325,35 +318,25 @@ void seal_step(const Step<V>& step, Pending<V>& pending) noexcept {
 
 template <class V>
 void hash_pending(Pending<V>& pending) noexcept {
-  if (pending.num == 0) return;
   Sums<V> sums = *pending.sums;
-  for (int i = 0; i < pending.num; ++i)
-    hash_unit(sums, pending.text[i], pending.powers + static_cast<std::size_t>(i) * V::len);
+  const std::uint8_t* powers = pending.powers;
+  for (std::size_t i = 0; i < 2 * pending.num_pairs; i += 2, powers += 2 * V::len)
+    hash_pair<V>(sums, V::load(&pending.text[i]), V::load(&pending.text[i + 1]), powers);
   *pending.sums = sums;
-  pending.num = 0;
 }
 
+// Opens N units and hashes them.
 template <class V, int N>
-void open_step(const Step<V>& step, Pending<V>&) noexcept {
-  typename V::Reg state[N], text[N];
-  const std::uint8_t *const src = step.src, *const powers = step.powers;
-  const std::size_t last_len = step.last_len;
-  if constexpr (V::num_registers >= 32) {
-    for_each_index<N>([&](auto i) CULVERT_INLINE {
-      text[i.value] = load_in_step<V, N, i.value>(src, last_len);
-      V::pin(text[i.value]);
-    });
-  }
-  const auto load = [&](auto i) CULVERT_INLINE {
-    if constexpr (V::num_registers >= 32) {
-      return text[i.value];
-    } else {
-      return load_in_step<V, N, i.value>(src, last_len);
-    }
-  };
-  const auto hashed = [&load](auto i) CULVERT_INLINE { return reversed<V>(load(i)); };
+CULVERT_REGISTERS_ONLY void open_step(const Step<V>& step) noexcept {
+  typename V::Reg state[N];
+  start_step<V, N>(state, step);
   Sums<V> sums = *step.sums;
-  step_rounds<V, N>(state, step, [&](auto i) CULVERT_INLINE { hash_share<V, N, i.value>(sums, hashed, powers); });
+  const std::uint8_t *const src = step.src, *powers = step.powers;
+  const std::size_t last_len = step.last_len;
+  const auto load = [=](auto i) CULVERT_INLINE { return load_in_step<V, N, i.value>(src, last_len); };
+  const auto hashed = [&load](auto i) CULVERT_INLINE { return reversed<V>(load(i)); };
+  step_rounds<V, N>(state, *step.key,
+                    [&](auto gap) CULVERT_INLINE { hash_in_gap<V, N, gap.value>(sums, hashed, powers); });
   *step.sums = sums;
   write_step<V, N>(state, step, load, [](auto, typename V::Reg) CULVERT_INLINE {});
 }

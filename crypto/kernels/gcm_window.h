@@ -6,7 +6,8 @@
 //
 // A unit is what one vector holds: 1, 2 or 4 blocks. Packets of up to 4 units run several at a time, as many as fill 8
 // vectors; each number of packets is filled up with packets that are nobody's. Larger packets come after them and run
-// one after another in steps of 4 to 8 units.
+// one after another in steps of some units (gcm_steps.h). Where a vector has 4 lanes, packets of one unit take a way of
+// their own (gcm_rows.h).
 namespace culvert::crypto {
 namespace {
 
@@ -14,14 +15,14 @@ constexpr std::size_t max_window = 64;
 constexpr std::size_t num_classes = 5;                                   // 1, 2, 3, 4 units; more
 constexpr std::size_t class_group[num_classes] = {8, 4, 2, 2, 1};        // packets that run side by side
 constexpr std::size_t window_capacity = max_window + 7 + 3 + 1 + 1 + 4;  // with the fillers, and rounded to lanes
+constexpr std::size_t row_group = 8;                                     // packets of one unit that run side by side
 constexpr std::size_t ring_len = 32;                                     // packets between hashing and finishing
 
 struct Packet {
   const std::uint8_t* src;  // of the text; of a body that stands elsewhere, where its text would begin
   AeadJob* job;
   const GcmKeyData* key;
-  const std::uint8_t* powers;  // for the stretch of text that comes next; the one before is for what precedes it
-  const std::uint8_t* correction;
+  const std::uint8_t* powers;  // for the first block of the text; the power before it is for what precedes that
   std::uint32_t first_src_unit, end_src_unit;  // these units are read from src, the others from dst
 };
 
@@ -45,10 +46,13 @@ struct alignas(64) Window {
   std::uint8_t nobodys_icv[16];
   AeadJob nobodys[5];  // of 0 to 4 units
   Packet packets[window_capacity];
+  AeadJob* rows[max_window + row_group - 1];  // the packets of one unit, where they take a way of their own
+  std::size_t num_in_rows;
   std::size_t class_begin[num_classes + 1];
   std::size_t num;       // packets with fillers, a multiple of the lanes
   std::size_t finished;  // packets whose tags are done
   bool mixed;            // more than one key
+  bool refused;          // a tag does not hold
 };
 
 template <class V>
@@ -78,6 +82,11 @@ template <class V>
   absorb_aad(carry, static_cast<const GcmKey&>(*job.key).data, job.aad, job.aad_len);
 }
 
+// Of a text in pieces, bytes [from, to) to where they belong.
+[[gnu::always_inline]] inline void copy_body(const AeadJob& job, std::size_t from, std::size_t to) {
+  if (to > from) __builtin_memmove(job.dst + from, job.src + (from - job.head_len), to - from);
+}
+
 // Head and tail stand at dst, the body comes from elsewhere. Only a unit that has bytes of both is completed at dst
 // first.
 template <class V>
@@ -85,11 +94,8 @@ template <class V>
   const std::size_t body_begin = job.head_len, body_end = job.len - job.tail_len;
   std::size_t first = (body_begin + V::len - 1) / V::len, end = body_end / V::len;
   if (first >= end || job.len <= 4 * V::len) first = end = 0;
-  const auto copy = [&job](std::size_t from, std::size_t to) {
-    if (to > from) __builtin_memmove(job.dst + from, job.src + (from - job.head_len), to - from);
-  };
-  copy(body_begin, end == 0 ? body_end : first * V::len);
-  if (end != 0) copy(end * V::len, body_end);
+  copy_body(job, body_begin, end == 0 ? body_end : first * V::len);
+  if (end != 0) copy_body(job, end * V::len, body_end);
   packet.src = end == 0 ? job.dst : job.src - job.head_len;
   packet.first_src_unit = static_cast<std::uint32_t>(first);
   packet.end_src_unit = static_cast<std::uint32_t>(end);
@@ -99,24 +105,19 @@ constexpr std::size_t round_up(std::size_t num, std::size_t multiple) {
   return (num + multiple - 1) & (0 - multiple);  // of a power of two
 }
 
-// The powers for the last blocks of a packet. Without lanes that could be too many, the block of lengths is counted at
-// once.
-template <class V>
+// The powers for the last blocks of a packet, before the block of lengths.
 [[gnu::always_inline]] inline const std::uint8_t* powers_for(const GcmKeyData& key, std::size_t num_blocks) {
-  const std::size_t highest = V::lanes == 1 ? num_blocks + 1 : round_up(num_blocks, V::lanes);
-  return key.powers[0] + (num_gcm_powers - highest) * 16;
+  return key.powers[0] + (num_gcm_powers - 1 - num_blocks) * 16;
 }
 
 template <class V>
 [[gnu::always_inline]] inline void set_packet(Window<V>& window, std::size_t at, AeadJob& job) {
   const GcmKeyData& key = static_cast<const GcmKey&>(*job.key).data;
   Packet& packet = window.packets[at];
-  const std::size_t num_blocks = (std::size_t{job.len} + 15) / 16;
   packet.src = job.src;
   packet.job = &job;
   packet.key = &key;
-  packet.powers = powers_for<V>(key, num_blocks);  // set again for more than one stretch
-  packet.correction = key.corrections[-num_blocks % V::lanes];
+  packet.powers = powers_for(key, (std::size_t{job.len} + 15) / 16);  // set again for more than one stretch
   packet.first_src_unit = 0;
   packet.end_src_unit = ~0U;
   if ((job.head_len | job.tail_len) != 0) join_pieces<V>(packet, job);
@@ -138,7 +139,6 @@ void set_filler(Window<V>& window, std::size_t at, std::size_t num_units, const 
                         .job = &job,
                         .key = &key,
                         .powers = key.powers[1],
-                        .correction = key.corrections[0],
                         .first_src_unit = 0,
                         .end_src_unit = ~0U};
   Vector128::store(window.first_counters[at], _mm_setzero_si128());
@@ -156,17 +156,32 @@ template <bool Seal>
 // Which of up to 64 jobs are in which class, a bit each: with keys of 10 rounds, then with keys of 14.
 struct Sorted {
   std::uint64_t jobs[2][num_classes];
-  bool mixed;  // more than one key
+  unsigned num_rounds;  // bit 0: there are keys of 10 rounds, bit 1: of 14
+  bool mixed;           // more than one key
+  bool refused;         // there are jobs in no class
 };
+
+constexpr std::uint8_t no_class = 0xff;
+
+// The jobs whose class is `wanted`.
+[[gnu::always_inline]] inline std::uint64_t find_class(const std::uint8_t (&classes)[max_window], std::size_t wanted) {
+  const __m128i all = _mm_set1_epi8(static_cast<char>(wanted));
+  std::uint64_t found = 0;
+  for (std::size_t i = 0; i < max_window; i += 16) {
+    const int equal = _mm_movemask_epi8(_mm_cmpeq_epi8(Vector128::load(classes + i), all));
+    found |= std::uint64_t{static_cast<std::uint32_t>(equal)} << i;
+  }
+  return found;
+}
 
 template <class V, bool Seal>
 [[gnu::always_inline]] inline void sort(Sorted& sorted, AeadJob* jobs, std::size_t num_jobs) {
-  constexpr std::uint8_t none = 0xff;
   alignas(64) std::uint8_t classes[max_window];
   for (std::size_t i = 0; i < max_window; i += 16)
-    Vector128::store(classes + i, _mm_set1_epi8(static_cast<char>(none)));
+    Vector128::store(classes + i, _mm_set1_epi8(static_cast<char>(no_class)));
   const AeadKey* const first_key = jobs[0].key;
-  bool mixed = false;
+  bool mixed = false, refused = false;
+  unsigned present = 0;
   for (std::size_t i = 0; i < num_jobs; ++i) {
     AeadJob& job = jobs[i];
     job.ok = false;
@@ -174,18 +189,41 @@ template <class V, bool Seal>
     const std::size_t index = (std::size_t{job.len} + (job.len == 0) - 1) / V::len;
     const bool is_256 = static_cast<const GcmKey&>(*job.key).data.num_rounds == 14;
     const std::size_t which = (index < num_classes ? index : num_classes - 1) + (is_256 ? num_classes : 0);
-    classes[i] = pieces_fit<Seal>(job) ? static_cast<std::uint8_t>(which) : none;
+    const bool fits = pieces_fit<Seal>(job);
+    classes[i] = fits ? static_cast<std::uint8_t>(which) : no_class;
+    present |= static_cast<unsigned>(fits) << which;
+    refused |= !fits;
   }
-  sorted.mixed = mixed;
-  for (std::size_t c = 0; c < 2 * num_classes; ++c) {
-    const __m128i wanted = _mm_set1_epi8(static_cast<char>(c));
-    std::uint64_t found = 0;
-    for (std::size_t i = 0; i < max_window; i += 16) {
-      const int equal = _mm_movemask_epi8(_mm_cmpeq_epi8(Vector128::load(classes + i), wanted));
-      found |= std::uint64_t{static_cast<std::uint32_t>(equal)} << i;
-    }
-    sorted.jobs[c / num_classes][c % num_classes] = found;
+  sorted = {.jobs = {}, .num_rounds = 0, .mixed = mixed, .refused = refused};
+  for (; present != 0; present &= present - 1) {
+    const auto c = static_cast<std::size_t>(__builtin_ctz(present));
+    sorted.jobs[c / num_classes][c % num_classes] = find_class(classes, c);
+    sorted.num_rounds |= 1U << c / num_classes;
   }
+}
+
+// The jobs of one unit whose keys are of one kind, for rows. What is filled up with is as long as the last of them.
+template <class V>
+[[gnu::always_inline]] inline void fill_rows(Window<V>& window, AeadJob* jobs, std::uint64_t sorted) {
+  std::size_t at = 0;
+  for (; sorted != 0; sorted &= sorted - 1) {
+    AeadJob& job = jobs[__builtin_ctzll(sorted)];
+    if ((job.head_len | job.tail_len) != 0) copy_body(job, job.head_len, job.len - job.tail_len);
+    window.rows[at++] = &job;
+  }
+  window.num_in_rows = round_up(at, row_group);
+  if (at == window.num_in_rows) return;
+  static constexpr std::uint8_t nothing[V::len] = {};
+  const AeadJob& last = *window.rows[at - 1];
+  window.nobodys[1] = {.key = last.key,
+                       .aad = nothing,
+                       .iv = nothing,
+                       .src = nothing,
+                       .dst = window.nobodys_text,
+                       .icv = window.nobodys_icv,
+                       .aad_len = last.aad_len <= 16 ? last.aad_len : 0,
+                       .len = last.len};
+  for (; at < window.num_in_rows; ++at) window.rows[at] = &window.nobodys[1];
 }
 
 // The jobs whose keys are of one kind, class by class, each class filled up to whole groups.
@@ -194,7 +232,10 @@ template <class V>
                                         bool mixed) {
   const GcmKeyData* some_key = nullptr;
   std::size_t at = 0;
-  for (std::size_t c = 0; c < num_classes; ++c) {
+  window.num_in_rows = 0;
+  if constexpr (V::has_rows) fill_rows(window, jobs, sorted[0]);
+  window.class_begin[0] = 0;
+  for (std::size_t c = V::has_rows ? 1 : 0; c < num_classes; ++c) {
     window.class_begin[c] = at;
     for (std::uint64_t rest = sorted[c]; rest != 0; rest &= rest - 1)
       set_packet(window, at++, jobs[__builtin_ctzll(rest)]);

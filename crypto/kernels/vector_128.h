@@ -31,6 +31,9 @@ struct Vector128 {
   static constexpr std::size_t lanes = 1;
   static constexpr int num_registers = 16;
   static constexpr std::size_t len = 16;
+  static constexpr int max_step = 8;
+  static constexpr bool rolled = false;
+  static constexpr bool has_rows = false;
 
   [[gnu::always_inline]] static Reg zero() { return _mm_setzero_si128(); }
   [[gnu::always_inline]] static Reg load(const void* from) {

@@ -10,6 +10,9 @@ struct Vector256 {
   static constexpr std::size_t lanes = 2;
   static constexpr int num_registers = 16;
   static constexpr std::size_t len = 32;
+  static constexpr int max_step = 8;
+  static constexpr bool rolled = false;
+  static constexpr bool has_rows = false;
 
   [[gnu::always_inline]] static Reg zero() { return _mm256_setzero_si256(); }
   [[gnu::always_inline]] static Reg load(const void* from) {

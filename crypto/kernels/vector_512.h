@@ -13,6 +13,9 @@ struct Vector512 {
   static constexpr std::size_t lanes = 4;
   static constexpr int num_registers = 32;
   static constexpr std::size_t len = 64;
+  static constexpr int max_step = 12;
+  static constexpr bool rolled = true;
+  static constexpr bool has_rows = true;
 
   [[gnu::always_inline]] static Reg zero() { return _mm512_setzero_si512(); }
   [[gnu::always_inline]] static Reg load(const void* from) { return _mm512_loadu_si512(from); }
@@ -48,6 +51,11 @@ struct Vector512 {
     const Reg both = _mm512_cvtepu32_epi64(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
     return swap_halves(_mm512_slli_epi64(both, 3));
   }
+  [[gnu::always_inline]] static Reg same_bit_lengths(std::uint64_t both) {
+    const auto aad = static_cast<std::uint32_t>(both), text = static_cast<std::uint32_t>(both >> 32);
+    return _mm512_broadcast_i32x4(_mm_set_epi64x(static_cast<long long>(std::uint64_t{aad} << 3),
+                                                 static_cast<long long>(std::uint64_t{text} << 3)));
+  }
   [[gnu::always_inline]] static Reg low_halves(Reg a, Reg b) { return _mm512_unpacklo_epi64(a, b); }
   [[gnu::always_inline]] static Reg high_halves(Reg a, Reg b) { return _mm512_unpackhi_epi64(a, b); }
   [[gnu::always_inline]] static Reg aes_round(Reg a, Reg key) { return _mm512_aesenc_epi128(a, key); }
@@ -68,9 +76,39 @@ struct Vector512 {
     return _mm512_mask_broadcast_i32x4(all, 0xf000, block(3));
   }
   template <class At>
+  [[gnu::always_inline]] static Reg gather_halves(At at) {
+    const auto half = [&at](int i) __attribute__((always_inline)) {
+      return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(at(i)));
+    };
+    Reg all = _mm512_zextsi128_si512(half(0));
+    all = _mm512_mask_broadcastq_epi64(all, 0x04, half(1));
+    all = _mm512_mask_broadcastq_epi64(all, 0x10, half(2));
+    return _mm512_mask_broadcastq_epi64(all, 0x40, half(3));
+  }
+  template <int Num>
+  [[gnu::always_inline]] static Reg shift_bytes(Reg a) {
+    return _mm512_bslli_epi128(a, Num);
+  }
+  template <int Lane>
+  [[gnu::always_inline]] static Reg broadcast_lane(Reg a) {
+    return _mm512_shuffle_i32x4(a, a, Lane * 0x55);
+  }
+  // Lane i of rows[j] becomes lane j of rows[i].
+  [[gnu::always_inline]] static void transpose(Reg (&rows)[lanes]) {
+    const Reg low01 = _mm512_shuffle_i32x4(rows[0], rows[1], 0x44),
+              high01 = _mm512_shuffle_i32x4(rows[0], rows[1], 0xee);
+    const Reg low23 = _mm512_shuffle_i32x4(rows[2], rows[3], 0x44),
+              high23 = _mm512_shuffle_i32x4(rows[2], rows[3], 0xee);
+    rows[0] = _mm512_shuffle_i32x4(low01, low23, 0x88);
+    rows[1] = _mm512_shuffle_i32x4(low01, low23, 0xdd);
+    rows[2] = _mm512_shuffle_i32x4(high01, high23, 0x88);
+    rows[3] = _mm512_shuffle_i32x4(high01, high23, 0xdd);
+  }
+  template <class At>
   [[gnu::always_inline]] static void scatter(Reg a, At at) {
-    const auto put = [&at](int i, __m128i lane)
-                         __attribute__((always_inline)) { _mm_storeu_si128(reinterpret_cast<__m128i*>(at(i)), lane); };
+    const auto put = [&at](int i, __m128i lane) __attribute__((always_inline)) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(at(i)), lane);
+    };
     put(0, _mm512_castsi512_si128(a));
     put(1, _mm512_extracti32x4_epi32(a, 1));
     put(2, _mm512_extracti32x4_epi32(a, 2));
