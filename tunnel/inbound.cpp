@@ -142,7 +142,10 @@ void Worker::deliver(Port& port, std::uint64_t mask) {
     });
   }
   port.counters(index_).add_inbound(num_delivered, bytes);
-  if (port.steering && port.steering->home() != index_ && port.is_calm(woke_)) port.steering->send_home(index_);
+  if (port.steering && port.steering->home() != index_ && port.is_calm(woke_)) {
+    port.moving_home.store(true, std::memory_order_seq_cst);
+    port.steering->send_home(index_);
+  }
 }
 
 void Worker::report_unknown_spi(const ReceiveSlot& slot, std::uint16_t local_port, Spi spi) {

@@ -53,15 +53,22 @@ AcquireEvent acquire_for(const Port& port, ChildId child, const wire::Flow& flow
 }  // namespace
 
 void Worker::forward_outbound(const PortView& at) {
+  Port& port = *at.port;
   // While another worker empties its queue, ours stays readable and comes again.
-  if (!at.port->moving_out.load(std::memory_order_acquire)) [[maybe_unused]]
-    const bool more = take_turn(at);
+  if (port.moving_out.load(std::memory_order_acquire)) return;
+  if (port.moving_home.load(std::memory_order_acquire) && port.steering->home() == index_) {
+    if (!port.others_are_done(index_)) return;
+    port.moving_home.store(false, std::memory_order_relaxed);
+  }
+  [[maybe_unused]] const bool more = take_turn(at);
 }
 
 /// One batch or a few from the device. False: it has nothing more.
 bool Worker::take_turn(const PortView& at) {
   if (!send_waiting(at)) return true;  // those before these are still leaving: the device stays readable
   const TunQueue& queue = at.port->queue(index_);
+  PortCounters& counters = at.port->counters(index_);
+  counters.begin_turn();
   std::size_t num_bytes = 0;
   bool more = true;
   for (std::size_t num = 0; more && num < PacketBatch::capacity && num_bytes < bytes_per_turn; ++num) {
@@ -75,6 +82,7 @@ bool Worker::take_turn(const PortView& at) {
   }
   count_one(tun_read_batches_);
   finish_slots(at);
+  counters.end_turn();
   return more;
 }
 
@@ -84,7 +92,7 @@ void Worker::spread_flows() {
   const PublishedTables::Reading tables(tables_, index_);
   for (const auto& [id, at] : tables->ports) {
     Port& port = *at.port;
-    if (!port.steering || port.steering->home() != index_) continue;
+    if (!port.steering || port.steering->home() != index_ || port.moving_home.load(std::memory_order_relaxed)) continue;
     port.moving_out.store(true, std::memory_order_seq_cst);
     if (port.counters(index_).sends_much()) {
       port.steering->spread();

@@ -13,7 +13,7 @@
 
 namespace culvert::tunnel {
 
-/// What one worker moved through one port. It alone writes, any thread reads.
+/// What one worker does with one port, and what it moved. It alone writes, any thread reads.
 class alignas(64) PortCounters {
  public:
   void add_inbound(std::uint64_t packets, std::uint64_t bytes) noexcept {
@@ -24,6 +24,10 @@ class alignas(64) PortCounters {
     add(outbound_packets_, packets);
     add(outbound_bytes_, bytes);
   }
+  /// Around the reading of a batch from the worker's queue and the sending of it.
+  void begin_turn() noexcept { in_turn_.store(true, std::memory_order_seq_cst); }
+  void end_turn() noexcept { in_turn_.store(false, std::memory_order_release); }
+  [[nodiscard]] bool in_turn() const noexcept { return in_turn_.load(std::memory_order_seq_cst); }
   /// Whether what this worker has sent since the last time it asked was no small part of what it moved. Itself only.
   [[nodiscard]] bool sends_much() noexcept {
     const auto now = [](const Counter& counter) { return counter.load(std::memory_order_relaxed); };
@@ -46,6 +50,7 @@ class alignas(64) PortCounters {
   static constexpr std::uint64_t little = 16;  ///< a part: the acknowledgments of a TCP stream are a hundredth
 
   Counter inbound_packets_{0}, inbound_bytes_{0}, outbound_packets_{0}, outbound_bytes_{0};
+  std::atomic<bool> in_turn_{false};
   std::uint64_t inbound_bytes_then_ = 0, outbound_bytes_then_ = 0;
 };
 
@@ -80,12 +85,23 @@ class Port final : public Tunnel {
     return packets - std::exchange(packets_then_, packets) < calm_packets;
   }
 
+  /// Whether all that other workers than this one had to send has left. A queue is looked at before its worker: one
+  /// that has just emptied it is in its turn.
+  [[nodiscard]] bool others_are_done(unsigned worker) const noexcept {
+    for (unsigned i = 0; i < queues_.size(); ++i) {
+      if (i != worker && (!queues_[i].is_empty() || counters_[i].in_turn())) return false;
+    }
+    return true;
+  }
+
   WaitQueue waiting;          ///< inner packets without an SA (trap)
   std::atomic_flag draining;  ///< held by the worker that sends what waited, so that it leaves in order
   std::optional<FlowSteering> steering;
   /// Set while the worker at home empties its queue before the others may read theirs, so that flows stay in order when
   /// they are spread.
   std::atomic<bool> moving_out{false};
+  /// Set from when flows are sent home until what others had of them has left: the worker at home waits for it.
+  std::atomic<bool> moving_home{false};
 
  private:
   static constexpr std::uint64_t calm_packets = 20'000;  ///< a second: a few percent of a core

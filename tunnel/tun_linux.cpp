@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -128,6 +129,11 @@ std::size_t TunQueue::read(MutableByteView room, Offload& offload) const noexcep
   if (len <= static_cast<ssize_t>(sizeof header)) return 0;  // EAGAIN: all read. EBADFD: the device is gone
   offload = from_kernel(header);
   return static_cast<std::size_t>(len) - sizeof header;
+}
+
+bool TunQueue::is_empty() const noexcept {
+  pollfd queue{fd_.get(), POLLIN, 0};
+  return ::poll(&queue, 1, 0) == 0;
 }
 
 bool TunQueue::write(std::span<iovec> parts, const Offload& offload) const noexcept {

@@ -37,6 +37,9 @@ class TunQueue {
   [[nodiscard]] bool write(std::span<iovec> parts, const Offload& offload) const noexcept;
   [[nodiscard]] bool write(ByteView packet) const noexcept;
 
+  /// Nothing is there to be read. Any thread.
+  [[nodiscard]] bool is_empty() const noexcept;
+
   [[nodiscard]] Features features() const noexcept { return features_; }
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
 

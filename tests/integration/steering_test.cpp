@@ -176,13 +176,11 @@ TEST_CASE("datagrams of one SPI go to one socket of a group, whoever sends them,
   CHECK(socket_of(0, 5000) == 0);  // the non-ESP marker
 }
 
-TEST_CASE("a flood that spreads the flows keeps each of them in order and brings nothing twice") {
+TEST_CASE("a flood whose flows are sent home and spread again keeps each of them in order and brings nothing twice") {
   NEEDS_ROOT();
   GatewayPair pair({.workers = num_queues});
   pair.install(1);
-  pair.b.device->send(udp_packet(host_b, host_a, 0, 100));  // sends the flows of a home
-  REQUIRE(pair.a.device->receive());
-  constexpr std::uint32_t num_flows = 4, num_packets = 30000;
+  constexpr std::uint32_t num_flows = 4, num_packets = 30000, home_after = 1000;
   std::array<std::uint32_t, num_flows> last{};
   std::uint32_t received = 0, late = 0;
   const auto take = [&](std::chrono::milliseconds patience) {
@@ -200,6 +198,7 @@ TEST_CASE("a flood that spreads the flows keeps each of them in order and brings
     const auto flow = static_cast<std::uint16_t>(2000 + number % num_flows);
     Bytes packet = udp_packet(host_a, host_b, number, 64);
     pair.a.device->send(with_ports(packet, flow, 443));
+    if (number == home_after) pair.b.device->send(udp_packet(host_b, host_a, 0, 100));  // sends the flows of a home
     // As many on their way as the queues hold.
     while (take(std::chrono::milliseconds(0))) {
     }
@@ -208,6 +207,7 @@ TEST_CASE("a flood that spreads the flows keeps each of them in order and brings
   while (take(std::chrono::milliseconds(300))) {
   }
   CHECK(received == num_packets - num_flows);
-  // A processor that stands still between choosing a queue and filling it makes a packet late: one, not a burst.
-  CHECK(late <= 1);
+  // A processor that stands still between choosing a queue and filling it makes a packet late: one each time that the
+  // flows move, not a burst.
+  CHECK(late <= 2);
 }
