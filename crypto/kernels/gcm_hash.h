@@ -82,6 +82,14 @@ template <class V, class PowerOf>
   return {V::gather(power_of), V::gather([&](int lane) CULVERT_INLINE { return power_of(lane) + folded_offset; })};
 }
 
+template <class V>
+[[gnu::always_inline]] inline void add_product(Sums<V>& sums, typename V::Reg blocks, const Powers<V>& by) {
+  const typename V::Reg both = V::exclusive_or(blocks, V::swap_halves(blocks));
+  sums.lo = V::exclusive_or(sums.lo, V::template multiply<0x00>(blocks, by.powers));
+  sums.hi = V::exclusive_or(sums.hi, V::template multiply<0x11>(blocks, by.powers));
+  sums.mid = V::exclusive_or(sums.mid, V::template multiply<0x00>(both, by.folded));
+}
+
 // Two blocks a lane, each with a power of its own.
 template <class V>
 [[gnu::always_inline]] inline void add_products(Sums<V>& sums, typename V::Reg a, typename V::Reg b,
@@ -105,18 +113,23 @@ template <class V>
   return key.powers[num_gcm_powers - 1];
 }
 
-// Tags of V::lanes jobs are written, or compared: all bytes of all of them, whatever they are. `job_of(lane)`.
+// Tags of V::lanes jobs are written, or compared: all bytes of all of them, whatever they are.
 template <class V, bool Seal, class JobOf>
 [[gnu::always_inline]] inline void give_tags(Window<V>& window, typename V::Reg tags, JobOf job_of) {
-  const auto icv = [&job_of](int lane) CULVERT_INLINE { return job_of(lane)->icv; };
+  const auto icv_of = [&job_of](int lane) CULVERT_INLINE { return job_of(lane)->icv; };
   if constexpr (Seal) {
-    V::scatter(tags, icv);
+    V::scatter(tags, icv_of);
     for_each_index<V::lanes>([&](auto lane) CULVERT_INLINE { job_of(lane.value)->ok = true; });
   } else {
-    const unsigned equal = V::equal_lanes(tags, V::gather(icv));
+    constexpr unsigned all = (1U << V::lanes) - 1;
+    const unsigned equal = V::equal_lanes(tags, V::gather(icv_of));
+    if (equal == all) {
+      for_each_index<V::lanes>([&](auto lane) CULVERT_INLINE { job_of(lane.value)->ok = true; });
+      return;
+    }
     for_each_index<V::lanes>([&](auto lane)
                                  CULVERT_INLINE { job_of(lane.value)->ok = (equal >> lane.value & 1) != 0; });
-    window.refused |= equal != (1U << V::lanes) - 1;
+    window.refused = true;
   }
 }
 

@@ -275,7 +275,7 @@ void run_window(AeadJob* jobs, std::size_t num_jobs) noexcept {
   window.refused = sorted.refused;
   for (std::size_t kind = 0; kind < 2; ++kind) {
     if ((sorted.num_rounds >> kind & 1) == 0) continue;
-    fill(window, jobs, sorted.jobs[kind], sorted.mixed);
+    fill(window, jobs, num_jobs, sorted, kind);
     window.mixed ? run_classes<V, Seal, true>(window) : run_classes<V, Seal, false>(window);
     wipe(window);
   }

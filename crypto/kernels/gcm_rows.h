@@ -1,10 +1,11 @@
 #pragma once
 #include "gcm_steps.h"
 
-// Packets of at most one unit, 8 at a time: the most that a gateway does for small packets is what it does once for
-// each, so nothing is prepared in memory for them. Their counters are gathered from their jobs, the first ones
-// in two rows of V::lanes packets, whose tags they will mask. A text is hashed in rows too: the blocks of V::lanes
-// packets are transposed, so that a lane has one packet and nothing need be summed up across lanes.
+// Packets of at most one unit, 8 at a time: what a gateway does for a small packet is mostly what it does once for
+// each, so nothing is prepared in memory for them; where their jobs do not stand side by side, copies do. Their
+// counters are gathered from there, the first ones in two rows of V::lanes packets, whose tags they will mask. A text
+// is hashed in rows too: the blocks of V::lanes packets are transposed, so that a lane has one packet and nothing need
+// be summed up across lanes.
 //
 // Of what is sealed, the group before is hashed between the rounds of this one; of what is opened, this one.
 namespace culvert::crypto {
@@ -12,107 +13,123 @@ namespace {
 
 constexpr int num_rows = 2;
 
+enum class Rows {
+  even,    // all of one key and of one length, as bursts often are
+  uneven,  // of one key
+  mixed    // of several
+};
+
+/// What all packets of even rows have in common.
+template <class V>
+struct RowShape {
+  std::size_t len;
+  std::uint32_t aad_len;
+  const std::uint8_t* powers;  // for the first block of the text
+  Sums<V> lengths;             // what their lengths add to the hash
+};
+
 /// What hashing a group needs to know of it.
 template <class V>
 struct RowGroup {
   typename V::Reg text[row_group];  // sealed, with the bytes of each block reversed
   typename V::Reg pads[num_rows];   // the encrypted first counters
-  AeadJob* const* jobs;
+  AeadJob* jobs;
 };
 
 template <class V>
 struct Row {
   Sums<V> sums;
   typename V::Reg blocks[V::lanes];  // the i-th of each packet
-  bool is_even;                      // all lengths are the same
 };
 
 [[gnu::always_inline]] inline const GcmKeyData& key_of(const AeadJob& job) {
   return static_cast<const GcmKey&>(*job.key).data;
 }
 
-// A small text in pieces has been put together at dst.
-[[gnu::always_inline]] inline const std::uint8_t* text_of(const AeadJob& job) {
-  return (job.head_len | job.tail_len) != 0 ? job.dst : job.src;
-}
-
-template <class V, bool Mixed>
-[[gnu::always_inline]] inline typename V::Reg row_key(AeadJob* const* jobs, int round) {
-  if constexpr (!Mixed) return V::broadcast(key_of(*jobs[0]).round_keys[round]);
-  return V::gather([&](int lane) CULVERT_INLINE { return key_of(*jobs[lane]).round_keys[round]; });
+template <class V, Rows Kind>
+[[gnu::always_inline]] inline typename V::Reg row_key(const AeadJob* jobs, int round) {
+  if constexpr (Kind != Rows::mixed) return V::broadcast(key_of(jobs[0]).round_keys[round]);
+  return V::gather([&](int lane) CULVERT_INLINE { return key_of(jobs[lane]).round_keys[round]; });
 }
 
 // The first counters of a row, after the first round.
-template <class V, bool Mixed>
-[[gnu::always_inline]] inline typename V::Reg start_row(AeadJob* const* jobs) {
+template <class V, Rows Kind>
+[[gnu::always_inline]] inline typename V::Reg start_row(const AeadJob* jobs) {
   typename V::Reg first;
-  if constexpr (Mixed) {
-    first = V::gather([&](int lane) CULVERT_INLINE { return key_of(*jobs[lane]).first_counter; });
+  if constexpr (Kind == Rows::mixed) {
+    first = V::gather([&](int lane) CULVERT_INLINE { return key_of(jobs[lane]).first_counter; });
   } else {
-    first = V::broadcast(key_of(*jobs[0]).first_counter);
+    first = V::broadcast(key_of(jobs[0]).first_counter);
   }
-  const typename V::Reg ivs = V::gather_halves([&](int lane) CULVERT_INLINE { return jobs[lane]->iv; });
-  const typename V::Reg counters = V::exclusive_or(first, V::template shift_bytes<4>(ivs), row_key<V, Mixed>(jobs, 0));
-  return V::aes_round(counters, row_key<V, Mixed>(jobs, 1));
+  const typename V::Reg ivs = V::gather_halves([&](int lane) CULVERT_INLINE { return jobs[lane].iv; });
+  const typename V::Reg counters = V::exclusive_or(first, V::template shift_bytes<4>(ivs), row_key<V, Kind>(jobs, 0));
+  return V::aes_round(counters, row_key<V, Kind>(jobs, 1));
 }
 
 // AAD as a block, its bytes reversed.
-template <class V>
-[[gnu::always_inline]] inline typename V::Reg aad_of_row(AeadJob* const* jobs) {
-  bool is_8 = true;
-  for (std::size_t lane = 0; lane < V::lanes; ++lane) is_8 &= jobs[lane]->aad_len == 8;
-  if (is_8) return reversed<V>(V::gather_halves([&](int lane) CULVERT_INLINE { return jobs[lane]->aad; }));
+template <class V, Rows Kind>
+[[gnu::always_inline]] inline typename V::Reg aad_of_row(const AeadJob* jobs, const RowShape<V>& shape) {
+  bool is_8 = Kind == Rows::even && shape.aad_len == 8;
+  if constexpr (Kind != Rows::even) {
+    is_8 = true;
+    for (std::size_t lane = 0; lane < V::lanes; ++lane) is_8 &= jobs[lane].aad_len == 8;
+  }
+  if (is_8) return reversed<V>(V::gather_halves([&](int lane) CULVERT_INLINE { return jobs[lane].aad; }));
   alignas(16) std::uint8_t carries[V::lanes][16];
-  for (std::size_t lane = 0; lane < V::lanes; ++lane) set_aad(carries[lane], *jobs[lane]);
+  for (std::size_t lane = 0; lane < V::lanes; ++lane) set_aad(carries[lane], jobs[lane]);
   return reversed<V>(V::gather([&](int lane) CULVERT_INLINE { return carries[lane]; }));
 }
 
-// The power for block `block` of each text, -1 for the AAD.
-template <class V, bool Mixed>
-[[gnu::always_inline]] inline Powers<V> row_powers(const Row<V>& row, AeadJob* const* jobs, int block) {
-  const auto power_of = [jobs, block](int lane) CULVERT_INLINE {
-    return powers_for(key_of(*jobs[lane]), (std::size_t{jobs[lane]->len} + 15) / 16) + block * 16;
-  };
-  if (!Mixed && row.is_even) return same_powers<V>(power_of(0));
-  return gather_powers<V>(power_of);
+[[gnu::always_inline]] inline const std::uint8_t* powers_of(const AeadJob& job) {
+  return powers_for(key_of(job), (std::size_t{job.len} + 15) / 16);
 }
 
-template <class V, bool Mixed>
-[[gnu::always_inline]] inline void hash_ends(Row<V>& row, AeadJob* const* jobs) {
+// The power for block `block` of each text, -1 for the AAD.
+template <class V, Rows Kind>
+[[gnu::always_inline]] inline Powers<V> row_powers(const AeadJob* jobs, const RowShape<V>& shape, int block) {
+  if constexpr (Kind == Rows::even) return same_powers<V>(shape.powers + block * 16);
+  return gather_powers<V>([=](int lane) CULVERT_INLINE { return powers_of(jobs[lane]) + block * 16; });
+}
+
+// The AAD and, where the shape does not know what they make, the lengths.
+template <class V, Rows Kind>
+[[gnu::always_inline]] inline void hash_ends(Row<V>& row, const AeadJob* jobs, const RowShape<V>& shape) {
+  const typename V::Reg aad = aad_of_row<V, Kind>(jobs, shape);
+  const Powers<V> before = row_powers<V, Kind>(jobs, shape, -1);
+  if constexpr (Kind == Rows::even) return add_product<V>(row.sums, aad, before);
   Powers<V> last;
-  if constexpr (Mixed) {
-    last = gather_powers<V>([jobs](int lane) CULVERT_INLINE { return last_power(key_of(*jobs[lane])); });
+  if constexpr (Kind == Rows::mixed) {
+    last = gather_powers<V>([jobs](int lane) CULVERT_INLINE { return last_power(key_of(jobs[lane])); });
   } else {
-    last = same_powers<V>(last_power(key_of(*jobs[0])));
+    last = same_powers<V>(last_power(key_of(jobs[0])));
   }
   alignas(64) std::uint64_t lengths[V::lanes];
   for (std::size_t lane = 0; lane < V::lanes; ++lane)
-    lengths[lane] = std::uint64_t{jobs[lane]->len} << 32 | jobs[lane]->aad_len;
-  const typename V::Reg bits = row.is_even ? V::same_bit_lengths(lengths[0]) : V::bit_lengths(lengths);
-  add_products<V>(row.sums, aad_of_row<V>(jobs), bits, row_powers<V, Mixed>(row, jobs, -1), last);
+    lengths[lane] = std::uint64_t{jobs[lane].len} << 32 | jobs[lane].aad_len;
+  add_products<V>(row.sums, aad, V::bit_lengths(lengths), before, last);
 }
 
 constexpr int num_row_stages = 3;
 
 // One stage after the other. `load(Index)` gives the text of a packet of the row.
-template <class V, bool Mixed, int Stage, class Load>
-[[gnu::always_inline]] inline void row_stage(Row<V>& row, AeadJob* const* jobs, Load load) {
+template <class V, Rows Kind, int Stage, class Load>
+[[gnu::always_inline]] inline void row_stage(Row<V>& row, const AeadJob* jobs, const RowShape<V>& shape, Load load) {
   static_assert(V::lanes == 4);
   if constexpr (Stage == 0) {
-    std::uint32_t differences = 0;
-    for (std::size_t lane = 1; lane < V::lanes; ++lane)
-      differences |= (jobs[0]->len ^ jobs[lane]->len) | (jobs[0]->aad_len ^ jobs[lane]->aad_len);
-    row.is_even = differences == 0;
-    zero(row.sums);
+    if constexpr (Kind == Rows::even) {
+      row.sums = shape.lengths;
+    } else {
+      zero(row.sums);
+    }
     for_each_index<V::lanes>([&](auto lane) CULVERT_INLINE { row.blocks[lane.value] = load(lane); });
     V::transpose(row.blocks);
-    add_products<V>(row.sums, row.blocks[0], row.blocks[1], row_powers<V, Mixed>(row, jobs, 0),
-                    row_powers<V, Mixed>(row, jobs, 1));
+    add_products<V>(row.sums, row.blocks[0], row.blocks[1], row_powers<V, Kind>(jobs, shape, 0),
+                    row_powers<V, Kind>(jobs, shape, 1));
   } else if constexpr (Stage == 1) {
-    add_products<V>(row.sums, row.blocks[2], row.blocks[3], row_powers<V, Mixed>(row, jobs, 2),
-                    row_powers<V, Mixed>(row, jobs, 3));
+    add_products<V>(row.sums, row.blocks[2], row.blocks[3], row_powers<V, Kind>(jobs, shape, 2),
+                    row_powers<V, Kind>(jobs, shape, 3));
   } else {
-    hash_ends<V, Mixed>(row, jobs);
+    hash_ends<V, Kind>(row, jobs, shape);
   }
   pin(row.sums);
 }
@@ -120,38 +137,39 @@ template <class V, bool Mixed, int Stage, class Load>
 // The tags of a row that has been hashed.
 template <class V, bool Seal>
 [[gnu::always_inline]] inline void finish_row(Window<V>& window, const Row<V>& row, typename V::Reg pads,
-                                              AeadJob* const* jobs) {
+                                              AeadJob* jobs) {
   const typename V::Reg tags = V::exclusive_or(reversed<V>(reduced<V>(row.sums)), pads);
-  give_tags<V, Seal>(window, tags, [jobs](int lane) CULVERT_INLINE { return jobs[lane]; });
+  give_tags<V, Seal>(window, tags, [jobs](int lane) CULVERT_INLINE { return jobs + lane; });
 }
 
-template <class V>
-[[gnu::always_inline]] inline typename V::Reg load_row_text(const AeadJob& job) {
-  return V::load_first(text_of(job), job.len);
+template <class V, Rows Kind>
+[[gnu::always_inline]] inline std::size_t row_len(const AeadJob& job, const RowShape<V>& shape) {
+  return Kind == Rows::even ? shape.len : job.len;
 }
 
 // The rounds of 8 packets and of their first counters; `between(Index)` for the gaps. Leaves the encrypted first
 // counters in `pads`.
-template <class V, bool Mixed, class Between>
+template <class V, Rows Kind, class Between>
 [[gnu::always_inline]] inline void row_rounds(typename V::Reg (&text)[row_group], typename V::Reg (&pads)[num_rows],
-                                              AeadJob* const* jobs, Between between) {
+                                              const AeadJob* jobs, const RowShape<V>& shape, Between between) {
   constexpr int lanes = V::lanes, num = row_group + num_rows;
+  constexpr bool is_mixed = Kind == Rows::mixed;
   typename V::Reg state[num];
-  const auto difference = V::load(key_of(*jobs[0]).differences[0]);
+  const auto difference = V::load(key_of(jobs[0]).differences[0]);
   for_each_index<num_rows>([&](auto r) CULVERT_INLINE {
-    const auto start = start_row<V, Mixed>(jobs + r.value * lanes);
+    const auto start = start_row<V, Kind>(jobs + r.value * lanes);
     state[row_group + r.value] = start;
     for_each_index<lanes>([&](auto lane) CULVERT_INLINE {
       constexpr int p = r.value * lanes + lane.value;
-      const auto of_key = Mixed ? V::load(key_of(*jobs[p]).differences[0]) : difference;
+      const auto of_key = is_mixed ? V::load(key_of(jobs[p]).differences[0]) : difference;
       state[p] = V::exclusive_or(V::template broadcast_lane<lane.value>(start), of_key);
     });
   });
   const auto key = [jobs](int round, auto i) CULVERT_INLINE {
-    if constexpr (i.value >= row_group) return row_key<V, Mixed>(jobs + (i.value - row_group) * lanes, round);
-    return V::broadcast(key_of(*jobs[Mixed ? i.value : 0]).round_keys[round]);
+    if constexpr (i.value >= row_group) return row_key<V, Kind>(jobs + (i.value - row_group) * lanes, round);
+    return V::broadcast(key_of(jobs[is_mixed ? i.value : 0]).round_keys[round]);
   };
-  const std::uint32_t num_rounds = key_of(*jobs[0]).num_rounds;
+  const std::uint32_t num_rounds = key_of(jobs[0]).num_rounds;
   middle_rounds<V, num>(state, num_rounds, key, between);
   const int last = static_cast<int>(num_rounds);
   for_each_index<num_rows>([&](auto r) CULVERT_INLINE {
@@ -159,63 +177,68 @@ template <class V, bool Mixed, class Between>
     pads[r.value] = V::aes_last_round(state[i], key(last, Index<i>{}));
   });
   for_each_index<row_group>([&](auto p) CULVERT_INLINE {
-    const auto with_key = V::exclusive_or(load_row_text<V>(*jobs[p.value]), key(last, p));
+    const AeadJob& job = jobs[p.value];
+    const auto with_key = V::exclusive_or(V::load_first(job.src, row_len<V, Kind>(job, shape)), key(last, p));
     text[p.value] = V::aes_last_round(state[p.value], with_key);
   });
 }
 
-// The share of gap Gap in hashing, and if it is known what the tags are masked with, finishing a group.
-template <class V, bool Mixed, int Gap, class Load, class Finish>
-[[gnu::always_inline]] inline void row_share(Row<V> (&rows)[num_rows], AeadJob* const* jobs, Load load,
-                                             Finish finish_one) {
+// The share of gap Gap in hashing and, where it is known what masks the tags, finishing a group.
+template <class V, Rows Kind, int Gap, class Load, class Finish>
+[[gnu::always_inline]] inline void row_share(Row<V> (&rows)[num_rows], const AeadJob* jobs, const RowShape<V>& shape,
+                                             Load load, Finish finish_one) {
   constexpr int lanes = V::lanes, r = Gap / (num_row_stages + 1), stage = Gap % (num_row_stages + 1);
   if constexpr (r < num_rows) {
     if constexpr (stage < num_row_stages) {
-      row_stage<V, Mixed, stage>(rows[r], jobs + r * lanes,
-                                 [&load](auto lane) CULVERT_INLINE { return load(Index<r * lanes + lane.value>{}); });
+      row_stage<V, Kind, stage>(rows[r], jobs + r * lanes, shape,
+                                [&load](auto lane) CULVERT_INLINE { return load(Index<r * lanes + lane.value>{}); });
     } else {
       finish_one(Index<r>{});
     }
   }
 }
 
-template <class V, bool Mixed, int Gap>
-[[gnu::always_inline]] inline void sealed_share(Window<V>& window, Row<V> (&rows)[num_rows], const RowGroup<V>& group) {
-  row_share<V, Mixed, Gap>(
-      rows, group.jobs, [&group](auto p) CULVERT_INLINE { return V::load(&group.text[p.value]); },
+template <class V, Rows Kind, int Gap>
+[[gnu::always_inline]] inline void sealed_share(Window<V>& window, Row<V> (&rows)[num_rows], const RowGroup<V>& group,
+                                                const RowShape<V>& shape) {
+  row_share<V, Kind, Gap>(
+      rows, group.jobs, shape, [&group](auto p) CULVERT_INLINE { return V::load(&group.text[p.value]); },
       [&](auto r) CULVERT_INLINE {
         finish_row<V, true>(window, rows[r.value], V::load(&group.pads[r.value]), group.jobs + r.value * V::lanes);
       });
 }
 
 // Seals 8 packets while the group before, if there is one, is hashed.
-template <class V, bool Mixed, bool HasBefore>
-[[gnu::always_inline]] inline void seal_rows(Window<V>& window, AeadJob* const* jobs, RowGroup<V>& group) {
+template <class V, Rows Kind, bool HasBefore>
+[[gnu::always_inline]] inline void seal_rows(Window<V>& window, AeadJob* jobs, RowGroup<V>& group,
+                                             const RowShape<V>& shape) {
   typename V::Reg text[row_group], pads[num_rows];
   Row<V> rows[num_rows];
-  row_rounds<V, Mixed>(text, pads, jobs, [&](auto gap) CULVERT_INLINE {
-    if constexpr (HasBefore) sealed_share<V, Mixed, gap.value>(window, rows, group);
+  row_rounds<V, Kind>(text, pads, jobs, shape, [&](auto gap) CULVERT_INLINE {
+    if constexpr (HasBefore) sealed_share<V, Kind, gap.value>(window, rows, group, shape);
   });
   group.jobs = jobs;
   for_each_index<num_rows>([&](auto r) CULVERT_INLINE { V::store(&group.pads[r.value], pads[r.value]); });
   for_each_index<row_group>([&](auto p) CULVERT_INLINE {
-    const AeadJob& job = *jobs[p.value];
-    const std::size_t len = job.len;
-    V::store_first(job.dst, len, text[p.value]);
+    const std::size_t len = row_len<V, Kind>(jobs[p.value], shape);
+    V::store_first(jobs[p.value].dst, len, text[p.value]);
     V::store(&group.text[p.value], reversed<V>(V::keep_first(text[p.value], len)));
   });
 }
 
-template <class V, bool Mixed>
-[[gnu::always_inline]] inline void open_rows(Window<V>& window, AeadJob* const* jobs) {
+template <class V, Rows Kind>
+[[gnu::always_inline]] inline void open_rows(Window<V>& window, AeadJob* jobs, const RowShape<V>& shape) {
   typename V::Reg text[row_group], pads[num_rows];
   Row<V> rows[num_rows];
-  const auto load = [jobs](auto p) CULVERT_INLINE { return reversed<V>(load_row_text<V>(*jobs[p.value])); };
-  row_rounds<V, Mixed>(text, pads, jobs, [&](auto gap) CULVERT_INLINE {
-    row_share<V, Mixed, gap.value>(rows, jobs, load, [](auto) CULVERT_INLINE {});
+  const auto load = [&](auto p) CULVERT_INLINE {
+    return reversed<V>(V::load_first(jobs[p.value].src, row_len<V, Kind>(jobs[p.value], shape)));
+  };
+  row_rounds<V, Kind>(text, pads, jobs, shape, [&](auto gap) CULVERT_INLINE {
+    row_share<V, Kind, gap.value>(rows, jobs, shape, load, [](auto) CULVERT_INLINE {});
   });
-  for_each_index<row_group>(
-      [&](auto p) CULVERT_INLINE { V::store_first(jobs[p.value]->dst, jobs[p.value]->len, text[p.value]); });
+  for_each_index<row_group>([&](auto p) CULVERT_INLINE {
+    V::store_first(jobs[p.value].dst, row_len<V, Kind>(jobs[p.value], shape), text[p.value]);
+  });
   for_each_index<num_rows>([&](auto r) CULVERT_INLINE {
     finish_row<V, false>(window, rows[r.value], pads[r.value], jobs + r.value * V::lanes);
   });
@@ -227,22 +250,48 @@ void wipe(RowGroup<V>& group) noexcept {
   asm volatile("" : : "r"(&group) : "memory");
 }
 
-template <class V, bool Seal, bool Mixed>
-void run_rows(Window<V>& window) noexcept {
-  AeadJob* const* const end = window.rows + window.num_in_rows;
-  AeadJob* const* jobs = window.rows;
-  if (jobs == end) return;
+template <class V>
+[[gnu::always_inline]] inline RowShape<V> shape_of(const AeadJob& job) {
+  RowShape<V> shape{.len = job.len, .aad_len = job.aad_len, .powers = powers_of(job), .lengths = {}};
+  zero(shape.lengths);
+  const std::uint64_t both = std::uint64_t{job.len} << 32 | job.aad_len;
+  add_product<V>(shape.lengths, V::same_bit_lengths(both), same_powers<V>(last_power(key_of(job))));
+  return shape;
+}
+
+// The group behind a group: in the jobs, then in the copies.
+template <class V>
+[[gnu::always_inline]] inline AeadJob* next_rows(Window<V>& window, AeadJob* jobs) {
+  jobs += row_group;
+  return jobs == window.row_jobs + window.num_row_jobs ? window.row_copies : jobs;
+}
+
+template <class V, bool Seal, Rows Kind>
+CULVERT_REGISTERS_ONLY void run_rows_of(Window<V>& window) noexcept {
+  AeadJob* jobs = window.num_row_jobs != 0 ? window.row_jobs : window.row_copies;
+  const std::size_t num = window.num_row_jobs + round_up(window.num_row_copies, row_group);
+  const RowShape<V> shape = shape_of<V>(jobs[0]);
   if constexpr (Seal) {
     RowGroup<V> group;
-    seal_rows<V, Mixed, false>(window, jobs, group);
-    for (jobs += row_group; jobs != end; jobs += row_group) seal_rows<V, Mixed, true>(window, jobs, group);
+    seal_rows<V, Kind, false>(window, jobs, group, shape);
+    for (std::size_t i = row_group; i < num; i += row_group)
+      seal_rows<V, Kind, true>(window, jobs = next_rows(window, jobs), group, shape);
     Row<V> rows[num_rows];
     for_each_index<num_rows*(num_row_stages + 1)>(
-        [&](auto gap) CULVERT_INLINE { sealed_share<V, Mixed, gap.value>(window, rows, group); });
+        [&](auto gap) CULVERT_INLINE { sealed_share<V, Kind, gap.value>(window, rows, group, shape); });
     wipe(group);
   } else {
-    for (; jobs != end; jobs += row_group) open_rows<V, Mixed>(window, jobs);
+    for (std::size_t i = 0; i < num; i += row_group, jobs = next_rows(window, jobs))
+      open_rows<V, Kind>(window, jobs, shape);
   }
+  for (std::size_t i = 0; i < window.num_row_copies; ++i) window.copied[i]->ok = window.row_copies[i].ok;
+}
+
+template <class V, bool Seal, bool Mixed>
+[[gnu::always_inline]] inline void run_rows(Window<V>& window) {
+  if (window.num_row_jobs + window.num_row_copies == 0) return;
+  if constexpr (Mixed) return run_rows_of<V, Seal, Rows::mixed>(window);
+  window.rows_are_even ? run_rows_of<V, Seal, Rows::even>(window) : run_rows_of<V, Seal, Rows::uneven>(window);
 }
 
 }  // namespace

@@ -46,8 +46,13 @@ struct alignas(64) Window {
   std::uint8_t nobodys_icv[16];
   AeadJob nobodys[5];  // of 0 to 4 units
   Packet packets[window_capacity];
-  AeadJob* rows[max_window + row_group - 1];  // the packets of one unit, where they take a way of their own
-  std::size_t num_in_rows;
+  // Packets of one unit that take a way of their own: whole groups where they stand, if all jobs are such, and copies.
+  AeadJob* row_jobs;
+  std::size_t num_row_jobs;
+  AeadJob row_copies[max_window + row_group - 1];
+  AeadJob* copied[max_window + row_group - 1];
+  std::size_t num_row_copies;
+  bool rows_are_even;  // all of one length, text and AAD
   std::size_t class_begin[num_classes + 1];
   std::size_t num;       // packets with fillers, a multiple of the lanes
   std::size_t finished;  // packets whose tags are done
@@ -159,6 +164,7 @@ struct Sorted {
   unsigned num_rounds;  // bit 0: there are keys of 10 rounds, bit 1: of 14
   bool mixed;           // more than one key
   bool refused;         // there are jobs in no class
+  bool even;            // all of one key and of one length, text and AAD, and whole
 };
 
 constexpr std::uint8_t no_class = 0xff;
@@ -174,27 +180,52 @@ constexpr std::uint8_t no_class = 0xff;
   return found;
 }
 
+// A class, of `num_classes` for each number of rounds.
+template <class V>
+[[gnu::always_inline]] inline std::size_t class_of(const AeadJob& job) {
+  const std::size_t index = (std::size_t{job.len} + (job.len == 0) - 1) / V::len;
+  const bool is_256 = static_cast<const GcmKey&>(*job.key).data.num_rounds == 14;
+  return (index < num_classes ? index : num_classes - 1) + (is_256 ? num_classes : 0);
+}
+
+[[gnu::always_inline]] inline bool all_even(const AeadJob* jobs, std::size_t num_jobs) {
+  const AeadKey* const key = jobs[0].key;
+  const std::uint32_t len = jobs[0].len, aad_len = jobs[0].aad_len;
+  for (std::size_t i = 0; i < num_jobs; ++i) {
+    const AeadJob& job = jobs[i];
+    const std::uint32_t differences = (job.len ^ len) | (job.aad_len ^ aad_len);
+    if (job.key != key || (differences | job.head_len | job.tail_len) != 0) return false;
+  }
+  return true;
+}
+
 template <class V, bool Seal>
 [[gnu::always_inline]] inline void sort(Sorted& sorted, AeadJob* jobs, std::size_t num_jobs) {
+  sorted = {};
+  if (all_even(jobs, num_jobs)) {
+    const std::size_t c = class_of<V>(jobs[0]);
+    sorted.jobs[c / num_classes][c % num_classes] = ~0ULL >> (max_window - num_jobs);
+    sorted.num_rounds = 1U << c / num_classes;
+    sorted.even = true;
+    return;
+  }
   alignas(64) std::uint8_t classes[max_window];
   for (std::size_t i = 0; i < max_window; i += 16)
     Vector128::store(classes + i, _mm_set1_epi8(static_cast<char>(no_class)));
   const AeadKey* const first_key = jobs[0].key;
-  bool mixed = false, refused = false;
   unsigned present = 0;
   for (std::size_t i = 0; i < num_jobs; ++i) {
     AeadJob& job = jobs[i];
-    job.ok = false;
-    mixed |= job.key != first_key;
-    const std::size_t index = (std::size_t{job.len} + (job.len == 0) - 1) / V::len;
-    const bool is_256 = static_cast<const GcmKey&>(*job.key).data.num_rounds == 14;
-    const std::size_t which = (index < num_classes ? index : num_classes - 1) + (is_256 ? num_classes : 0);
-    const bool fits = pieces_fit<Seal>(job);
-    classes[i] = fits ? static_cast<std::uint8_t>(which) : no_class;
-    present |= static_cast<unsigned>(fits) << which;
-    refused |= !fits;
+    sorted.mixed |= job.key != first_key;
+    if (!pieces_fit<Seal>(job)) {
+      job.ok = false;
+      sorted.refused = true;
+      continue;
+    }
+    const std::size_t c = class_of<V>(job);
+    classes[i] = static_cast<std::uint8_t>(c);
+    present |= 1U << c;
   }
-  sorted = {.jobs = {}, .num_rounds = 0, .mixed = mixed, .refused = refused};
   for (; present != 0; present &= present - 1) {
     const auto c = static_cast<std::size_t>(__builtin_ctz(present));
     sorted.jobs[c / num_classes][c % num_classes] = find_class(classes, c);
@@ -202,38 +233,58 @@ template <class V, bool Seal>
   }
 }
 
-// The jobs of one unit whose keys are of one kind, for rows. What is filled up with is as long as the last of them.
+// One of the jobs of one unit. Where its text is in pieces, it is put together.
 template <class V>
-[[gnu::always_inline]] inline void fill_rows(Window<V>& window, AeadJob* jobs, std::uint64_t sorted) {
-  std::size_t at = 0;
-  for (; sorted != 0; sorted &= sorted - 1) {
-    AeadJob& job = jobs[__builtin_ctzll(sorted)];
-    if ((job.head_len | job.tail_len) != 0) copy_body(job, job.head_len, job.len - job.tail_len);
-    window.rows[at++] = &job;
-  }
-  window.num_in_rows = round_up(at, row_group);
-  if (at == window.num_in_rows) return;
+[[gnu::always_inline]] inline void copy_to_rows(Window<V>& window, AeadJob& job) {
+  static_assert(sizeof(AeadJob) == V::len);
+  AeadJob& copy = window.row_copies[window.num_row_copies];
+  V::store(&copy, V::load(&job));
+  window.copied[window.num_row_copies++] = &job;
+  if ((job.head_len | job.tail_len) == 0) return;
+  copy_body(job, job.head_len, job.len - job.tail_len);
+  copy.src = job.dst;
+}
+
+// The jobs of one unit whose keys are of one kind, for rows. They are filled up with nobody's, as long as the first.
+template <class V>
+[[gnu::always_inline]] inline void fill_rows(Window<V>& window, AeadJob* jobs, std::size_t num_jobs, bool all_are_even,
+                                             std::uint64_t wanted) {
   static constexpr std::uint8_t nothing[V::len] = {};
-  const AeadJob& last = *window.rows[at - 1];
-  window.nobodys[1] = {.key = last.key,
-                       .aad = nothing,
-                       .iv = nothing,
-                       .src = nothing,
-                       .dst = window.nobodys_text,
-                       .icv = window.nobodys_icv,
-                       .aad_len = last.aad_len <= 16 ? last.aad_len : 0,
-                       .len = last.len};
-  for (; at < window.num_in_rows; ++at) window.rows[at] = &window.nobodys[1];
+  window.num_row_jobs = window.num_row_copies = 0;
+  if (wanted == 0) return;
+  if (all_are_even) {
+    window.row_jobs = jobs;
+    window.num_row_jobs = num_jobs / row_group * row_group;
+    wanted = window.num_row_jobs == max_window ? 0 : wanted & ~0ULL << window.num_row_jobs;
+  }
+  const AeadJob& first = jobs[all_are_even ? 0 : __builtin_ctzll(wanted)];
+  std::uint32_t differences = 0;
+  for (; wanted != 0; wanted &= wanted - 1) {
+    AeadJob& job = jobs[__builtin_ctzll(wanted)];
+    differences |= (job.len ^ first.len) | (job.aad_len ^ first.aad_len);
+    copy_to_rows(window, job);
+  }
+  window.rows_are_even = differences == 0;
+  for (std::size_t at = window.num_row_copies; at % row_group != 0; ++at) {
+    window.row_copies[at] = {.key = first.key,
+                             .aad = first.aad,
+                             .iv = nothing,
+                             .src = nothing,
+                             .dst = window.nobodys_text,
+                             .icv = window.nobodys_icv,
+                             .aad_len = first.aad_len,
+                             .len = first.len};
+  }
 }
 
 // The jobs whose keys are of one kind, class by class, each class filled up to whole groups.
 template <class V>
-[[gnu::always_inline]] inline void fill(Window<V>& window, AeadJob* jobs, const std::uint64_t (&sorted)[num_classes],
-                                        bool mixed) {
+[[gnu::always_inline]] inline void fill(Window<V>& window, AeadJob* jobs, std::size_t num_jobs, const Sorted& all,
+                                        std::size_t kind) {
+  const std::uint64_t(&sorted)[num_classes] = all.jobs[kind];
   const GcmKeyData* some_key = nullptr;
   std::size_t at = 0;
-  window.num_in_rows = 0;
-  if constexpr (V::has_rows) fill_rows(window, jobs, sorted[0]);
+  if constexpr (V::has_rows) fill_rows(window, jobs, num_jobs, all.even, sorted[0]);
   window.class_begin[0] = 0;
   for (std::size_t c = V::has_rows ? 1 : 0; c < num_classes; ++c) {
     window.class_begin[c] = at;
@@ -245,7 +296,7 @@ template <class V>
   window.class_begin[num_classes] = at;
   for (window.num = round_up(at, V::lanes); at < window.num; ++at) set_filler(window, at, 0, *some_key);
   window.finished = 0;
-  window.mixed = mixed;
+  window.mixed = all.mixed;
 }
 
 }  // namespace
