@@ -84,6 +84,13 @@ Result<IpAddress> probe(const Endpoint& remote, const IpAddress& from) {
   return *local;
 }
 
+void add_reason(std::string& why, const std::string& reason) {
+  if (!why.empty()) why += "; ";
+  why += reason;
+}
+
+}  // namespace
+
 Result<std::vector<IpAddress>> system_lookup(const std::string& name) {
   addrinfo hints{};
   hints.ai_family = AF_UNSPEC;
@@ -97,13 +104,6 @@ Result<std::vector<IpAddress>> system_lookup(const std::string& name) {
   freeaddrinfo(found);
   return addresses;
 }
-
-void add_reason(std::string& why, const std::string& reason) {
-  if (!why.empty()) why += "; ";
-  why += reason;
-}
-
-}  // namespace
 
 Result<IpAddress> local_address_towards(const Endpoint& remote, const std::vector<IpAddress>& listen) {
   std::optional<Error> first_error;

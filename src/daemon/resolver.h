@@ -17,6 +17,9 @@
 
 namespace culvert::daemon {
 
+/// getaddrinfo(3): all addresses of a name. Waits for the name server, so never on the control thread.
+[[nodiscard]] Result<std::vector<IpAddress>> system_lookup(const std::string& name);
+
 /// The address the kernel would send from towards `remote` (a connected UDP socket; nothing is sent), among those that
 /// `listen` allows. Errc::no_match: we listen on no address of that family; Errc::io: the kernel has no route.
 [[nodiscard]] Result<IpAddress> local_address_towards(const Endpoint& remote, const std::vector<IpAddress>& listen);
