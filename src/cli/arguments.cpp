@@ -18,6 +18,8 @@ struct Arguments {
   bool drops_json = false, drops_all = false;
   std::string peer, file;
   bool rekey_ike = false, rekey_child = false;
+  std::string key_type;
+  PkiArguments pki;
 };
 
 CLI::App* add_status(CLI::App& app, Arguments& arguments) {
@@ -52,6 +54,64 @@ CLI::App* add_rekey(CLI::App& app, Arguments& arguments) {
   return rekey;
 }
 
+void add_keys(CLI::App& app, Arguments& arguments) {
+  app.add_subcommand("genpsk", "make a pre-shared key of 256 bits")
+      ->add_option("FILE", arguments.file,
+                   "where it goes (mode 0600, never overwritten); standard output when left out");
+  CLI::App* genkey =
+      app.add_subcommand("genkey", "make a private key for auth = { key = \"FILE\" }, print its public key");
+  genkey->add_option("FILE", arguments.file,
+                     "where it goes (mode 0600, never overwritten); standard output when left out");
+  genkey->add_option("--type", arguments.key_type, "ed25519, p256, p384, p521, rsa2048, rsa3072 or rsa4096")
+      ->default_str("ed25519")
+      ->type_name("KIND");
+  app.add_subcommand("pubkey", "print the public key of a private key, a public key or a certificate")
+      ->add_option("FILE", arguments.file, "PEM; standard input when left out");
+}
+
+/// What all of `culvert pki` share.
+CLI::App* add_pki_command(CLI::App& pki, const char* name, const char* description, PkiArguments& arguments) {
+  CLI::App* command = pki.add_subcommand(name, description);
+  command->add_option("--out,--dir", arguments.folder, "folder of the CA, and of what it makes")
+      ->capture_default_str()
+      ->type_name("DIR");
+  command->add_option("--passphrase-file", arguments.passphrase_file, "of the CA's private key (mode 0600)")
+      ->type_name("FILE");
+  command->add_option("--days", arguments.days, "how long it is good")
+      ->check(CLI::Range(1u, 36500u))
+      ->type_name("DAYS");
+  return command;
+}
+
+void add_key_options(CLI::App& command, PkiArguments& arguments) {
+  command.add_option("--type", arguments.key_type, "p256, p384, p521, ed25519, rsa2048, rsa3072 or rsa4096")
+      ->default_str("p256")
+      ->type_name("KIND");
+  command.add_flag("--force", arguments.force, "overwrite what is there");
+}
+
+void add_pki(CLI::App& app, PkiArguments& arguments) {
+  CLI::App* pki =
+      app.add_subcommand("pki", "a small certification authority in a folder: certificates in one command each");
+  pki->require_subcommand(1);
+  CLI::App* ca = add_pki_command(*pki, "ca", "make the CA: ca.pem and ca.key, for ten years", arguments);
+  ca->add_option("--name", arguments.name, "what it is called")->required();
+  ca->add_option("--permit", arguments.names,
+                 "what it may speak for, and nothing else: domains (with all below them) and nets; may be repeated")
+      ->type_name("DOMAIN|NET");
+  add_key_options(*ca, arguments);
+  CLI::App* gateway = add_pki_command(*pki, "gateway", "key and certificate of a gateway, for a year", arguments);
+  gateway->add_option("NAME", arguments.names, "its domain names and addresses; the first is its identity")->required();
+  add_key_options(*gateway, arguments);
+  CLI::App* user = add_pki_command(*pki, "user", "key and certificate of a person, for a year", arguments);
+  user->add_option("EMAIL", arguments.name, "whose")->required();
+  add_key_options(*user, arguments);
+  add_pki_command(*pki, "revoke", "withdraw certificates: writes a new ca.crl", arguments)
+      ->add_option("NAME", arguments.name, "all that name it (domain, address, e-mail), or a file with one")
+      ->required();
+  add_pki_command(*pki, "crl", "renew ca.crl, for thirty days", arguments);
+}
+
 const char* what_of(const Arguments& arguments) {
   if (arguments.rekey_ike) return "ike";
   return arguments.rekey_child ? "children" : "both";
@@ -71,6 +131,9 @@ ExitCode dispatch(const std::string& command, Arguments& arguments, bool watches
   if (command == "drops") return run_drops(arguments.socket, arguments.drops_json, arguments.drops_all);
   if (command == "check") return run_check(arguments.file);
   if (command == "genpsk") return run_genpsk(optional_path(arguments.file));
+  if (command == "genkey") return run_genkey(optional_path(arguments.file), arguments.key_type);
+  if (command == "pubkey") return run_pubkey(optional_path(arguments.file));
+  if (command == "pki") return run_pki(arguments.pki);
   if (command == "version") {
     std::puts("culvert " CULVERT_VERSION);
     return ExitCode::ok;
@@ -94,9 +157,8 @@ int run(int argc, const char* const* argv) {
   app.add_subcommand("check", "is this configuration sound? Prints every mistake at once")
       ->add_option("FILE", arguments.file, "configuration")
       ->required();
-  app.add_subcommand("genpsk", "make a pre-shared key of 256 bits")
-      ->add_option("FILE", arguments.file,
-                   "where it goes (mode 0600, never overwritten); standard output when left out");
+  add_keys(app, arguments);
+  add_pki(app, arguments.pki);
   add_peer_command(app, "up", "bring a peer and its tunnels up", arguments);
   add_peer_command(app, "down", "take a peer and its tunnels down, until `up` or a restart", arguments);
   add_rekey(app, arguments);
@@ -110,7 +172,9 @@ int run(int argc, const char* const* argv) {
     const int code = app.exit(error);  // prints help, version, or what is wrong
     return code == 0 ? 0 : static_cast<int>(ExitCode::usage);
   }
-  const std::string command = app.get_subcommands().front()->get_name();
+  const CLI::App* chosen = app.get_subcommands().front();
+  const std::string command = chosen->get_name();
+  if (command == "pki") arguments.pki.command = chosen->get_subcommands().front()->get_name();
   return static_cast<int>(dispatch(command, arguments, status->count("--watch") > 0));
 }
 

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -12,24 +11,11 @@
 #include "client.h"
 #include "culvert/base/text.h"
 #include "culvert/config/config.h"
-#include "genpsk.h"
+#include "output.h"
 #include "render.h"
 
 namespace culvert::cli {
 namespace {
-
-void complain(std::string_view text) {
-  fmt::print(stderr, "culvert: {}\n", text);
-}
-
-/// False when standard output is gone (a closed pipe, a full disk): an answer nobody got is no success.
-bool print(std::string_view text) {
-  return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
-}
-
-ExitCode printed(std::string_view text) {
-  return print(text) ? ExitCode::ok : ExitCode::failed;
-}
 
 /// The response when the daemon said yes; otherwise the exit status, after a message.
 std::expected<control::Response, ExitCode> ask_for(const std::filesystem::path& socket,
@@ -131,27 +117,6 @@ ExitCode run_check(const std::filesystem::path& file) {
   };
   return printed(fmt::format("{}: ok: {}, {}\n", printable(file.string()), counted(config->peers.size(), "peer"),
                              counted(config->tunnels.size(), "tunnel")));
-}
-
-ExitCode run_genpsk(const std::optional<std::filesystem::path>& file) {
-  const auto line = make_psk_line();
-  if (!line) {
-    complain(line.error().detail);
-    return ExitCode::failed;
-  }
-  if (file) {
-    const auto written = write_psk_file(*file, line->view());
-    if (!written) complain(written.error().detail);
-    return written ? ExitCode::ok : ExitCode::failed;
-  }
-  struct stat out{};
-  if (::fstat(STDOUT_FILENO, &out) == 0 && S_ISREG(out.st_mode) && (out.st_mode & 077) != 0) {
-    complain(
-        "the file that this goes to can be read by others, and culvert will refuse it: chmod 600 it, or use culvert "
-        "genpsk FILE");
-  }
-  std::setvbuf(stdout, nullptr, _IONBF, 0);  // no copy of the key in a buffer that nobody wipes
-  return printed(as_text(line->view()));
 }
 
 }  // namespace culvert::cli

@@ -2,6 +2,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "culvert/control/protocol.h"
 #include "exit_code.h"
@@ -14,6 +15,18 @@ struct StatusOptions {
   std::optional<double> watch_seconds;  ///< redraw until interrupted
 };
 
+/// Of `culvert pki`, as they were given.
+struct PkiArguments {
+  std::string command;  ///< ca, gateway, user, revoke, crl
+  std::filesystem::path folder = ".";
+  std::string name;                ///< of the CA, the user, or what is revoked
+  std::vector<std::string> names;  ///< of the gateway; what the CA may speak for
+  std::string key_type;            ///< empty: p256
+  unsigned days = 0;               ///< 0: by the kind
+  std::string passphrase_file;
+  bool force = false;
+};
+
 // Each prints to standard output, errors to standard error, and returns the exit status.
 
 [[nodiscard]] ExitCode run_status(const std::filesystem::path& socket, const StatusOptions& options);
@@ -23,6 +36,13 @@ struct StatusOptions {
 [[nodiscard]] ExitCode run_check(const std::filesystem::path& file);
 /// To standard output without a file.
 [[nodiscard]] ExitCode run_genpsk(const std::optional<std::filesystem::path>& file);
+
+/// A private key in PEM to FILE, then its public key to standard output; without a file the private key goes there, as
+/// with run_genpsk. `key_type` empty: ed25519.
+[[nodiscard]] ExitCode run_genkey(const std::optional<std::filesystem::path>& file, const std::string& key_type);
+/// The public key in FILE (or standard input) as it stands in `public_key`.
+[[nodiscard]] ExitCode run_pubkey(const std::optional<std::filesystem::path>& file);
+[[nodiscard]] ExitCode run_pki(const PkiArguments& arguments);
 
 /// The whole command.
 [[nodiscard]] int run(int argc, const char* const* argv);

@@ -1,29 +1,13 @@
 #include "genpsk.h"
 
-#include <fcntl.h>
-#include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <array>
-#include <cerrno>
-#include <cstring>
+
+#include "new_file.h"
 
 namespace culvert::cli {
 namespace {
 
 constexpr std::size_t psk_len = 32;
-
-Result<void> write_all(int fd, ByteView bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return fail(Errc::io, std::strerror(errno), errno);
-    bytes = bytes.subspan(static_cast<std::size_t>(written));
-  }
-  if (::fsync(fd) != 0) return fail(Errc::io, std::strerror(errno), errno);
-  return {};
-}
 
 }  // namespace
 
@@ -43,19 +27,7 @@ Result<Secret> make_psk_line() {
 }
 
 Result<void> write_psk_file(const std::filesystem::path& file, ByteView line) {
-  const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0 && errno == EEXIST) {
-    return fail(Errc::invalid,
-                fmt::format("{} exists already, and a key is never overwritten: choose another name", file.string()),
-                EEXIST);
-  }
-  if (fd < 0) return fail(Errc::io, fmt::format("cannot create {}: {}", file.string(), std::strerror(errno)), errno);
-  auto written = write_all(fd, line);
-  if (::close(fd) != 0 && written) written = fail(Errc::io, std::strerror(errno), errno);
-  if (written) return {};
-  ::unlink(file.c_str());
-  return fail(Errc::io, fmt::format("cannot write {}: {}", file.string(), written.error().detail),
-              written.error().system_error);
+  return write_new_file(file, line, secret_mode);
 }
 
 }  // namespace culvert::cli

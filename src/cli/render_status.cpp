@@ -188,6 +188,19 @@ void render_gateway(Page& page, const control::StatusReport& status) {
                 .text());
 }
 
+/// What runs well needs no lines: certificates near their end, and lists that are not what they should be.
+void render_certificates(Page& page, const control::StatusReport& status) {
+  for (const auto& certificate : status.certificates) {
+    if (!certificate.warning.empty())
+      page.line(2, "certificate", fmt::format("{} ({})", certificate.warning, certificate.key));
+  }
+  for (const auto& list : status.revocation) {
+    if (list.trouble.empty()) continue;
+    const std::string in_use = list.issuer.empty() ? "" : fmt::format("; in use: that of {}", list.this_update);
+    page.line(2, "CRL", fmt::format("{}: {}{}", list.source, list.trouble, in_use));
+  }
+}
+
 }  // namespace
 
 std::string wrapped(std::string_view text, std::size_t indent, std::size_t width) {
@@ -215,6 +228,7 @@ std::string wrapped(std::string_view text, std::size_t indent, std::size_t width
 std::string render_status(const control::StatusReport& status, const Display& display) {
   Page page(display);
   render_gateway(page, status);
+  render_certificates(page, status);
   for (const auto& peer : status.peers) render_peer(page, peer);
   return page.take();
 }

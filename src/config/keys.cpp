@@ -43,9 +43,13 @@ constexpr std::int64_t max_gre_key = std::numeric_limits<std::uint32_t>::max();
 using V = const ValueReader&;
 
 constexpr KeySpec<RawGateway> gateway_table[] = {
-    {"id", "string", "required",
+    {"id", "string", "from `auth`; required without it",
      "our IKE identity: FQDN, e-mail, IP address, DN (`\"CN=gw,O=Example\"`) or key id (`\"keyid:…\"`)",
      [](V v, RawGateway& g) { g.id = v.text(); }},
+    {"auth", auth_type, "none", "how we prove who we are, to every peer that has no `auth` of its own",
+     [](V v, RawGateway& g) { g.auth = read_auth(v); }},
+    {"peer_auth", auth_type, "none", "how every peer that has no `peer_auth` of its own must prove who it is",
+     [](V v, RawGateway& g) { g.peer_auth = read_peer_auth(v); }},
     {"listen", "array of addresses", "`[\"0.0.0.0\", \"::\"]`", "where `port` and `nat_port` are opened (UDP)",
      [](V v, RawGateway& g) { g.listen = v.addresses(); }},
     {"port", "integer 1 … 65535", "500", "IKE port", [](V v, RawGateway& g) { g.port = v.integer(1, max_port); }},
@@ -69,23 +73,6 @@ constexpr KeySpec<RawGateway> gateway_table[] = {
      [](V v, RawGateway& g) { g.state_dir = v.text(); }},
 };
 
-constexpr KeySpec<RawAuth> auth_table[] = {
-    {"psk_file", "path", "required",
-     "file of mode 0600 with the pre-shared key: text, or `0x…` (hex), or `0s…` (base64)",
-     [](V v, RawAuth& a) { a.psk_file = v.text(); }},
-};
-
-void read_auth(V v, RawPeer& peer) {
-  peer.auth.present = true;
-  peer.auth.at = v.at();
-  const auto* table = std::get_if<Table>(&v.entry().node.value);
-  if (!table) return v.wrong_type("{ psk_file = \"FILE\" }");
-  RawAuth auth;
-  auth.at = v.at();
-  read_table(*table, v.at(), v.key(), auth_keys(), auth, v.findings());
-  peer.auth.value = std::move(auth);
-}
-
 constexpr KeySpec<RawPeer> peer_table[] = {
     {"address", "array of names or addresses, or `\"any\"`", "required",
      "in order of preference; `\"any\"`: the peer initiates, from anywhere",
@@ -94,14 +81,19 @@ constexpr KeySpec<RawPeer> peer_table[] = {
      [](V v, RawPeer& p) { p.port = v.integer(1, max_port); }},
     {"nat_port", "integer 1 … 65535", "4500", "the peer's port of IKE and ESP in UDP (NAT-T)",
      [](V v, RawPeer& p) { p.nat_port = v.integer(1, max_port); }},
-    {"id", "string", "required", "the identity the peer must prove", [](V v, RawPeer& p) { p.id = v.text(); }},
+    {"id", "string", "with one `public_key`: its key id; else required",
+     "the identity the peer must prove; with `ca` it may have a `*`: `\"*.example.net\"`, `\"*@example.net\"`, "
+     "`\"O=Example,CN=*\"`",
+     [](V v, RawPeer& p) { p.id = v.text(); }},
     {"profile", "`\"aws\"`, `\"azure\"`, `\"gcp\"`, `\"fortigate\"`, `\"cisco\"`", "none",
      "what that vendor requires, for each key that is left out: see [clouds.md](clouds.md)",
      [](V v, RawPeer& p) { p.profile = v.choice<const Profile*>(profile_choices()); }},
-    {"local_id", "string", "`gateway.id`", "our identity towards this peer",
+    {"local_id", "string", "`gateway.id`, or from `auth`", "our identity towards this peer",
      [](V v, RawPeer& p) { p.local_id = v.text(); }},
-    {"auth", "`{ psk_file = \"FILE\" }`", "required",
-     "file of mode 0600 with the pre-shared key: text, or `0x…` (hex), or `0s…` (base64)", read_auth},
+    {"auth", auth_type, "`gateway.auth`", "how we prove who we are to this peer",
+     [](V v, RawPeer& p) { p.auth = read_auth(v); }},
+    {"peer_auth", auth_type, "with `auth = { psk_file = … }`: the same key; else `gateway.peer_auth`",
+     "how this peer must prove who it is", [](V v, RawPeer& p) { p.peer_auth = read_peer_auth(v); }},
     {"start", "`\"always\"`, `\"on-traffic\"`, `\"wait\"`", "`\"always\"`; `\"wait\"` when address is `\"any\"`",
      "who brings it up, when", [](V v, RawPeer& p) { p.start = v.choice<ike::StartMode>(start_modes); }},
     {"ike", "array of proposals", "strong defaults", "e.g. `[\"aes256gcm16-prfsha384-x25519\"]`",
@@ -196,8 +188,22 @@ constexpr std::pair<std::string_view, std::string_view> hints[] = {
     {"password",
      "secrets never stand in the TOML; write the key to a file of mode 0600 and name it: auth = { psk_file = \"FILE\" "
      "}"},
-    {"certificate", "this version authenticates by pre-shared key only"},
-    {"eap", "this version authenticates by pre-shared key only"},
+    {"certificate",
+     "ours stands in auth = { certificate = \"FILE\", key = \"FILE\" }, and what the peer's is checked by in peer_auth "
+     "= { ca = \"FILE\" }"},
+    {"cert",
+     "ours stands in auth = { certificate = \"FILE\", key = \"FILE\" }, and what the peer's is checked by in peer_auth "
+     "= { ca = \"FILE\" }"},
+    {"ca", "what the peer's certificate is checked by stands in peer_auth = { ca = \"FILE\" }"},
+    {"cacerts", "what the peer's certificate is checked by stands in peer_auth = { ca = \"FILE\" }"},
+    {"crl", "it stands in peer_auth = { ca = \"FILE\", crl = \"FILE or http://…\" }"},
+    {"ocsp", "it stands in peer_auth = { ca = \"FILE\", ocsp = \"http://…\" }"},
+    {"public_key",
+     "the peer's stands in peer_auth = { public_key = \"…\" }; ours follows from auth = { key = \"FILE\" }"},
+    {"private_key", "the key stands in a file of mode 0600: auth = { key = \"FILE\" }"},
+    {"passphrase", "secrets never stand in the TOML; write it to a file of mode 0600: passphrase_file = \"FILE\""},
+    {"pin", "secrets never stand in the TOML; write it to a file of mode 0600: passphrase_file = \"FILE\""},
+    {"eap", "this version authenticates by certificate, raw public key or pre-shared key"},
     {"local_ts", "traffic selectors are called local and remote, and stand in [tunnel.NAME]"},
     {"remote_ts", "traffic selectors are called local and remote, and stand in [tunnel.NAME]"},
     {"dpd_delay", "it is called liveness"},
@@ -211,9 +217,6 @@ std::span<const KeySpec<RawGateway>> gateway_keys() {
 }
 std::span<const KeySpec<RawPeer>> peer_keys() {
   return peer_table;
-}
-std::span<const KeySpec<RawAuth>> auth_keys() {
-  return auth_table;
 }
 std::span<const KeySpec<RawTunnel>> tunnel_keys() {
   return tunnel_table;

@@ -22,6 +22,7 @@ struct KeySpec {
 [[nodiscard]] std::span<const KeySpec<RawGateway>> gateway_keys();
 [[nodiscard]] std::span<const KeySpec<RawPeer>> peer_keys();
 [[nodiscard]] std::span<const KeySpec<RawAuth>> auth_keys();
+[[nodiscard]] std::span<const KeySpec<RawPeerAuth>> peer_auth_keys();
 [[nodiscard]] std::span<const KeySpec<RawTunnel>> tunnel_keys();
 
 /// The way out for keys that people bring from elsewhere ("psk", "certificate", …), or "".
@@ -31,6 +32,11 @@ struct KeySpec {
 template <class T>
 void read_table(const Table& table, Position at, const std::string& path, std::span<const KeySpec<T>> keys, T& out,
                 Findings& findings);
+
+/// The tables that [gateway] and [peer.NAME] share, auth_keys.cpp.
+inline constexpr std::string_view auth_type = "[table](#auth-and-peer_auth)";
+[[nodiscard]] Field<RawAuth> read_auth(const ValueReader& value);
+[[nodiscard]] Field<RawPeerAuth> read_peer_auth(const ValueReader& value);
 
 /// The whole file. Reports what is wrong with single values.
 [[nodiscard]] RawFile read_file(const Table& root, Findings& findings);

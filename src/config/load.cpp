@@ -77,11 +77,16 @@ std::vector<std::optional<PeerId>> match_peers(const RawFile& raw, Findings& fin
 
 Config check(const RawFile& raw, const std::filesystem::path& folder, Findings& findings) {
   Config config;
-  if (raw.gateway) config.gateway = check_gateway(*raw.gateway, folder, findings);
+  Credentials credentials(folder, findings);
+  const RawGateway gateway = raw.gateway.value_or(RawGateway{});
+  if (raw.gateway) config.gateway = check_gateway(gateway, folder, findings);
+  AuthDefaults defaults = check_defaults(gateway, config.gateway, credentials, findings);
   for (const RawPeer& peer : raw.peers) {
     const PeerId id{static_cast<std::uint32_t>(config.peers.size())};
-    config.peers.push_back(check_peer(peer, id, config.gateway, folder, findings));
+    config.peers.push_back(check_peer(peer, id, config.gateway, findings));
+    check_authentication(peer, gateway, config.gateway, defaults, config.peers.back(), credentials, findings);
   }
+  if (raw.gateway) check_own_identity(gateway, defaults, config.peers, config.gateway, findings);
   const auto peers = match_peers(raw, findings);
   for (std::size_t i = 0; i < raw.tunnels.size(); ++i) {
     const TunnelId id{static_cast<std::uint32_t>(i)};
@@ -93,6 +98,8 @@ Config check(const RawFile& raw, const std::filesystem::path& folder, Findings& 
   make_children(raw.tunnels, config.tunnels, config.peers, findings);
   if (raw.gateway && raw.peers.empty())
     findings.warn({1, 1}, "peer", "there is no [peer.NAME]: the gateway will carry nothing");
+  config.revocation = credentials.take_revocation();
+  config.certificates = credentials.take_certificates();
   return config;
 }
 

@@ -5,7 +5,6 @@
 #include <set>
 
 #include "rules.h"
-#include "secret_file.h"
 
 namespace culvert::config {
 namespace {
@@ -86,40 +85,6 @@ void check_start(const RawPeer& raw, ike::PeerConfig& peer, Findings& findings) 
   }
 }
 
-void check_own_identities(const RawPeer& raw, const GatewayConfig& gateway, ike::PeerConfig& peer, Findings& findings) {
-  const auto parse = [&](const Field<std::string>& field, std::string_view name, ike::Identity& into) {
-    if (!field.value) return false;
-    auto id = ike::Identity::parse(*field.value);
-    if (!id) findings.error(field.at, raw.key(name), id.error().detail);
-    if (id) into = std::move(*id);
-    return id.has_value();
-  };
-  const bool has_remote = parse(raw.id, "id", peer.remote_id);
-  const bool has_local =
-      raw.local_id.present ? parse(raw.local_id, "local_id", peer.local_id) : !gateway.id.data.empty();
-  if (!raw.local_id.present) peer.local_id = gateway.id;
-  if (has_remote && has_local && peer.remote_id.matches(peer.local_id)) {
-    findings.error(raw.id.at, raw.key("id"),
-                   fmt::format("{} is also our own identity towards this peer ({}): the two ends must differ",
-                               in_quotes(*raw.id.value), raw.local_id.present ? "local_id" : "gateway.id"));
-  }
-}
-
-void check_secret(const RawPeer& raw, const std::filesystem::path& folder, ike::PeerConfig& peer, Findings& findings) {
-  if (!raw.auth.value || !raw.auth.value->psk_file.value) return;
-  const Field<std::string>& file = raw.auth.value->psk_file;
-  const std::string key = dotted(raw.key("auth"), "psk_file");
-  auto psk = read_psk(folder / *file.value);
-  if (!psk) return findings.error(file.at, key, psk.error().detail);
-  if (psk->size() < advised_psk_len) {
-    findings.warn(file.at, key,
-                  fmt::format("a key of {} bytes can be guessed from one recorded exchange with an active attacker: "
-                              "culvert genpsk makes one of 32",
-                              psk->size()));
-  }
-  peer.auth = ike::AuthConfig::psk(std::make_shared<const Secret>(std::move(*psk)));
-}
-
 using ProposalParser = Result<ike::Proposal> (*)(std::string_view);
 
 std::vector<ike::Proposal> check_proposals(const List<std::string>& list, const std::string& key, ProposalParser parse,
@@ -171,15 +136,12 @@ std::string match_key(const ike::Identity& id) {
 
 }  // namespace
 
-ike::PeerConfig check_peer(const RawPeer& raw, PeerId id, const GatewayConfig& gateway,
-                           const std::filesystem::path& folder, Findings& findings) {
+ike::PeerConfig check_peer(const RawPeer& raw, PeerId id, const GatewayConfig& gateway, Findings& findings) {
   ike::PeerConfig peer;
   peer.id = id;
   peer.name = raw.name;
-  check_own_identities(raw, gateway, peer, findings);
   check_addresses(raw, gateway, peer, findings);
   check_start(raw, peer, findings);
-  check_secret(raw, folder, peer, findings);
   fill_timers(raw, peer);
   peer.ike_proposals = raw.ike.present ? check_proposals(raw.ike, raw.key("ike"), ike::parse_ike_proposal, findings)
                                        : ike::default_ike_proposals();

@@ -8,6 +8,7 @@
 #include "culvert/base/ip.h"
 #include "culvert/base/log.h"
 #include "culvert/base/time.h"
+#include "culvert/crypto/trust.h"
 #include "culvert/ike/config.h"
 #include "culvert/tunnel/data_plane.h"
 #include "syntax.h"
@@ -44,6 +45,24 @@ struct PeerAddresses {
 
 enum class TunnelMode : std::uint8_t { automatic, tunnel, transport };
 
+/// `auth`: how we prove who we are.
+struct RawAuth {
+  Position at;
+  Field<std::string> psk_file, certificate, key, passphrase_file, pkcs11_module;
+  List<std::string> intermediates;
+  Field<bool> rsa_pss;
+};
+
+/// `peer_auth`: how the peer must prove who it is.
+struct RawPeerAuth {
+  Position at;
+  Field<std::string> psk_file;
+  List<std::string> public_key;
+  List<std::string> ca, intermediates, crl;
+  Field<std::string> ocsp;
+  Field<crypto::RevocationPolicy> revocation;
+};
+
 struct RawGateway {
   Position at;
   Field<std::string> id;
@@ -54,11 +73,8 @@ struct RawGateway {
   Field<std::string_view> aead;  ///< one of the words of the reference
   Field<log::Level> log_level;
   Field<std::string> control_socket, control_group, state_dir;
-};
-
-struct RawAuth {
-  Position at;
-  Field<std::string> psk_file;
+  Field<RawAuth> auth;
+  Field<RawPeerAuth> peer_auth;
 };
 
 struct Profile;  // profiles.h
@@ -71,6 +87,7 @@ struct RawPeer {
   Field<std::int64_t> port, nat_port;
   Field<std::string> id, local_id;
   Field<RawAuth> auth;
+  Field<RawPeerAuth> peer_auth;
   Field<ike::StartMode> start;
   List<std::string> ike, esp;
   Field<ike::EncapsulationPreference> encapsulation;

@@ -103,6 +103,8 @@ void read_table(const Table& table, Position at, const std::string& path, std::s
 
 template void read_table(const Table&, Position, const std::string&, std::span<const KeySpec<RawAuth>>, RawAuth&,
                          Findings&);
+template void read_table(const Table&, Position, const std::string&, std::span<const KeySpec<RawPeerAuth>>,
+                         RawPeerAuth&, Findings&);
 
 RawFile read_file(const Table& root, Findings& findings) {
   RawFile file;

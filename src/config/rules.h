@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "credentials.h"
 #include "findings.h"
 #include "raw.h"
 
@@ -19,9 +20,26 @@ namespace culvert::config {
 [[nodiscard]] GatewayConfig check_gateway(const RawGateway& raw, const std::filesystem::path& folder,
                                           Findings& findings);
 
-/// One peer by itself: identities, addresses, secret, proposals, lifetimes. `children` is filled by make_children.
+/// `auth` and `peer_auth` of [gateway]: what peers without their own use.
+struct AuthDefaults {
+  std::optional<OwnCredential> own;
+  std::optional<ike::PeerAuth> peer;
+  bool own_present = false, peer_present = false;  ///< present without a value: wrong, and reported
+  bool needs_id = false;                           ///< nothing else says who we are towards some peer
+};
+/// auth_rules.cpp. Also fills `gateway.id` from `auth` where the file has none.
+[[nodiscard]] AuthDefaults check_defaults(const RawGateway& raw, GatewayConfig& gateway, Credentials& credentials,
+                                          Findings& findings);
+/// auth_rules.cpp: how the two ends prove who they are, and the identities that go with that.
+void check_authentication(const RawPeer& raw, const RawGateway& gateway, const GatewayConfig& gateway_config,
+                          AuthDefaults& defaults, ike::PeerConfig& peer, Credentials& credentials, Findings& findings);
+/// auth_rules.cpp: after all peers: whether our identity is missing.
+void check_own_identity(const RawGateway& raw, const AuthDefaults& defaults, const std::vector<ike::PeerConfig>& peers,
+                        GatewayConfig& gateway, Findings& findings);
+
+/// One peer by itself: addresses, proposals, lifetimes. `children` is filled by make_children.
 [[nodiscard]] ike::PeerConfig check_peer(const RawPeer& raw, PeerId id, const GatewayConfig& gateway,
-                                         const std::filesystem::path& folder, Findings& findings);
+                                         Findings& findings);
 /// Peers among each other: two that a responder could never tell apart.
 void check_identities(const std::vector<RawPeer>& raw, const std::vector<ike::PeerConfig>& peers, Findings& findings);
 

@@ -1,4 +1,4 @@
-#include "secret_file.h"
+#include "culvert/config/secret_file.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "findings.h"
 
@@ -19,6 +21,7 @@ class FileDescriptor {
   ~FileDescriptor() {
     if (fd_ >= 0) ::close(fd_);
   }
+  FileDescriptor(FileDescriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   FileDescriptor(const FileDescriptor&) = delete;
   FileDescriptor& operator=(const FileDescriptor&) = delete;
   [[nodiscard]] int get() const noexcept { return fd_; }
@@ -27,45 +30,69 @@ class FileDescriptor {
   int fd_;
 };
 
-std::string name_of(const std::filesystem::path& file) {
-  return in_quotes(file.string());
+std::string name_of(const FileName& file) {
+  return in_quotes(file.path.string());
 }
 
-Result<void> check_file(int fd, const std::filesystem::path& file) {
-  struct stat facts{};
+Result<struct stat> examine(int fd, const FileName& file) {
+  struct stat facts {};
   if (::fstat(fd, &facts) != 0)
     return fail(Errc::io, fmt::format("cannot examine {}: {}", name_of(file), std::strerror(errno)), errno);
   if (!S_ISREG(facts.st_mode)) return fail(Errc::invalid, fmt::format("{} is not a regular file", name_of(file)));
-  if ((facts.st_mode & 077) != 0) {
+  return facts;
+}
+
+Result<void> check_secret_file(int fd, const FileName& file, std::size_t max_len, std::string_view what) {
+  const auto facts = examine(fd, file);
+  if (!facts) return std::unexpected(facts.error());
+  // systemd grants the service's user by an ACL, whose mask shows as the group's bits; its folder keeps others out.
+  const ::mode_t forbidden = file.credential ? 037 : 077;
+  if ((facts->st_mode & forbidden) != 0) {
     return fail(Errc::invalid, fmt::format("{} has mode {:04o}, so group or others may touch the secret: chmod 600 {}",
-                                           name_of(file), facts.st_mode & 07777, name_of(file)));
+                                           name_of(file), facts->st_mode & 07777, name_of(file)));
   }
   const uid_t we = ::geteuid();
-  if (facts.st_uid != we && facts.st_uid != 0) {
+  if (facts->st_uid != we && facts->st_uid != 0) {
     return fail(
         Errc::invalid,
         fmt::format("{} belongs to uid {}, neither to root nor to the user who reads it (uid {}): chown root {}",
-                    name_of(file), facts.st_uid, we, name_of(file)));
+                    name_of(file), facts->st_uid, we, name_of(file)));
   }
-  if (facts.st_size > static_cast<off_t>(max_psk_file_len)) {
-    return fail(Errc::invalid,
-                fmt::format("{} is longer than {} bytes: no pre-shared key", name_of(file), max_psk_file_len));
-  }
+  if (facts->st_size > static_cast<off_t>(max_len))
+    return fail(Errc::invalid, fmt::format("{} is longer than {} bytes: no {}", name_of(file), max_len, what));
   return {};
 }
 
-/// At most max_psk_file_len bytes, whatever the file does meanwhile.
-Result<Secret> read_content(int fd, const std::filesystem::path& file) {
-  Secret buffer(max_psk_file_len);
+/// Fills `buffer` as far as the file goes, whatever it does meanwhile; the number of bytes.
+Result<std::size_t> read_into(int fd, const FileName& file, MutableByteView buffer) {
   std::size_t len = 0;
   while (len < buffer.size()) {
-    const ssize_t got = ::read(fd, buffer.mutable_view().data() + len, buffer.size() - len);
+    const ssize_t got = ::read(fd, buffer.data() + len, buffer.size() - len);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return fail(Errc::io, fmt::format("cannot read {}: {}", name_of(file), std::strerror(errno)), errno);
     if (got == 0) break;
     len += static_cast<std::size_t>(got);
   }
-  return Secret::copy_of(buffer.view().first(len));
+  return len;
+}
+
+Result<FileDescriptor> open_file(const FileName& file, std::string_view way_out) {
+  // O_NONBLOCK: a FIFO must not hold us.
+  FileDescriptor fd(::open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (fd.get() >= 0) return fd;
+  if (errno == ENOENT) return fail(Errc::not_found, fmt::format("{} does not exist{}", name_of(file), way_out), ENOENT);
+  return fail(Errc::io, fmt::format("cannot open {}: {}", name_of(file), std::strerror(errno)), errno);
+}
+
+/// `way_out` follows "FILE does not exist".
+Result<Secret> read_secret(const FileName& file, std::size_t max_len, std::string_view what, std::string_view way_out) {
+  const auto fd = open_file(file, way_out);
+  if (!fd) return std::unexpected(fd.error());
+  if (auto fine = check_secret_file(fd->get(), file, max_len, what); !fine) return std::unexpected(fine.error());
+  Secret buffer(max_len);
+  const auto len = read_into(fd->get(), file, buffer.mutable_view());
+  if (!len) return std::unexpected(len.error());
+  return Secret::copy_of(buffer.view().first(*len));
 }
 
 ByteView without_newline(ByteView content) {
@@ -111,18 +138,27 @@ Result<Secret> decode(ByteView line) {
 
 }  // namespace
 
-Result<Secret> read_psk(const std::filesystem::path& file) {
-  // O_NONBLOCK: a FIFO must not hold us.
-  const FileDescriptor fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  if (fd.get() < 0 && errno == ENOENT) {
-    return fail(Errc::not_found,
-                fmt::format("{} does not exist: make one with culvert genpsk {}", name_of(file), name_of(file)),
-                ENOENT);
+Result<FileName> find_file(const std::filesystem::path& folder, std::string_view name) {
+  constexpr std::string_view scheme = "credential:";
+  if (!name.starts_with(scheme)) return FileName(folder / name);
+  const std::string_view credential = name.substr(scheme.size());
+  const char* directory = ::secure_getenv("CREDENTIALS_DIRECTORY");
+  if (directory == nullptr || *directory == '\0') {
+    return fail(Errc::invalid,
+                fmt::format("there are no systemd credentials here ($CREDENTIALS_DIRECTORY is not set): the unit needs "
+                            "LoadCredential={}:FILE",
+                            credential));
   }
-  if (fd.get() < 0)
-    return fail(Errc::io, fmt::format("cannot open {}: {}", name_of(file), std::strerror(errno)), errno);
-  if (auto fine = check_file(fd.get(), file); !fine) return std::unexpected(fine.error());
-  auto content = read_content(fd.get(), file);
+  if (credential.empty() || credential.find('/') != std::string_view::npos || credential.starts_with('.'))
+    return fail(Errc::invalid, "behind credential: the name of a systemd credential is expected, without a '/'");
+  FileName file(std::filesystem::path(directory) / credential);
+  file.credential = true;
+  return file;
+}
+
+Result<Secret> read_psk(const FileName& file) {
+  auto content = read_secret(file, max_psk_file_len, "pre-shared key",
+                             fmt::format(": make one with culvert genpsk {}", name_of(file)));
   if (!content) return std::unexpected(content.error());
   const ByteView line = without_newline(content->view());
   if (line.empty())
@@ -135,6 +171,45 @@ Result<Secret> read_psk(const std::filesystem::path& file) {
                             name_of(file), psk->size(), min_psk_len));
   }
   return psk;
+}
+
+Result<Secret> read_private_key(const FileName& file) {
+  auto content = read_secret(
+      file, max_key_file_len, "private key",
+      fmt::format(": culvert pki makes one with its certificate, culvert genkey {} one without", name_of(file)));
+  if (content && content->empty()) return fail(Errc::invalid, fmt::format("{} is empty", name_of(file)));
+  return content;
+}
+
+Result<Secret> read_passphrase(const FileName& file) {
+  auto content = read_secret(file, max_psk_file_len, "passphrase", "");
+  if (!content) return content;
+  const ByteView line = without_newline(content->view());
+  if (line.empty()) return fail(Errc::invalid, fmt::format("{} is empty", name_of(file)));
+  for (const std::uint8_t byte : line) {
+    if (byte == '\n' || byte == 0)
+      return fail(Errc::invalid, fmt::format("{}: one line is expected, and nothing else", name_of(file)));
+  }
+  return Secret::copy_of(line);
+}
+
+Result<Bytes> read_public_file(const FileName& file) {
+  const auto fd = open_file(file, "");
+  if (!fd) return std::unexpected(fd.error());
+  const auto facts = examine(fd->get(), file);
+  if (!facts) return std::unexpected(facts.error());
+  if ((facts->st_mode & 002) != 0) {
+    return fail(Errc::invalid,
+                fmt::format("{} may be written by everybody, who would decide whom we trust: chmod o-w {}",
+                            name_of(file), name_of(file)));
+  }
+  if (facts->st_size > static_cast<off_t>(max_public_file_len))
+    return fail(Errc::invalid, fmt::format("{} is longer than {} bytes", name_of(file), max_public_file_len));
+  Bytes content(static_cast<std::size_t>(facts->st_size));
+  const auto len = read_into(fd->get(), file, content);
+  if (!len) return std::unexpected(len.error());
+  content.resize(*len);
+  return content;
 }
 
 }  // namespace culvert::config

@@ -74,6 +74,25 @@ void visit_fields(Visitor& visit, T& peer) {
   visit("tunnels", peer.tunnels);
 }
 
+template <class Visitor, Is<CertificateReport> T>
+void visit_fields(Visitor& visit, T& certificate) {
+  visit("key", certificate.key);
+  visit("name", certificate.name);
+  visit("not_after", certificate.not_after);
+  visit("expires_in_s", certificate.expires_in_s);
+  visit("warning", certificate.warning);
+}
+
+template <class Visitor, Is<RevocationReport> T>
+void visit_fields(Visitor& visit, T& revocation) {
+  visit("source", revocation.source);
+  visit("issuer", revocation.issuer);
+  visit("this_update", revocation.this_update);
+  visit("next_update", revocation.next_update);
+  visit("revoked", revocation.revoked);
+  visit("trouble", revocation.trouble);
+}
+
 template <class Visitor, Is<StatusReport> T>
 void visit_fields(Visitor& visit, T& status) {
   visit("version", status.version);
@@ -83,6 +102,8 @@ void visit_fields(Visitor& visit, T& status) {
   visit("workers", status.workers);
   visit("packet_memory", status.packet_memory);
   visit("peers", status.peers);
+  visit("certificates", status.certificates);
+  visit("revocation", status.revocation);
 }
 
 template <class Visitor, Is<DropReport> T>

@@ -107,6 +107,7 @@ Result<void> Daemon::open(const DaemonOptions& options) {
       io_, ComputePoolOptions{}, [this](std::uint64_t id, std::unique_ptr<ike::Computed> result) {
         if (!stopping_) perform(ike_->on_computed(Clock::now(), id, std::move(result)));
       });
+  revocation_ = std::make_unique<RevocationKeeper>(io_, config_.revocation);
   const int events = dup(plane_->event_fd());
   if (events < 0) return fail(Errc::io, fmt::format("data plane: {}", std::strerror(errno)), errno);
   plane_events_.assign(events);
@@ -132,6 +133,7 @@ void Daemon::run() {
   log::info("culvertd {} is ready: {} peers, {} tunnels, {} workers with {} MiB for packets, AEAD by {}",
             CULVERT_VERSION, config_.peers.size(), config_.tunnels.size(), config_.gateway.workers,
             plane_->packet_memory() >> 20, crypto::aead_implementation());
+  revocation_->start();
   perform(ike_->start(Clock::now()));
   io_.run();
 }
@@ -215,6 +217,7 @@ void Daemon::on_tick() {
   const TimePoint now = Clock::now();
   report_traffic(now);
   flush_unreachable(now);
+  announce_expiry(now);
 }
 
 /// Traffic whose ICV held proves that the peer lives (RFC 7296 §2.4): no liveness check while ESP flows.
@@ -244,6 +247,16 @@ void Daemon::flush_unreachable(TimePoint now) {
   }
 }
 
+void Daemon::announce_expiry(TimePoint now) {
+  if (now - expiry_announced_ < std::chrono::hours(24)) return;
+  expiry_announced_ = now;
+  const auto wall_time = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+  for (const auto& watched : config_.certificates) {
+    if (const auto warning = config::expiry_warning(watched, wall_time))
+      log::warn("{}: {}", watched.key, log::sanitize(*warning));
+  }
+}
+
 // ---- the end --------------------------------------------------------------------------------------------------------
 
 void Daemon::wait_for_signals() {
@@ -252,7 +265,11 @@ void Daemon::wait_for_signals() {
   signals_.async_wait([this](const ErrorCode& failed, int number) {
     if (failed) return;
     if (number != SIGHUP) return shut_down();
-    log::warn("SIGHUP: this version reads its configuration at start only; restart culvertd to use a changed one");
+    log::warn(
+        "SIGHUP: reading and fetching all CRLs anew; the configuration itself is read at the start only: restart "
+        "culvertd "
+        "to use a changed one");
+    revocation_->refresh();
     wait_for_signals();
   });
 }

@@ -24,6 +24,7 @@
 #include "debug_keys.h"
 #include "machine.h"
 #include "resolver.h"
+#include "revocation.h"
 
 namespace culvert::daemon {
 
@@ -71,6 +72,7 @@ class Daemon {
   void on_tick();
   void report_traffic(TimePoint now);
   void flush_unreachable(TimePoint now);
+  void announce_expiry(TimePoint now);
   void wait_for_signals();
   void shut_down();
 
@@ -105,11 +107,13 @@ class Daemon {
   std::unique_ptr<ike::IkeEndpoint> ike_;
   std::unique_ptr<Resolver> resolver_;
   std::unique_ptr<ComputePool> compute_pool_;
+  std::unique_ptr<RevocationKeeper> revocation_;
   std::unique_ptr<ControlServer> control_;
 
   std::unordered_map<Spi, InstalledSa> installed_;
   std::set<ChildId> wanted_;  ///< children that packets wait for
   TimePoint unknown_spi_reported_{};
+  TimePoint expiry_announced_ = Clock::now();  ///< at the start as warnings of the configuration
   std::deque<FollowUp> follow_ups_;
   bool deadline_armed_ = false;
   bool performing_ = false;

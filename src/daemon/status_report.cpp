@@ -159,6 +159,17 @@ control::PeerReport make_peer(const ike::PeerConfig& config, const ike::PeerStat
   return report;
 }
 
+control::CertificateReport make_certificate(const config::WatchedCertificate& watched, crypto::WallTime now) {
+  control::CertificateReport report;
+  report.key = watched.key;
+  report.name = watched.certificate.name();
+  const crypto::WallTime not_after = watched.certificate.not_after();
+  report.not_after = crypto::wall_time_text(not_after);
+  report.expires_in_s = not_after > now ? static_cast<std::uint64_t>((not_after - now).count()) : 0;
+  report.warning = config::expiry_warning(watched, now).value_or("");
+  return report;
+}
+
 }  // namespace
 
 control::StatusReport make_status(const StatusSources& sources) {
@@ -173,6 +184,9 @@ control::StatusReport make_status(const StatusSources& sources) {
     const auto found = std::ranges::find(sources.peers, config.id, &ike::PeerStatus::peer);
     report.peers.push_back(make_peer(config, found == sources.peers.end() ? nullptr : &*found, sources));
   }
+  for (const auto& watched : sources.config.certificates)
+    report.certificates.push_back(make_certificate(watched, sources.wall_time));
+  report.revocation = sources.revocation;
   return report;
 }
 

@@ -18,6 +18,8 @@ struct StatusSources {
   std::vector<ike::PeerStatus> peers;          ///< in any order
   std::function<std::uint16_t(TunnelId)> mtu;  ///< of the device, now
   TimePoint now{}, started{};
+  crypto::WallTime wall_time{};
+  std::vector<control::RevocationReport> revocation;
 };
 
 /// Every configured peer and tunnel, up or down, in the order of the configuration.

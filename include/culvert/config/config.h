@@ -9,6 +9,7 @@
 #include "culvert/base/ids.h"
 #include "culvert/base/ip.h"
 #include "culvert/base/log.h"
+#include "culvert/config/certificates.h"
 #include "culvert/ike/config.h"
 #include "culvert/tunnel/data_plane.h"
 
@@ -25,7 +26,7 @@ struct Diagnostic {
 };
 
 struct GatewayConfig {
-  ike::Identity id;
+  ike::Identity id;  ///< empty when each peer's `auth` gives another, and none is written
   std::vector<IpAddress> listen;
   std::uint16_t ike_port = 500;
   std::uint16_t nat_port = 4500;
@@ -51,11 +52,13 @@ struct Config {
   GatewayConfig gateway;
   std::vector<ike::PeerConfig> peers;   ///< PeerId is the index
   std::vector<TunnelSettings> tunnels;  ///< TunnelId is the index
-  std::vector<Diagnostic> warnings;     ///< what can run but is hardly meant, in the order of the file
+  std::vector<RevocationSources> revocation;
+  std::vector<WatchedCertificate> certificates;  ///< each once: our own, and the CAs
+  std::vector<Diagnostic> warnings;              ///< what can run but is hardly meant, in the order of the file
 };
 
 /// Reads, validates and resolves FILE (relative secret files are relative to it). Either a whole valid configuration or
-/// every mistake at once, in the order of the file. Reads files, does nothing else. Any thread.
+/// every mistake at once, in the order of the file. Reads files and asks tokens for keys. Any thread.
 [[nodiscard]] std::expected<Config, std::vector<Diagnostic>> load(const std::filesystem::path& file);
 /// The same from text, for tests and fuzzing; `name` stands for the file, secrets are looked up beside it.
 [[nodiscard]] std::expected<Config, std::vector<Diagnostic>> parse(std::string_view text,

@@ -55,6 +55,22 @@ struct PeerReport {
   std::vector<ChildReport> children;
   std::vector<TunnelReport> tunnels;
 };
+/// A certificate that the configuration names: ours, or a CA's.
+struct CertificateReport {
+  std::string key;               ///< where: "gateway.auth.certificate"
+  std::string name;              ///< its subject
+  std::string not_after;         ///< "2026-11-22 17:00:00 UTC"
+  std::uint64_t expires_in_s = 0;  ///< 0: it has expired
+  std::string warning;           ///< when it expires soon or is not valid now, in words
+};
+/// Where lists of revoked certificates come from.
+struct RevocationReport {
+  std::string source;   ///< file or URL
+  std::string issuer;   ///< of the list in use; empty: there is none yet
+  std::string this_update, next_update;
+  std::uint64_t revoked = 0;  ///< certificates in it
+  std::string trouble;        ///< with the latest try, in words, or empty
+};
 struct StatusReport {
   std::string version, id;
   std::uint64_t uptime_s = 0;
@@ -62,6 +78,8 @@ struct StatusReport {
   unsigned workers = 0;
   std::uint64_t packet_memory = 0;  ///< bytes set aside for packets, by all workers together
   std::vector<PeerReport> peers;
+  std::vector<CertificateReport> certificates;
+  std::vector<RevocationReport> revocation;
 };
 struct DropReport {
   std::string reason, text;

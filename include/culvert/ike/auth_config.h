@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "culvert/base/secret.h"
+#include "culvert/ike/revocation_feed.h"
 
 namespace culvert::crypto {
 class Certificate;
@@ -36,7 +37,8 @@ using OwnAuth = std::variant<PreSharedKey, OwnCertificate, OwnRawKey>;
 
 /// The peer has a certificate that `trust` accepts, for the identity that it claims.
 struct PeerCertificate {
-  std::shared_ptr<const crypto::TrustStore> trust;                ///< CAs, CRLs, how strict
+  std::shared_ptr<const crypto::TrustStore> trust;                ///< CAs
+  std::shared_ptr<RevocationFeed> revocation;                     ///< nullptr: revocation is not looked at
   std::vector<std::shared_ptr<const crypto::Certificate>> known;  ///< for a peer that sends none
 };
 /// The peer has one of these keys (RFC 7670).

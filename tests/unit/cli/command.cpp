@@ -80,3 +80,25 @@ TEST_CASE("genpsk makes a file once") {
   CHECK(run_quietly({"genpsk", file.c_str()}) == 1);
   std::filesystem::remove_all(folder);
 }
+
+TEST_CASE("genkey makes a file once, pubkey reads what holds a key, pki wants a command") {
+  std::string folder = (std::filesystem::temp_directory_path() / "culvert-genkey-XXXXXX").string();
+  REQUIRE(::mkdtemp(folder.data()) != nullptr);
+  const std::string file = folder + "/k";
+  CHECK(run_quietly({"genkey", file.c_str()}) == 0);
+  CHECK(run_quietly({"genkey", file.c_str()}) == 1);
+  CHECK(run_quietly({"genkey", (folder + "/l").c_str(), "--type", "p384"}) == 0);
+  CHECK(run_quietly({"genkey", (folder + "/m").c_str(), "--type", "rot13"}) == 1);
+  CHECK_FALSE(std::filesystem::exists(folder + "/m"));
+  CHECK(run_quietly({"pubkey", file.c_str()}) == 0);
+  CHECK(run_quietly({"pubkey", (folder + "/none").c_str()}) == 1);
+  CHECK(run_quietly({"pki"}) == 2);
+  CHECK(run_quietly({"pki", "ca", "--out", folder.c_str()}) == 2);
+  CHECK(run_quietly({"pki", "gateway", "a.net", "--out", folder.c_str()}) == 1);
+  CHECK(run_quietly({"pki", "ca", "--name", "x", "--out", folder.c_str()}) == 0);
+  CHECK(run_quietly({"pki", "ca", "--name", "x", "--days", "0", "--out", folder.c_str()}) == 2);
+  CHECK(run_quietly({"pki", "gateway", "a.net", "192.0.2.1", "--out", folder.c_str()}) == 0);
+  CHECK(run_quietly({"pubkey", (folder + "/a.net.pem").c_str()}) == 0);
+  CHECK(run_quietly({"pki", "revoke", "a.net", "--out", folder.c_str()}) == 0);
+  std::filesystem::remove_all(folder);
+}

@@ -64,7 +64,7 @@ TEST_CASE("a key file that exists is never overwritten, not even through a link"
   std::ofstream(folder / "old.psk") << "old";
   const auto again = write_psk_file(folder / "old.psk", as_bytes("new"));
   REQUIRE_FALSE(again.has_value());
-  CHECK(again.error().detail.find("never overwritten") != std::string::npos);
+  CHECK(again.error().detail.find("is not overwritten") != std::string::npos);
   std::string content;
   std::ifstream(folder / "old.psk") >> content;
   CHECK(content == "old");

@@ -70,7 +70,7 @@ StatusReport two_peers() {
   osaka.retry_in_s = 12;
   osaka.children = {lan};
   osaka.tunnels = {osaka_lan};
-  return {"0.1.0", "paris.example.net", 273600, "vaes512", 4, 17890304, {tokyo, osaka}};
+  return {"0.1.0", "paris.example.net", 273600, "vaes512", 4, 17890304, {tokyo, osaka}, {}, {}};
 }
 
 bool holds(const std::string& text, std::string_view part) {
@@ -184,7 +184,7 @@ TEST_CASE("what is known of NATs is said, and no more") {
 }
 
 TEST_CASE("a gateway without peers has a status too") {
-  CHECK(render_status({"0.1.0", "a.net", 5, "", 1, 0, {}}, Display{}) ==
+  CHECK(render_status({"0.1.0", "a.net", 5, "", 1, 0, {}, {}, {}}, Display{}) ==
         "gateway a.net  up: 0 of 0 peers up, 0 of 0 tunnels up\n"
         "  culvertd  0.1.0, for 5s, 1 worker\n");
 }

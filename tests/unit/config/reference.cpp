@@ -38,7 +38,8 @@ TEST_CASE("the reference describes every key as the program does") {
   const std::string text = reference();
   check_rows(section(text, "## [gateway]"), gateway_keys());
   check_rows(section(text, "## [peer.NAME]"), peer_keys());
-  check_rows(section(text, "## [peer.NAME]"), auth_keys());
+  check_rows(section(text, "## auth and peer_auth"), auth_keys());
+  check_rows(section(text, "## auth and peer_auth"), peer_auth_keys());
   check_rows(section(text, "## [tunnel.NAME]"), tunnel_keys());
 }
 
@@ -46,5 +47,6 @@ TEST_CASE("the reference describes no key that the program does not have") {
   std::size_t num_rows = 0;
   std::istringstream lines(reference());
   for (std::string line; std::getline(lines, line);) num_rows += line.starts_with("| `");
-  CHECK(num_rows == gateway_keys().size() + peer_keys().size() + auth_keys().size() + tunnel_keys().size());
+  CHECK(num_rows == gateway_keys().size() + peer_keys().size() + auth_keys().size() + peer_auth_keys().size() +
+                        tunnel_keys().size());
 }

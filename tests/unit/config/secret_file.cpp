@@ -1,4 +1,4 @@
-#include "secret_file.h"
+#include "culvert/config/secret_file.h"
 
 #include "fixture.h"
 

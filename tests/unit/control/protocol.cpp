@@ -67,7 +67,9 @@ PeerReport sample_peer() {
 Response sample_status() {
   Response response;
   response.ok = true;
-  response.status = StatusReport{"0.1.0", "paris.example.net", 86400, "vaes512", 4, 17890304, {sample_peer()}};
+  response.status = StatusReport{"0.1.0", "paris.example.net", 86400, "vaes512", 4, 17890304, {sample_peer()}, {}, {}};
+  response.status->certificates = {{"gateway.auth.certificate", "CN=paris", "2026-11-22 17:00:00 UTC", 864000, "soon"}};
+  response.status->revocation = {{"/etc/culvert/ca.crl", "CN=Example", "2025-11-01 00:00:00 UTC", "", 2, "out of date"}};
   return response;
 }
 
@@ -83,7 +85,9 @@ constexpr std::string_view golden_status =
     R"("outbound_bytes":4,"reason":""}],"tunnels":[)"
     R"({"name":"tokyo-gre","device":"cv-tokyo","carry":"gre","state":"up","child":"tokyo-gre","mtu":1390,"key":42,)"
     R"("addresses":["169.254.10.1/30","fd00:10::1/64"],"routes":["10.2.0.0/16"],"inbound_packets":5,"inbound_bytes":6,)"
-    R"("outbound_packets":7,"outbound_bytes":8}]}]}})";
+    R"("outbound_packets":7,"outbound_bytes":8}]}],"certificates":[{"key":"gateway.auth.certificate","name":"CN=paris",)"
+    R"("not_after":"2026-11-22 17:00:00 UTC","expires_in_s":864000,"warning":"soon"}],"revocation":[{"source":"/etc/culvert/ca.crl",)"
+    R"("issuer":"CN=Example","this_update":"2025-11-01 00:00:00 UTC","next_update":"","revoked":2,"trouble":"out of date"}]}})";
 
 std::string why_not(std::string_view line) {
   const auto request = parse_request(line);
@@ -110,8 +114,8 @@ TEST_CASE("a status that is written and read again is the same") {
 }
 
 TEST_CASE("what status --json and drops --json print begins with the schema") {
-  CHECK(to_json(StatusReport{"0.1.0", "a.net", 1, "openssl", 2, 9, {}}) ==
-        R"({"schema":1,"version":"0.1.0","id":"a.net","uptime_s":1,"aead":"openssl","workers":2,"packet_memory":9,"peers":[]})");
+  CHECK(to_json(StatusReport{"0.1.0", "a.net", 1, "openssl", 2, 9, {}, {}, {}}) ==
+        R"({"schema":1,"version":"0.1.0","id":"a.net","uptime_s":1,"aead":"openssl","workers":2,"packet_memory":9,"peers":[],"certificates":[],"revocation":[]})");
   CHECK(to_json(std::vector<DropReport>{{"replay", "seen before", 7}}) ==
         R"({"schema":1,"drops":[{"reason":"replay","text":"seen before","packets":7}]})");
 }

@@ -81,7 +81,7 @@ struct World {
   TimePoint now = TimePoint{} + 100000s;
   control::StatusReport report(std::vector<ike::PeerStatus> peers) {
     return make_status({config, plane, std::move(peers),
-                        [](TunnelId id) { return static_cast<std::uint16_t>(1400 + id.value()); }, now, now - 120s});
+                        [](TunnelId id) { return static_cast<std::uint16_t>(1400 + id.value()); }, now, now - 120s, {}, {}});
   }
 };
 
