@@ -35,7 +35,8 @@ class Traffic {
 
  private:
   static constexpr std::uint32_t window = 100;
-  static constexpr auto patience = std::chrono::seconds(3);
+  static constexpr std::chrono::milliseconds look{20};
+  static constexpr int max_looks_in_vain = 150;  ///< counted, not timed: the process may have been stopped meanwhile
 
   void send(const Gateway& from, const IpAddress& source, const IpAddress& destination) {
     while (!stopping_) {
@@ -49,15 +50,14 @@ class Traffic {
   }
   void receive(const Gateway& to) {
     std::vector<bool> seen;
-    auto last = std::chrono::steady_clock::now();
+    int looks_in_vain = 0;
     while (!done_sending_ || received_ < sent_) {
-      const auto packet = to.device->receive(std::chrono::milliseconds(20));
-      const auto now = std::chrono::steady_clock::now();
+      const auto packet = to.device->receive(look);
       if (!packet) {
-        if (now - last > patience) return;
+        if (++looks_in_vain > max_looks_in_vain) return;
         continue;
       }
-      last = now;
+      looks_in_vain = 0;
       const std::uint32_t number = number_of(*packet);
       if (number >= seen.size()) seen.resize(number + 1);
       if (seen[number]) each_once_ = false;
