@@ -168,6 +168,9 @@ Result<Certificate> Certificate::from_der(ByteView der) {
   if (!x509) return openssl_failure(Errc::malformed, "not an X.509 certificate");
   if (end != der.data() + der.size()) return fail(Errc::malformed, "bytes behind the certificate");
 
+  const long version = X509_get_version(x509.get());
+  if (version < X509_VERSION_1 || version > X509_VERSION_3) return fail(Errc::malformed, "certificate of no known version");
+
   auto parsed = std::make_shared<Parsed>();
   const auto not_before = wall_time(X509_get0_notBefore(x509.get()));
   const auto not_after = wall_time(X509_get0_notAfter(x509.get()));

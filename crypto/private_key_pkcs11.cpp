@@ -3,11 +3,11 @@
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "private_key_pkcs11.h"
 
+#include <openssl/crypto.h>
 #include <openssl/engine.h>
 
 #include <algorithm>
 #include <cctype>
-#include <map>
 #include <mutex>
 #include <string>
 
@@ -17,47 +17,80 @@ namespace culvert::crypto {
 namespace {
 
 constexpr std::size_t max_uri_len = 1024;
+const std::string default_module = "p11-kit-proxy.so";  // all that the system has registered; found as libraries are
 
-using Engine = std::shared_ptr<ENGINE>;
-
-void release(ENGINE* engine) {
-  ENGINE_finish(engine);
-  ENGINE_free(engine);
-}
-
-Result<Engine> start_engine(const std::string& module) {
+Result<ENGINE*> load_engine() {
   ENGINE_load_dynamic();
-  // An engine of our own for each module: ENGINE_by_id("pkcs11") would give the same one twice.
-  ENGINE* dynamic = ENGINE_by_id("dynamic");
-  if (!dynamic || ENGINE_ctrl_cmd_string(dynamic, "SO_PATH", "pkcs11", 0) != 1 ||
-      ENGINE_ctrl_cmd_string(dynamic, "ID", "pkcs11", 0) != 1 ||
-      ENGINE_ctrl_cmd_string(dynamic, "LIST_ADD", "0", 0) != 1 ||
-      ENGINE_ctrl_cmd_string(dynamic, "DIR_LOAD", "1", 0) != 1 ||
-      ENGINE_ctrl_cmd_string(dynamic, "LOAD", nullptr, 0) != 1) {
-    if (dynamic) ENGINE_free(dynamic);
+  const char* folder = OPENSSL_info(OPENSSL_INFO_ENGINES_DIR);
+  const std::string library = std::string(folder ? folder : "") + "/pkcs11.so";
+  ENGINE* engine = ENGINE_by_id("dynamic");
+  if (!engine || ENGINE_ctrl_cmd_string(engine, "SO_PATH", library.c_str(), 0) != 1 ||
+      ENGINE_ctrl_cmd_string(engine, "ID", "pkcs11", 0) != 1 ||
+      ENGINE_ctrl_cmd_string(engine, "LIST_ADD", "0", 0) != 1 ||
+      ENGINE_ctrl_cmd_string(engine, "LOAD", nullptr, 0) != 1) {
+    if (engine) ENGINE_free(engine);
     return openssl_failure(Errc::unsupported,
                            "PKCS#11: OpenSSL's engine is missing (Debian package libengine-pkcs11-openssl)");
   }
-  if ((!module.empty() && ENGINE_ctrl_cmd_string(dynamic, "MODULE_PATH", module.c_str(), 0) != 1) ||
-      ENGINE_init(dynamic) != 1) {
-    ENGINE_free(dynamic);
-    return openssl_failure(Errc::not_found, "PKCS#11: the module " + (module.empty() ? "of p11-kit" : module));
-  }
-  return Engine(dynamic, release);
-}
-
-/// The engine of a module, started once for the life of the process: PKCS#11 allows one C_Initialize only, and keys
-/// refer to it.
-Result<Engine> engine_of(const std::string& module) {
-  static std::mutex mutex;
-  static std::map<std::string, Engine> started;
-  const std::lock_guard lock(mutex);
-  const auto found = started.find(module);
-  if (found != started.end()) return found->second;
-  auto engine = start_engine(module);
-  if (engine) started.emplace(module, *engine);
   return engine;
 }
+
+/// OpenSSL's PKCS#11 engine: one for the process and never unloaded (it does not survive a second one), with one
+/// module, which it never lets go of, nor of the login to a token.
+class Engine {
+ public:
+  static Engine& instance() {
+    static Engine* const engine = new Engine;  // never destroyed: keys may outlive every other static
+    return *engine;
+  }
+
+  Result<std::shared_ptr<EVP_PKEY>> load(const std::string& uri, const std::string& module, const Secret& pin) {
+    const std::lock_guard lock(mutex_);  // module and PIN are settings of the engine
+    if (!engine_) {
+      const auto engine = load_engine();
+      if (!engine) return std::unexpected(engine.error());
+      engine_ = *engine;
+    }
+    if (!module_.empty() && module != module_)
+      return fail(Errc::unsupported,
+                  "PKCS#11: " + module_ + " is in use, and a process has one module (p11-kit joins several)");
+    if (auto started = start(module); !started) return std::unexpected(started.error());
+    EVP_PKEY* key = set_pin(pin) ? ENGINE_load_private_key(engine_, uri.c_str(), nullptr, nullptr) : nullptr;
+    if (!key) {
+      ENGINE_finish(engine_);
+      return openssl_failure(Errc::not_found, "PKCS#11: no private key at " + uri + " in " + module);
+    }
+    module_ = module;
+    return std::shared_ptr<EVP_PKEY>(key, [this](EVP_PKEY* what) { drop(what); });
+  }
+
+ private:
+  Engine() = default;
+
+  Result<void> start(const std::string& module) {
+    if (module_.empty() && ENGINE_ctrl_cmd_string(engine_, "MODULE_PATH", module.c_str(), 0) != 1)
+      return openssl_failure(Errc::not_found, "PKCS#11: the module " + module);
+    if (ENGINE_init(engine_) != 1) return openssl_failure(Errc::not_found, "PKCS#11: the module " + module);
+    return {};
+  }
+
+  bool set_pin(const Secret& pin) {
+    if (pin.empty()) return true;
+    Secret terminated(pin.size() + 1);
+    std::ranges::copy(pin.view(), terminated.mutable_view().begin());
+    return ENGINE_ctrl_cmd_string(engine_, "PIN", reinterpret_cast<const char*>(terminated.view().data()), 0) == 1;
+  }
+
+  void drop(EVP_PKEY* key) {
+    const std::lock_guard lock(mutex_);
+    EVP_PKEY_free(key);
+    ENGINE_finish(engine_);
+  }
+
+  std::mutex mutex_;
+  ENGINE* engine_ = nullptr;
+  std::string module_;  // that has given us a key
+};
 
 bool carries_pin(std::string_view uri) {
   std::string lower(uri);
@@ -72,18 +105,7 @@ Result<std::shared_ptr<EVP_PKEY>> load_pkcs11_key(std::string_view uri, const st
   if (!uri.starts_with("pkcs11:") || uri.size() > max_uri_len || uri.find('\0') != std::string_view::npos)
     return fail(Errc::malformed, "PKCS#11: expected a URI such as pkcs11:token=NAME;object=KEY");
   if (carries_pin(uri)) return fail(Errc::invalid, "PKCS#11: the PIN stands in a file of its own, not in the URI");
-  const auto engine = engine_of(module.string());
-  if (!engine) return std::unexpected(engine.error());
-  static std::mutex mutex;  // the PIN is a setting of the engine: one load at a time
-  const std::lock_guard lock(mutex);
-  Secret terminated(pin.size() + 1);
-  std::ranges::copy(pin.view(), terminated.mutable_view().begin());
-  const char* pin_text = reinterpret_cast<const char*>(terminated.view().data());
-  if (!pin.empty() && ENGINE_ctrl_cmd_string(engine->get(), "PIN", pin_text, 0) != 1)
-    return openssl_failure(Errc::invalid, "PKCS#11: the PIN");
-  EVP_PKEY* key = ENGINE_load_private_key(engine->get(), std::string(uri).c_str(), nullptr, nullptr);
-  if (!key) return openssl_failure(Errc::not_found, "PKCS#11: no private key at " + std::string(uri));
-  return std::shared_ptr<EVP_PKEY>(key, [owner = *engine](EVP_PKEY* what) { EVP_PKEY_free(what); });
+  return Engine::instance().load(std::string(uri), module.empty() ? default_module : module.string(), pin);
 }
 
 }  // namespace culvert::crypto

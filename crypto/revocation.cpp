@@ -58,6 +58,9 @@ Result<Crl> Crl::from_file_content(ByteView content) {
   if (!crl) return openssl_failure(Errc::malformed, "not a CRL");
   const auto this_update = wall_time(X509_CRL_get0_lastUpdate(crl.get()));
   if (!this_update) return fail(Errc::malformed, "CRL whose thisUpdate is no time");
+  const long version = X509_CRL_get_version(crl.get());
+  if (version != X509_CRL_VERSION_1 && version != X509_CRL_VERSION_2)
+    return fail(Errc::malformed, "CRL of no known version");
   Result<void> checked = check_extensions(crl.get());
   if (!checked) return std::unexpected(checked.error());
   const X509_ALGOR* algorithm = nullptr;
