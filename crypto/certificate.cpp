@@ -81,10 +81,10 @@ Result<std::vector<AlternativeName>> alternative_names_of(const X509* x509) {
   return result;
 }
 
-Result<PublicKey> public_key_of(X509* x509) {
+Result<PublicKey> public_key_of(X509* x509, const Bytes& spki) {
   const std::shared_ptr<EVP_PKEY> key(X509_get_pubkey(x509), EVP_PKEY_free);
   if (!key) return openssl_failure(Errc::unsupported, "public key");
-  return PublicKey::from_library(key);
+  return PublicKey::from_library(key, spki);
 }
 
 bool is_http(std::string_view url) {
@@ -169,7 +169,8 @@ Result<Certificate> Certificate::from_der(ByteView der) {
   if (end != der.data() + der.size()) return fail(Errc::malformed, "bytes behind the certificate");
 
   const long version = X509_get_version(x509.get());
-  if (version < X509_VERSION_1 || version > X509_VERSION_3) return fail(Errc::malformed, "certificate of no known version");
+  if (version < X509_VERSION_1 || version > X509_VERSION_3)
+    return fail(Errc::malformed, "certificate of no known version");
 
   auto parsed = std::make_shared<Parsed>();
   const auto not_before = wall_time(X509_get0_notBefore(x509.get()));
@@ -193,7 +194,7 @@ Result<Certificate> Certificate::from_der(ByteView der) {
   parsed->alternative_names = std::move(*names);
   const Bytes spki = encode(X509_get_X509_PUBKEY(x509.get()), i2d_X509_PUBKEY);
   parsed->spki_sha1 = sha1({spki});
-  parsed->public_key = public_key_of(x509.get());
+  parsed->public_key = public_key_of(x509.get(), spki);
   parsed->x509 = std::move(x509);
   ERR_clear_error();
   return Certificate(std::move(parsed));

@@ -10,7 +10,7 @@
 #include "algorithm_identifier.h"
 #include "base64.h"
 #include "culvert/crypto/prf.h"
-#include "openssl_handle.h"
+#include "openssl_x509.h"
 #include "signature.h"
 
 namespace culvert::crypto {
@@ -88,7 +88,7 @@ Result<PublicKey> from_pem(std::string_view pem) {
   const std::shared_ptr<EVP_PKEY> key(in ? PEM_read_bio_PUBKEY(in.get(), nullptr, nullptr, nullptr) : nullptr,
                                       EVP_PKEY_free);
   if (!key) return openssl_failure(Errc::malformed, "PEM public key");
-  return PublicKey::from_library(key);
+  return PublicKey::from_library(key, encode(key.get(), i2d_PUBKEY));
 }
 
 }  // namespace
@@ -96,10 +96,11 @@ Result<PublicKey> from_pem(std::string_view pem) {
 Result<PublicKey> PublicKey::from_spki(ByteView der) {
   if (der.size() > max_spki_len) return fail(Errc::malformed, "public key of more than 4096 bytes");
   const std::uint8_t* end = der.data();
-  const std::shared_ptr<EVP_PKEY> key(d2i_PUBKEY(nullptr, &end, static_cast<long>(der.size())), EVP_PKEY_free);
+  const X509PubkeyHandle parsed(d2i_X509_PUBKEY(nullptr, &end, static_cast<long>(der.size())));
+  const std::shared_ptr<EVP_PKEY> key(parsed ? X509_PUBKEY_get(parsed.get()) : nullptr, EVP_PKEY_free);
   if (!key) return openssl_failure(Errc::malformed, "public key: not a SubjectPublicKeyInfo that is understood");
   if (end != der.data() + der.size()) return fail(Errc::malformed, "public key: bytes behind it");
-  return from_library(key);
+  return from_library(key, encode(parsed.get(), i2d_X509_PUBKEY));
 }
 
 Result<PublicKey> PublicKey::from_text(std::string_view text) {
@@ -112,21 +113,18 @@ Result<PublicKey> PublicKey::from_text(std::string_view text) {
     const std::shared_ptr<EVP_PKEY> key(
         EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, der->data(), der->size()), EVP_PKEY_free);
     if (!key) return openssl_failure(Errc::internal, "EVP_PKEY_new_raw_public_key");
-    return from_library(key);
+    return from_library(key, encode(key.get(), i2d_PUBKEY));
   }
   return from_spki(*der);
 }
 
-Result<PublicKey> PublicKey::from_library(std::shared_ptr<evp_pkey_st> key) {
+Result<PublicKey> PublicKey::from_library(std::shared_ptr<evp_pkey_st> key, Bytes spki) {
   const int bits = EVP_PKEY_get_bits(key.get());
   const Result<KeyType> type = check_key(key.get(), bits);
   if (!type) return std::unexpected(type.error());
-  std::uint8_t* der = nullptr;
-  const int len = i2d_PUBKEY(key.get(), &der);
-  if (len <= 0) return openssl_failure(Errc::internal, "i2d_PUBKEY");
+  if (spki.empty()) return fail(Errc::internal, "SubjectPublicKeyInfo");
   PublicKey result;
-  result.spki_ = std::make_shared<const Bytes>(der, der + len);
-  OPENSSL_free(der);
+  result.spki_ = std::make_shared<const Bytes>(std::move(spki));
   result.key_ = std::move(key);
   result.type_ = *type;
   result.bits_ = *type == KeyType::ed25519 ? 256 : static_cast<unsigned>(bits);

@@ -21,8 +21,8 @@ class PublicKey {
   /// Base64 of the SubjectPublicKeyInfo or of the 32 bytes of an Ed25519 key, on one or several lines, or a PEM "PUBLIC
   /// KEY". Errors as above.
   [[nodiscard]] static Result<PublicKey> from_text(std::string_view text);
-  /// From a key that the library has; the same checks.
-  [[nodiscard]] static Result<PublicKey> from_library(std::shared_ptr<evp_pkey_st> key);
+  /// From a key that the library has read, and its SubjectPublicKeyInfo in DER; the same checks.
+  [[nodiscard]] static Result<PublicKey> from_library(std::shared_ptr<evp_pkey_st> key, Bytes spki);
 
   [[nodiscard]] KeyType type() const noexcept { return type_; }
   [[nodiscard]] unsigned bits() const noexcept { return bits_; }  ///< of the modulus or the curve

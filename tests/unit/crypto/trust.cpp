@@ -2,6 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
+#include <thread>
+
 #include "test_pki.h"
 #include "vectors/hex.h"
 
@@ -225,4 +228,31 @@ TEST_CASE("CERTREQ names each anchor by the SHA-1 of its key") {
   CHECK(!store.has_authority_of(ByteView(named).first(19)));
   CHECK(!store.has_authority_of({}));
   CHECK(one.certificate.spki_sha1() == one.key.public_key().spki_sha1());
+}
+
+TEST_CASE("one store verifies in several threads at once") {
+  const Authority root = make_ca("CN=Root");
+  const Holder good = make_leaf(root, "CN=good");
+  const Holder bad = make_leaf(root, "CN=bad");
+  const TrustStore store = TrustStore::create({root.certificate}).value();
+  std::vector<RevokedCertificate> revoked{{bad.certificate.serial(), test_now}};
+  for (std::uint8_t i = 0; i < 100; ++i) revoked.push_back({{0x41, i}, test_now});
+  const RevocationData data{{issue_crl(root.key, root.certificate, revoked, 1, test_now - day, test_now + day).value()},
+                            {}};
+  VerifyOptions options;
+  options.revocation = RevocationPolicy::strict;
+  std::atomic<int> num_right = 0;
+  std::vector<std::jthread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 50; ++i) {
+        // A peer's certificate is parsed by whoever receives it.
+        const Certificate peer = Certificate::from_der(good.certificate.der()).value();
+        num_right += verdict(store, {peer}, options, &data) == "ok" ? 1 : 0;
+        num_right += verdict(store, {bad.certificate}, options, &data) == "revoked" ? 1 : 0;
+      }
+    });
+  }
+  threads.clear();
+  CHECK(num_right == 400);
 }
