@@ -157,9 +157,13 @@ template <class V, bool Seal, bool Mixed>
   give_tags<V, Seal>(window, tags, [packets](int lane) CULVERT_INLINE { return packets[lane].job; });
 }
 
-// Packets are finished some time after they are hashed: what comes between need not wait for the sums.
+// Packets are finished some time after they are hashed, so what comes between need not wait for the sums, and many at a
+// time, so their tags need not wait for one another.
+constexpr std::size_t finish_at_once = ring_len / 2;
+
 template <class V, bool Seal, bool Mixed>
-[[gnu::always_inline]] inline void finish_until(Window<V>& window, std::size_t num_hashed) {
+[[gnu::always_inline]] inline void finish_until(Window<V>& window, std::size_t num_hashed, bool all = false) {
+  if (!all && num_hashed < window.finished + finish_at_once) return;
   for (; window.finished + V::lanes <= num_hashed; window.finished += V::lanes)
     finish<V, Seal, Mixed>(window, window.finished);
 }

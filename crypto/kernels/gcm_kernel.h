@@ -241,7 +241,7 @@ void run_large(Window<V>& window) noexcept {
   }
   if constexpr (Seal) hash_pending(pending);
   for (std::size_t at = end; at < window.num; ++at) zero(window.sums[at % ring_len]);
-  finish_until<V, Seal, Mixed>(window, window.num);
+  finish_until<V, Seal, Mixed>(window, window.num, true);
 }
 
 template <class V, bool Seal, bool Mixed>

@@ -34,6 +34,8 @@ struct Sums {
 
 template <class V>
 struct alignas(64) Window {
+  Window() noexcept {}
+
   std::uint8_t first_counters[window_capacity][16];
   std::uint8_t starts[window_capacity][16];   // the first counters after the first round of AES
   std::uint8_t pads[window_capacity][16];     // the encrypted first counters, which the tags are masked with
@@ -44,12 +46,16 @@ struct alignas(64) Window {
   std::uint8_t differences[max_stretch_blocks][16];  // as in the key, of a later stretch of a long packet
   std::uint8_t nobodys_text[4 * V::len];
   std::uint8_t nobodys_icv[16];
-  AeadJob nobodys[5];  // of 0 to 4 units
+  union {
+    AeadJob nobodys[5];  // of 0 to 4 units
+  };
   Packet packets[window_capacity];
   // Packets of one unit that take a way of their own: whole groups where they stand, if all jobs are such, and copies.
   AeadJob* row_jobs;
   std::size_t num_row_jobs;
-  AeadJob row_copies[max_window + row_group - 1];
+  union {  // not initialized: that would cost as much as a small burst
+    AeadJob row_copies[max_window + row_group - 1];
+  };
   AeadJob* copied[max_window + row_group - 1];
   std::size_t num_row_copies;
   bool rows_are_even;  // all of one length, text and AAD
