@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <optional>
 #include <random>
 #include <vector>
 
@@ -145,7 +146,7 @@ struct Guarded {
   }
 };
 
-std::size_t random_len(Random& random, bool is_aead) {
+std::size_t random_len(Random& random) {
   static constexpr std::array<std::size_t, 12> edges{0, 1, 15, 16, 17, 64, 127, 128, 256, 1408, 8192, max_len};
   std::size_t len = 0;
   switch (below(random, 4)) {
@@ -162,8 +163,27 @@ std::size_t random_len(Random& random, bool is_aead) {
       len = edges[below(random, edges.size())];
       break;
   }
-  return is_aead ? len : len / 16 * 16;
+  return len;
 }
+
+// What the packets of a batch have in common, beside keys. Equal ones take a way of their own through the vector
+// implementations, and so do those of at most 64 bytes.
+struct BatchShape {
+  static constexpr std::size_t small_len = 64;
+  bool is_small = false;
+  std::optional<std::size_t> len;
+  bool in_pieces = true;  // may be
+
+  explicit BatchShape(Random& random) : is_small(below(random, 3) == 0) {
+    if (below(random, 4) != 0) return;
+    len = is_small ? below(random, small_len + 1) : random_len(random);
+    in_pieces = below(random, 4) == 0;
+  }
+  [[nodiscard]] std::size_t packet_len(Random& random, bool is_aead) const {
+    const std::size_t wanted = len ? *len : is_small ? below(random, small_len + 1) : random_len(random);
+    return is_aead ? wanted : wanted / 16 * 16;
+  }
+};
 
 enum class Damage { none, icv, text, aad, iv };
 
@@ -176,11 +196,11 @@ struct Packet {
   Guarded aad, iv, src, dst, icv;
   Damage damage = Damage::none;
 
-  Packet(Random& random, const ReferenceKey& with, const AeadKey& made)
+  Packet(Random& random, const BatchShape& shape, const ReferenceKey& with, const AeadKey& made)
       : reference(with),
         key(made),
         in_place(random() % 2 == 0),
-        plaintext(random_bytes(random, random_len(random, info(with.suite).is_aead))),
+        plaintext(random_bytes(random, shape.packet_len(random, info(with.suite).is_aead))),
         aad(random, with.layout == AadLayout::esn ? 12 : 8),
         iv(random, info(with.suite).iv_len),
         src(random, plaintext.size()),
@@ -189,7 +209,7 @@ struct Packet {
     aad.set(random_bytes(random, aad.len));
     iv.set(random_bytes(random, iv.len));
     src.set(plaintext);
-    if (!in_place && below(random, 3) == 0) cut(random);
+    if (!in_place && shape.in_pieces && below(random, 3) == 0) cut(random);
   }
   // Head and tail to dst, the body to the beginning of src.
   void cut(Random& random) {
@@ -295,12 +315,14 @@ std::string describe(const Packet& packet, std::size_t index) {
 // One batch, sealed and opened. Few keys make stretches of one key, many a mixture.
 std::size_t run_batch(Random& random, const Keys& keys) {
   const std::size_t num = 1 + below(random, max_batch);
-  const std::size_t keys_in_use = 1 + below(random, num_keys);
+  const std::size_t keys_in_use = random() % 2 == 0 ? 1 : 1 + below(random, num_keys);
+  const std::size_t first_key = below(random, num_keys);
+  const BatchShape shape(random);
   std::vector<Packet> packets;
   packets.reserve(num);
   for (std::size_t i = 0; i < num; ++i) {
-    const std::size_t which = below(random, keys_in_use);
-    packets.emplace_back(random, keys.references[which], *keys.made[which]);
+    const std::size_t which = (first_key + below(random, keys_in_use)) % num_keys;
+    packets.emplace_back(random, shape, keys.references[which], *keys.made[which]);
   }
   std::vector<AeadJob> jobs;
   for (Packet& packet : packets) jobs.push_back(packet.job());
