@@ -126,6 +126,16 @@ void fill_timers(const RawPeer& raw, ike::PeerConfig& peer) {
   peer.childless = raw.childless.value.value_or(peer.childless);
 }
 
+/// RFC 791 §3.2: each IPv4 host takes 576 bytes; smaller fragments would only be more.
+void check_fragment_size(const RawPeer& raw, ike::PeerConfig& peer, Findings& findings) {
+  const std::int64_t size = raw.fragment_size.value.value_or(peer.fragment_size);
+  if (size != 0 && size < 576) {
+    findings.error(raw.fragment_size.at, raw.key("fragment_size"),
+                   fmt::format("expected 576 … 65535, or 0 for no fragmentation, got {}", size));
+  }
+  peer.fragment_size = static_cast<std::uint16_t>(size);
+}
+
 /// Equal for identities that match, and nearly never for others.
 std::string match_key(const ike::Identity& id) {
   std::string key(1, static_cast<char>(id.type));
@@ -143,6 +153,7 @@ ike::PeerConfig check_peer(const RawPeer& raw, PeerId id, const GatewayConfig& g
   check_addresses(raw, gateway, peer, findings);
   check_start(raw, peer, findings);
   fill_timers(raw, peer);
+  check_fragment_size(raw, peer, findings);
   peer.ike_proposals = raw.ike.present ? check_proposals(raw.ike, raw.key("ike"), ike::parse_ike_proposal, findings)
                                        : ike::default_ike_proposals();
   peer.esp_proposals = raw.esp.present ? check_proposals(raw.esp, raw.key("esp"), ike::parse_esp_proposal, findings)

@@ -95,7 +95,7 @@ struct RawPeer {
   Field<std::uint64_t> child_bytes, child_packets;
   Field<double> rekey_jitter;
   Field<Duration> liveness, retransmit_timeout, keepalive;
-  Field<std::int64_t> retransmit_tries;
+  Field<std::int64_t> retransmit_tries, fragment_size;
   Field<ike::UniquePolicy> unique;
   Field<ike::ChildlessPolicy> childless;
 

@@ -207,6 +207,7 @@ namespace {
 struct Candidates {
   std::vector<const PeerConfig*> peers;
   bool announce_nat = false;
+  bool fragmentation = false;
 };
 
 Candidates candidates_for(const Core& core, const IpAddress& address) {
@@ -220,7 +221,9 @@ Candidates candidates_for(const Core& core, const IpAddress& address) {
     }
   }
   found.peers.insert(found.peers.end(), anywhere.begin(), anywhere.end());
-  if (!found.peers.empty()) found.announce_nat = found.peers.front()->encapsulation == EncapsulationPreference::udp;
+  if (found.peers.empty()) return found;
+  found.announce_nat = found.peers.front()->encapsulation == EncapsulationPreference::udp;
+  found.fragmentation = found.peers.front()->fragment_size != 0;
   return found;
 }
 
@@ -268,10 +271,16 @@ void Core::admit(const Path& path, ByteView datagram, const Message& message) {
     return answer_stateless(path, header, {invalid_ke_payload(choice->suite.ke)});  // §1.2
   }
 
-  Session::Origin origin{false, header.spi_i, new_ike_spi(), path,
-                         read_nat(message.payloads, header.spi_i, IkeSpi(0), path)};
+  Session::Origin origin{.initiator = false,
+                         .spi_i = header.spi_i,
+                         .spi_r = new_ike_spi(),
+                         .path = path,
+                         .nat = read_nat(message.payloads, header.spi_i, IkeSpi(0), path)};
   origin.nat.announced = origin.nat.supported && candidates.announce_nat;
   origin.announce_childless = candidates.peers.front()->childless != ChildlessPolicy::never;
+  // RFC 7383 §2.3: supported when the request and the response both say so.
+  origin.fragmentation =
+      candidates.fragmentation && message.find_notify(NotifyType::ikev2_fragmentation_supported) != nullptr;
   Session& session = add_session(std::make_unique<Session>(*this, origin, Session::State::half_open, MessageId(0)));
   init_requests_.emplace(key, session.our_spi());
   session.answer_init(*choice, ke, message.find<NoncePayload>()->data, datagram);

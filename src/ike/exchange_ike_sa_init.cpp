@@ -23,6 +23,11 @@ KePayload ke_payload(const crypto::KeyExchange& ke) {
   return {static_cast<std::uint16_t>(ke.method()), Bytes(value.begin(), value.end())};
 }
 
+/// RFC 7383 §2.3.
+NotifyPayload fragmentation_supported() {
+  return {NotifyType::ikev2_fragmentation_supported, ProtocolId::none, {}, {}};
+}
+
 bool wants_udp(const PeerConfig& config) {
   return config.encapsulation == EncapsulationPreference::udp;
 }
@@ -68,9 +73,10 @@ void Session::send_init() {
   for (Payload& payload : nat_payloads(origin_.spi_i, IkeSpi(0), origin_.path, wants_udp(config()), core_.random())) {
     payloads.push_back(std::move(payload));
   }
+  if (config().fragment_size != 0) payloads.emplace_back(fragmentation_supported());
   handshake_->init_request = build(header(ExchangeType::ike_sa_init, false, MessageId(0)), payloads);
   exchange_ = Handshaking{};
-  requests_.sent(core_.now(), ExchangeType::ike_sa_init, handshake_->init_request, retransmit_policy());
+  requests_.sent(core_.now(), ExchangeType::ike_sa_init, {handshake_->init_request}, retransmit_policy());
   core_.send(origin_.path, handshake_->init_request);
 }
 
@@ -143,6 +149,8 @@ void Session::finish_init(AcceptedInit accepted, ByteView g_ir) {
   origin_.spi_r = message.header.spi_r;
   origin_.nat = read_nat(message.payloads, origin_.spi_i, origin_.spi_r, accepted.path);
   origin_.nat.announced = wants_udp(config()) && origin_.nat.supported;
+  origin_.fragmentation =
+      config().fragment_size != 0 && message.find_notify(NotifyType::ikev2_fragmentation_supported) != nullptr;
   suite_ = accepted.suite;
   handshake_->nr = message.find<NoncePayload>()->data;
   handshake_->childless_supported = message.find_notify(NotifyType::childless_ikev2_supported) != nullptr;
@@ -214,9 +222,10 @@ void Session::send_init_response(const Exchanged& exchanged) {
   }
   if (origin_.announce_childless)
     payloads.emplace_back(NotifyPayload{NotifyType::childless_ikev2_supported, ProtocolId::none, {}, {}});
+  if (origin_.fragmentation) payloads.emplace_back(fragmentation_supported());
   Bytes response = build(header(ExchangeType::ike_sa_init, true, MessageId(0)), payloads);
   handshake_->init_response = response;
-  responses_.answered_digest(std::move(answering_->digest), response);
+  responses_.answered(std::move(answering_->digest), {response});
   answering_.reset();
   core_.send(origin_.path, std::move(response));
 }

@@ -123,8 +123,11 @@ void Session::settle_ike(const RekeyingIke& exchange, Session& made, const Bytes
 /// §2.18: SKEYSEED by the PRF of the old SA, the keys by that of the new one.
 Session& Session::make_successor(bool initiator, IkeSpi spi_i, IkeSpi spi_r, const IkeSuite& suite, ByteView g_ir,
                                  ByteView ni, ByteView nr) {
-  auto successor = std::make_unique<Session>(core_, Origin{initiator, spi_i, spi_r, origin_.path, origin_.nat},
-                                             State::established, MessageId(0));
+  Origin origin = origin_;  // path, NAT and what both ends can do stay
+  origin.initiator = initiator;
+  origin.spi_i = spi_i;
+  origin.spi_r = spi_r;
+  auto successor = std::make_unique<Session>(core_, origin, State::established, MessageId(0));
   successor->peer_ = peer_;
   successor->suite_ = suite;
   const Secret seed = skeyseed_rekey(suite_.prf, sk_d_.view(), g_ir, ni, nr);

@@ -10,6 +10,7 @@ namespace {
 constexpr std::uint8_t flag_initiator = 0x08, flag_response = 0x20;
 constexpr std::uint8_t critical_bit = 0x80;
 constexpr std::size_t generic_header_len = 4;
+constexpr std::size_t position_len = 4;  // of a fragment
 constexpr std::size_t max_message_len = 65535;
 
 struct RawHeader {
@@ -68,6 +69,24 @@ struct Chain {
   std::optional<EncryptedPayload> encrypted;
 };
 
+/// RFC 7383 §2.5: two numbers ahead of what SK has, which are authenticated with the header. §2.6: a fragment whose
+/// numbers make no sense is dropped.
+//
+//                      1                   2                   3
+//  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+// |        Fragment Number        |        Total Fragments        |
+// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+bool read_position(EncryptedPayload& payload, ByteView body) {
+  Reader reader(body);
+  const auto number = reader.u16(), total = reader.u16();
+  if (!number || !total || *number == 0 || *number > *total) return false;
+  payload.fragment = FragmentPosition{*number, *total};
+  payload.body_offset += position_len;
+  payload.body_len -= position_len;
+  return true;
+}
+
 /// Walks the payloads of bytes[offset…]. SK ends the message (§3.14: it "MUST be the last payload"), and is not legal
 /// inside another.
 //
@@ -95,8 +114,8 @@ std::expected<Chain, PayloadError> parse_chain(PayloadType first, ByteView bytes
     if (type == PayloadType::sk || type == PayloadType::skf) {
       if (!may_be_encrypted) return std::unexpected("encrypted payload inside an encrypted payload");
       if (!reader.empty()) return std::unexpected("encrypted payload is not the last one");
-      chain.encrypted = EncryptedPayload{next, header_offset, header_offset + generic_header_len, body->size(),
-                                         type == PayloadType::skf};
+      chain.encrypted = EncryptedPayload{next, header_offset, header_offset + generic_header_len, body->size(), {}};
+      if (type == PayloadType::skf && !read_position(*chain.encrypted, *body)) return std::unexpected("SKF payload");
       return chain;
     }
     auto payload = parse_payload(type, critical, *body);

@@ -169,13 +169,17 @@ struct UnknownPayload {
   std::uint8_t type = 0;
   bool critical = false;
 };
+/// Which part of a message a fragment is: 1 ≤ number ≤ total (RFC 7383 §2.5).
+struct FragmentPosition {
+  std::uint16_t number = 0, total = 0;
+};
 /// Still encrypted: where the SK (or SKF) payload stands in the datagram.
 struct EncryptedPayload {
   PayloadType inner_first = PayloadType::none;
   std::size_t header_offset = 0;
-  std::size_t body_offset = 0;
+  std::size_t body_offset = 0;  ///< behind the generic header, and the position of a fragment
   std::size_t body_len = 0;
-  bool fragment = false;
+  std::optional<FragmentPosition> fragment;
 };
 
 using Payload =
@@ -232,9 +236,10 @@ struct PayloadChain {
 };
 [[nodiscard]] PayloadChain build_payloads(const std::vector<Payload>& payloads);
 
-// ---- SK payload (RFC 7296 §3.14, RFC 5282) -------------------------------------------------------------------------
+// ---- SK payload (RFC 7296 §3.14, RFC 5282), SKF payload (RFC 7383 §2.5) --------------------------------------------
 
-/// One direction's protection of SK payloads. AEAD: the IV is a counter of this key. Owned by an IkeSa, control thread.
+/// One direction's protection of SK and SKF payloads. AEAD: the IV is a counter of this key. Owned by an IkeSa, control
+/// thread.
 class SkProtection {
  public:
   /// `encryption` is key | salt for AEADs, `integrity` empty for them.
@@ -242,9 +247,14 @@ class SkProtection {
   /// The whole datagram: header, SK payload with `payloads` inside. Errc::invalid beyond 65535 bytes, Errc::exhausted
   /// without IVs.
   [[nodiscard]] Result<Bytes> seal(const Header& header, const std::vector<Payload>& payloads);
+  [[nodiscard]] Result<Bytes> seal_chain(const Header& header, const PayloadChain& chain);
   /// The same around a plaintext that is already padded and ends with its pad length; CBC wants whole blocks
   /// (Errc::invalid).
   [[nodiscard]] Result<Bytes> seal_plaintext(const Header& header, PayloadType first, ByteView plaintext);
+  /// As many fragments as it takes for none to be longer than `max_len` bytes, each sealed on its own; whether it is
+  /// too long for one message is not asked. Errc::invalid when `max_len` leaves no room for content.
+  [[nodiscard]] Result<std::vector<Bytes>> seal_fragments(const Header& header, const PayloadChain& chain,
+                                                          std::size_t max_len);
   /// Checks the ICV of `datagram` (as parsed into `message`), then parses what is inside: the payloads inside only
   /// (what stood beside SK is unauthenticated and not returned). Errc::authentication when the ICV does not hold;
   /// ParseError invalid_syntax inside.
@@ -253,12 +263,19 @@ class SkProtection {
     ParseError parse{};
   };  ///< authentic: the ICV held, the content is malformed
   [[nodiscard]] std::expected<std::vector<Payload>, OpenError> open(ByteView datagram, const Message& message) const;
+  /// The same, but not parsed: the payload chain of an SK payload, or a fragment's part of one.
+  [[nodiscard]] std::expected<Bytes, OpenError> open_content(ByteView datagram, const Message& message) const;
+  /// Bytes of the message that seal makes of so much.
+  [[nodiscard]] std::size_t sealed_len(const PayloadChain& chain) const noexcept;
 
   SkProtection(SkProtection&&) noexcept = default;
   SkProtection& operator=(SkProtection&&) noexcept = default;
 
  private:
   SkProtection() = default;
+  [[nodiscard]] Bytes padded(ByteView content) const;
+  [[nodiscard]] Result<Bytes> seal_message(const Header& header, PayloadType first,
+                                           const std::optional<FragmentPosition>& position, ByteView plaintext);
   std::unique_ptr<crypto::AeadKey> key_;
   std::uint64_t iv_counter_ = 0;  ///< AEAD; CBC takes random IVs
 };

@@ -8,10 +8,11 @@
 
 namespace culvert::ike {
 
-void RequestWindow::sent(TimePoint now, ExchangeType exchange, Bytes datagram, const RetransmitPolicy& policy) {
+void RequestWindow::sent(TimePoint now, ExchangeType exchange, std::vector<Bytes> datagrams,
+                         const RetransmitPolicy& policy) {
   assert(!pending_ || exchange == ExchangeType::ike_sa_init);
   held_ = false;
-  pending_ = Pending{exchange, std::move(datagram), policy, policy.first, now + policy.first, 1};
+  pending_ = Pending{exchange, std::move(datagrams), policy, policy.first, now + policy.first, 1};
 }
 
 bool RequestWindow::answers(const Header& response) const noexcept {
@@ -45,14 +46,17 @@ std::optional<TimePoint> RequestWindow::deadline() const noexcept {
 ResponseWindow::Verdict ResponseWindow::judge(MessageId id, ByteView datagram) const {
   if (id == expected_) return Verdict::fresh;
   if (id > expected_) return Verdict::ahead;
-  const bool is_last = id.value() + 1 == expected_.value() && !response_.empty();
-  // A retransmission is the same bytes (RFC 7296 §2.1): the digest spares the ICV, and nothing else is ever answered
-  // from here.
-  if (is_last && crypto::sha256({datagram}) == request_digest_) return Verdict::repeated;
-  return Verdict::stale;
+  if (id.value() + 1 != expected_.value() || response_.empty()) return Verdict::stale;
+  // A retransmission is the same bytes (RFC 7296 §2.1): the digest spares the ICV. Only one that was cut into other
+  // fragments (RFC 7383 §2.5.2) is not.
+  return digest_of(datagram) == request_digest_ ? Verdict::repeated : Verdict::changed;
 }
 
-void ResponseWindow::answered_digest(Bytes request_digest, Bytes response) {
+Bytes ResponseWindow::digest_of(ByteView datagram) {
+  return crypto::sha256({datagram});
+}
+
+void ResponseWindow::answered(Bytes request_digest, std::vector<Bytes> response) {
   request_digest_ = std::move(request_digest);
   response_ = std::move(response);
   expected_ = MessageId(expected_.value() + 1);

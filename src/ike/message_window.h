@@ -1,5 +1,6 @@
 #pragma once
 #include <optional>
+#include <vector>
 
 #include "culvert/base/bytes.h"
 #include "culvert/base/ids.h"
@@ -26,9 +27,11 @@ class RequestWindow {
   [[nodiscard]] bool idle() const noexcept { return !pending_; }
   /// The message ID of the next request, or of the one under way.
   [[nodiscard]] MessageId id() const noexcept { return next_; }
-  /// Registers what has just been sent. While idle; or in IKE_SA_INIT in place of the one under way: COOKIE and
-  /// INVALID_KE_PAYLOAD retries keep message ID 0 (§2.6, §1.2).
-  void sent(TimePoint now, ExchangeType exchange, Bytes datagram, const RetransmitPolicy& policy);
+  /// Registers what has just been sent: one datagram, or the fragments of one message (RFC 7383). While idle; or in
+  /// IKE_SA_INIT in place of the one under way: COOKIE and INVALID_KE_PAYLOAD retries keep message ID 0 (§2.6, §1.2).
+  void sent(TimePoint now, ExchangeType exchange, std::vector<Bytes> datagrams, const RetransmitPolicy& policy);
+  /// The same request in smaller fragments (RFC 7383 §2.5.2): what is sent again from now on.
+  void recut(std::vector<Bytes> datagrams) { pending_->datagrams = std::move(datagrams); }
   [[nodiscard]] bool answers(const Header& response) const noexcept;
   /// The response is in, but not understood before some work has been done: no more copies, until answered() or
   /// release().
@@ -44,16 +47,16 @@ class RequestWindow {
   }
 
   enum class Due : std::uint8_t { nothing, resend, lost };
-  /// `resend`: send datagram() again (counted here). `lost`: the last try stays unanswered.
+  /// `resend`: send datagrams() again (counted here). `lost`: the last try stays unanswered.
   [[nodiscard]] Due on_deadline(TimePoint now);
   [[nodiscard]] std::optional<TimePoint> deadline() const noexcept;
-  [[nodiscard]] const Bytes& datagram() const noexcept { return pending_->datagram; }
+  [[nodiscard]] const std::vector<Bytes>& datagrams() const noexcept { return pending_->datagrams; }
   [[nodiscard]] int num_sent() const noexcept { return pending_ ? pending_->num_sent : 0; }
 
  private:
   struct Pending {
     ExchangeType exchange{};
-    Bytes datagram;
+    std::vector<Bytes> datagrams;
     RetransmitPolicy policy;
     Duration interval{};
     TimePoint due;
@@ -73,21 +76,24 @@ class ResponseWindow {
   enum class Verdict : std::uint8_t {
     fresh,     ///< the next one
     repeated,  ///< the last one again, byte for byte: send cached()
-    stale,     ///< older, or not the bytes we answered: drop
+    changed,   ///< the last one by its ID, but not by its bytes
+    stale,     ///< older: drop
     ahead,     ///< beyond the window (§2.3): drop
   };
   [[nodiscard]] Verdict judge(MessageId id, ByteView datagram) const;
-  /// Remembers the response to `request`, which had the expected ID.
-  void answered(ByteView request, Bytes response) { answered_digest(crypto::sha256({request}), std::move(response)); }
-  /// The same, when only the SHA-256 of the request is left.
-  void answered_digest(Bytes request_digest, Bytes response);
-  [[nodiscard]] const Bytes& cached() const noexcept { return response_; }
+  /// What a request is recognised by: of its datagram, or of its first fragment (RFC 7383 §2.6.1).
+  [[nodiscard]] static Bytes digest_of(ByteView datagram);
+  /// Remembers the response, one datagram or several fragments, to the request that had the expected ID.
+  void answered(Bytes request_digest, std::vector<Bytes> response);
+  /// The same response in smaller fragments.
+  void recut(std::vector<Bytes> response) { response_ = std::move(response); }
+  [[nodiscard]] const std::vector<Bytes>& cached() const noexcept { return response_; }
   [[nodiscard]] MessageId expected() const noexcept { return expected_; }
 
  private:
   MessageId expected_;
   Bytes request_digest_;
-  Bytes response_;
+  std::vector<Bytes> response_;
 };
 
 }  // namespace culvert::ike

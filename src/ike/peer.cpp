@@ -81,7 +81,7 @@ void Peer::connect() {
   // RFC 7296 §2.23: IKE may start there. The non-ESP marker is a matter of both ends' ports.
   if (path.remote.port == config_.nat_port) path.local.port = core_.options().nat_port;
   phase_ = Phase::connecting;
-  Session::Origin origin{true, core_.new_ike_spi(), IkeSpi(0), path, {}};
+  Session::Origin origin{.initiator = true, .spi_i = core_.new_ike_spi(), .spi_r = IkeSpi(0), .path = path, .nat = {}};
   attempt_ = &core_.add_session(std::make_unique<Session>(core_, origin, Session::State::init_sent, MessageId(0)));
   core_.report(log::Level::debug, fmt::format("{}: connecting to {}", label(), path.remote.to_string()));
   attempt_->start(*this);

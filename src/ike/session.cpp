@@ -37,7 +37,9 @@ void Session::on_request(const Path& path, ByteView datagram, const Message& mes
   if (answering_ && answering_->header.message_id == header.message_id) return core_.count(DropReason::ike_replayed);
   switch (responses_.judge(header.message_id, datagram)) {
     case ResponseWindow::Verdict::repeated:
-      return core_.send(path, responses_.cached());  // RFC 7296 §2.1: byte for byte, to where it came from
+      return send_all(path, responses_.cached());  // RFC 7296 §2.1: byte for byte, to where it came from
+    case ResponseWindow::Verdict::changed:
+      return on_changed_request(path, datagram, message);
     case ResponseWindow::Verdict::stale:
       return core_.count(DropReason::ike_replayed);
     case ResponseWindow::Verdict::ahead:
@@ -45,22 +47,21 @@ void Session::on_request(const Path& path, ByteView datagram, const Message& mes
     case ResponseWindow::Verdict::fresh:
       break;
   }
-  if (!message.encrypted || message.encrypted->fragment || !in_) return core_.count(DropReason::ike_malformed);
   // Overtook the answer to our IKE_AUTH, or came after a failed one: nobody has authenticated the sender. It will
   // repeat it.
   if (!association_ && state_ != State::half_open) return core_.count(DropReason::ike_unknown_sa);
-  auto payloads = in_->open(datagram, message);
-  if (!payloads && !payloads.error().authentic) return core_.count(DropReason::ike_integrity);
+  auto opened = open(datagram, message, request_fragments_);
+  if (!opened) return;
   core_.touch();
   follow(path);
   if (association_) {
     association_->heard();
     confirm_children();
   }
-  answering_ = Answering{path, header, crypto::sha256({datagram}), std::nullopt};
+  answering_ = Answering{path, header, std::move(opened->digest), std::nullopt};
   // §2.21.3: badly formatted behind a good ICV is fatal for the IKE SA on both sides.
-  if (!payloads) return send_reply(invalid_syntax(payloads.error().parse.where));
-  answer(Message{header, std::move(*payloads), std::nullopt});
+  if (opened->malformed) return send_reply(invalid_syntax(opened->malformed));
+  answer(std::move(opened->message));
 }
 
 /// Once when the request comes, and when that starts work on another thread, again when it is done.
@@ -71,23 +72,23 @@ void Session::answer(Message opened) {
 
 void Session::on_response(const Path& path, ByteView datagram, const Message& message) {
   if (state_ == State::init_sent) return on_init_response(path, datagram, message);
-  if (!message.encrypted || message.encrypted->fragment || !in_) {
+  if (!message.encrypted || !in_) {
     core_.count(DropReason::ike_malformed);
     // §2.4, §2.21.4: an unprotected notify is a hint at most.
     if (association_ && message.first_error()) association_->on_hint();
     return;
   }
   if (state_ == State::closed || !requests_.answers(message.header)) return core_.count(DropReason::ike_replayed);
-  auto payloads = in_->open(datagram, message);
-  if (!payloads && !payloads.error().authentic) return core_.count(DropReason::ike_integrity);
+  auto opened = open(datagram, message, response_fragments_);
+  if (!opened) return;
   core_.touch();
   follow(path);
   if (association_) association_->heard();
-  if (!payloads) {
+  if (opened->malformed) {
     requests_.answered();
-    return fail_broken_response(payloads.error().parse.where);
+    return fail_broken_response(opened->malformed);
   }
-  take_response(Message{message.header, std::move(*payloads), std::nullopt});
+  take_response(std::move(opened->message));
 }
 
 /// Once when the response comes, and when that starts work on another thread, again when it is done.
@@ -182,10 +183,11 @@ Session::Reply Session::reply_to_problem(const PayloadProblem& problem) {
 
 void Session::send_reply(Reply reply) {
   Answering request = std::move(*std::exchange(answering_, std::nullopt));
-  Result<Bytes> datagram = out_->seal(header(request.header.exchange, true, request.header.message_id), reply.payloads);
-  if (!datagram) return close();  // the cipher refused: nothing can be said on this IKE SA any more
-  responses_.answered_digest(std::move(request.digest), *datagram);
-  core_.send(request.path, std::move(*datagram));
+  Result<std::vector<Bytes>> datagrams =
+      seal(header(request.header.exchange, true, request.header.message_id), build_payloads(reply.payloads));
+  if (!datagrams) return close();  // the cipher refused: nothing can be said on this IKE SA any more
+  responses_.answered(std::move(request.digest), std::move(*datagrams));
+  send_all(request.path, responses_.cached());
   if (!reply.close) return;
   if (association_) {
     association_->on_session_closed(*this, reply.reason, false);
@@ -210,14 +212,15 @@ RetransmitPolicy Session::retransmit_policy() const {
 }
 
 void Session::send_request(ExchangeType exchange, const std::vector<Payload>& payloads, Exchange about) {
-  Result<Bytes> datagram = out_->seal(header(exchange, false, requests_.id()), payloads);
-  if (!datagram) {
-    core_.report(log::Level::error, fmt::format("{}: cannot protect a request: {}", label(), datagram.error().detail));
+  Result<std::vector<Bytes>> datagrams = seal(header(exchange, false, requests_.id()), build_payloads(payloads));
+  if (!datagrams) {
+    core_.report(log::Level::error, fmt::format("{}: cannot protect a request: {}", label(), datagrams.error().detail));
     return on_lost();
   }
   exchange_ = std::move(about);
-  requests_.sent(core_.now(), exchange, *datagram, retransmit_policy());
-  core_.send(origin_.path, std::move(*datagram));
+  response_fragments_.clear();
+  requests_.sent(core_.now(), exchange, std::move(*datagrams), retransmit_policy());
+  send_all(origin_.path, requests_.datagrams());
 }
 
 bool Session::begin(Task task) {
@@ -242,8 +245,8 @@ bool Session::begin(Task task) {
 void Session::complain(ByteView datagram, const Message& message) {
   core_.count(DropReason::ike_replayed);
   const bool often = complained_at_ && core_.now() - *complained_at_ < std::chrono::seconds(30);
-  if (!association_ || often || !message.encrypted || message.encrypted->fragment || !in_) return;
-  if (!in_->open(datagram, message)) return;
+  if (!association_ || often || !message.encrypted || !in_) return;
+  if (!in_->open_content(datagram, message)) return;
   core_.touch();
   complained_at_ = core_.now();
   Task task;
@@ -360,6 +363,8 @@ void Session::close() {
   handshake_.reset();
   answering_.reset();
   sk_d_.wipe();
+  request_fragments_.clear();
+  response_fragments_.clear();
   give_up_at_.reset();
   keepalive_at_.reset();
   // Nobody will repeat a request if none has been answered; a stranger's is not kept for long.
@@ -397,6 +402,8 @@ void earliest(std::optional<TimePoint>& so_far, std::optional<TimePoint> other) 
 std::optional<TimePoint> Session::deadline() const {
   if (state_ == State::closed) return over_at_;
   std::optional<TimePoint> first = requests_.deadline();
+  earliest(first, request_fragments_.deadline());
+  earliest(first, response_fragments_.deadline());
   earliest(first, give_up_at_);
   earliest(first, keepalive_at_);
   if (state_ == State::established) {
@@ -409,9 +416,12 @@ std::optional<TimePoint> Session::deadline() const {
 void Session::on_deadline() {
   const TimePoint now = core_.now();
   if (state_ == State::closed) return;
+  request_fragments_.expire(now);
+  response_fragments_.expire(now);
   switch (requests_.on_deadline(now)) {
     case RequestWindow::Due::resend:
-      core_.send(origin_.path, requests_.datagram());
+      try_smaller_fragments();
+      send_all(origin_.path, requests_.datagrams());
       break;
     case RequestWindow::Due::lost:
       return on_lost();

@@ -16,6 +16,7 @@
 #include "message_window.h"
 #include "nat.h"
 #include "payload_table.h"
+#include "reassembly.h"
 #include "task.h"
 
 namespace culvert::ike {
@@ -109,7 +110,9 @@ class Session {
     IkeSpi spi_i, spi_r;
     Path path;
     NatStatus nat;
-    bool announce_childless = false;  ///< responder: RFC 6023
+    bool announce_childless = false;   ///< responder: RFC 6023
+    bool fragmentation = false;        ///< both ends have announced it (RFC 7383 §2.3)
+    std::uint16_t fragment_limit = 0;  ///< bytes of IP that the path was found to carry; 0: nothing found
   };
 
   /// For Core and the exchanges that make new IKE SAs.
@@ -176,6 +179,12 @@ class Session {
     bool close = false;
     std::string reason;  ///< of the closing
   };
+  /// A protected message that is there in full and authenticated, in one datagram or in fragments.
+  struct Opened {
+    Message message;
+    Bytes digest;                     ///< what its repetition is recognised by
+    const char* malformed = nullptr;  ///< where it breaks the grammar behind a good ICV
+  };
   // session.cpp
   void move_to(State next);
   void on_request(const Path& path, ByteView datagram, const Message& message);
@@ -205,6 +214,18 @@ class Session {
   [[nodiscard]] const Task* child_task() const;  ///< of the request under way or in preparation
   [[nodiscard]] const PeerConfig& config() const;
   [[nodiscard]] std::string label() const;
+
+  // session_fragments.cpp
+  [[nodiscard]] std::optional<Opened> open(ByteView datagram, const Message& message, Reassembly& fragments);
+  [[nodiscard]] std::optional<Opened> open_fragment(ByteView datagram, const Message& message, Reassembly& fragments);
+  void on_changed_request(const Path& path, ByteView datagram, const Message& message);
+  [[nodiscard]] std::size_t fragment_size() const;
+  [[nodiscard]] std::size_t around_message() const;
+  void shrink_to(std::size_t message_len);
+  [[nodiscard]] Result<std::vector<Bytes>> seal(const Header& header, const PayloadChain& chain);
+  void send_all(const Path& path, const std::vector<Bytes>& datagrams);
+  [[nodiscard]] std::optional<std::vector<Bytes>> recut(const std::vector<Bytes>& sent);
+  void try_smaller_fragments();
 
   // computing.cpp
   bool prepare(Task task, crypto::KeMethod method);
@@ -291,6 +312,7 @@ class Session {
   std::optional<SkProtection> in_, out_;
   RequestWindow requests_;
   ResponseWindow responses_;
+  Reassembly request_fragments_, response_fragments_;
   std::unique_ptr<Handshake> handshake_;
   Peer* peer_ = nullptr;                ///< responder: unknown until IKE_AUTH
   Association* association_ = nullptr;  ///< once authenticated

@@ -63,8 +63,11 @@ Story set_up(Simulation& simulation) {
     if (random.chance(0.3)) config.encapsulation = EncapsulationPreference::udp;
     if (random.chance(0.2)) config.childless = random.chance(0.7) ? ChildlessPolicy::prefer : ChildlessPolicy::never;
     if (random.chance(0.2)) config.unique = UniquePolicy::keep;
+    // From fragments of what every path carries to those that nothing here is long enough for; some ends do without.
+    config.fragment_size = static_cast<std::uint16_t>(random.chance(0.1) ? 0 : 576 + random.next() % 1000);
   }
   if (random.chance(0.25)) add_second_child(simulation);
+  if (random.chance(0.3)) make_messages_long(simulation, 1 + static_cast<int>(random.next() % 60));
   story.short_lived = random.chance(0.15);
   if (story.short_lived) {
     for (const Side side : {a, b}) {

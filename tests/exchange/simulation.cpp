@@ -54,6 +54,20 @@ PeerConfig make_config(Side side) {
   return config;
 }
 
+void make_messages_long(Simulation& simulation, int num_selectors) {
+  for (const Side side : {a, b}) {
+    ChildConfig& child = simulation.config(side).children.front();
+    child.mode = ModePreference::tunnel;
+    child.local.clear();
+    child.remote.clear();
+    for (int i = 0; i < num_selectors; ++i) {
+      const auto prefix = [&](char net) { return *IpPrefix::parse(fmt::format("fd0{}:0:0:{}::/64", net, i * 2)); };
+      child.local.push_back({prefix(side == a ? 'a' : 'b'), 0});
+      child.remote.push_back({prefix(side == a ? 'b' : 'a'), 0});
+    }
+  }
+}
+
 Simulation::Simulation(std::uint64_t seed) : random_(seed * 2 + 1), now_(TimePoint{} + 1h) {
   for (const Side side : {a, b}) {
     Node& node = nodes_[side];
@@ -229,6 +243,20 @@ Datagram Simulation::forge(Side from, ExchangeType exchange, bool response, std:
   auto sk = protection(keys->second, peer.initiator);
   const Header header{peer.spi_i, peer.spi_r, exchange, peer.initiator, response, MessageId(message_id)};
   return {from, peer.path, sk ? sk->seal(header, payloads).value_or(Bytes{}) : Bytes{}, false};
+}
+
+std::vector<Datagram> Simulation::forge_fragments(Side from, ExchangeType exchange, bool response,
+                                                  std::uint32_t message_id, const std::vector<Payload>& payloads,
+                                                  std::size_t max_len) const {
+  const PeerStatus peer = status(from);
+  const auto keys = keys_.find({peer.spi_i, peer.spi_r});
+  if (keys == keys_.end()) return {};
+  auto sk = protection(keys->second, peer.initiator);
+  const Header header{peer.spi_i, peer.spi_r, exchange, peer.initiator, response, MessageId(message_id)};
+  auto fragments = sk->seal_fragments(header, build_payloads(payloads), max_len);
+  std::vector<Datagram> datagrams;
+  for (Bytes& fragment : *fragments) datagrams.push_back({from, peer.path, std::move(fragment), false});
+  return datagrams;
 }
 
 std::vector<Datagram> Simulation::inject(const Datagram& datagram) {

@@ -121,6 +121,10 @@ class Simulation {
   /// A protected message as `from` would send it on its current IKE SA, with these payloads.
   [[nodiscard]] Datagram forge(Side from, ExchangeType exchange, bool response, std::uint32_t message_id,
                                const std::vector<Payload>& payloads) const;
+  /// The same in fragments of at most `max_len` bytes of IKE.
+  [[nodiscard]] std::vector<Datagram> forge_fragments(Side from, ExchangeType exchange, bool response,
+                                                      std::uint32_t message_id, const std::vector<Payload>& payloads,
+                                                      std::size_t max_len) const;
   /// Hands over a datagram from `from` and performs what the other side makes of it, without anything of that going on
   /// the wire: what it would have sent.
   std::vector<Datagram> inject(const Datagram& datagram);
@@ -208,5 +212,8 @@ class Simulation {
 
 /// A peer as the configuration would give it: transport-mode GRE between the two gateways, x25519 and AES-GCM.
 [[nodiscard]] PeerConfig make_config(Side side);
+
+/// So many traffic selectors of IPv6 a side in place of what the first child has: 40 bytes each.
+void make_messages_long(Simulation& simulation, int num_selectors);
 
 }  // namespace culvert::ike::test

@@ -46,8 +46,9 @@ enum class DropReason : std::uint8_t {
   ike_unknown_sa,          ///< IKE message for an SA we do not have
   ike_half_open_limit,     ///< too many half-open IKE SAs
   ike_replayed,            ///< outside the message window
-  ike_integrity,           ///< SK payload whose ICV does not hold
+  ike_integrity,           ///< SK or SKF payload whose ICV does not hold
   ike_busy,                ///< no room for the public-key work that it asks for
+  ike_fragment,            ///< IKE fragment: there already, of a set cut anew since, too many, or not agreed on
   count_,
 };
 

@@ -77,6 +77,8 @@ struct PeerConfig {
   std::uint16_t nat_port = 4500;       ///< where its IKE and ESP in UDP listen, behind the non-ESP marker (RFC 7296 §2.23)
   StartMode start = StartMode::always;
   EncapsulationPreference encapsulation = EncapsulationPreference::udp;
+  /// IP datagrams that a protected IKE message longer than this is cut into (RFC 7383), bytes ≥ 576; 0: never cut.
+  std::uint16_t fragment_size = 1280;
   std::vector<Proposal> ike_proposals;  ///< in order of preference, never empty
   std::vector<Proposal> esp_proposals;
   std::vector<ChildConfig> children;

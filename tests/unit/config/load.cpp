@@ -40,6 +40,7 @@ TEST_CASE("keys that are left out have the defaults of the reference") {
   CHECK(peer.liveness == Duration(30s));
   CHECK(peer.retransmit_first == Duration(1s));
   CHECK(peer.retransmit_tries == 7);
+  CHECK(peer.fragment_size == 1280);
   CHECK(peer.keepalive == Duration(20s));
   CHECK(peer.unique == ike::UniquePolicy::replace);
   CHECK(peer.childless == ike::ChildlessPolicy::allow);
@@ -90,6 +91,7 @@ rekey_jitter = 0
 liveness = "0s"
 retransmit_timeout = "500ms"
 retransmit_tries = 3
+fragment_size = 576
 keepalive = "7s"
 unique = "keep"
 childless = "prefer"
@@ -145,6 +147,7 @@ replay_window = 64
   CHECK(peer.liveness == Duration(0));
   CHECK(peer.retransmit_first == Duration(500ms));
   CHECK(peer.retransmit_tries == 3);
+  CHECK(peer.fragment_size == 576);
   CHECK(peer.keepalive == Duration(7s));
   CHECK(peer.unique == ike::UniquePolicy::keep);
   CHECK(peer.childless == ike::ChildlessPolicy::prefer);

@@ -123,6 +123,8 @@ TEST_CASE("a number outside its range is refused") {
           {"# gateway", "busy_poll_us = -1", 3, 16, "gateway.busy_poll_us", "got -1"},
           {"# gateway", "workers = 0", 3, 11, "gateway.workers", "got 0"},
           {"# peer", "retransmit_tries = 21", 8, 20, "peer.tokyo.retransmit_tries", "expected an integer 1 … 20"},
+          {"# peer", "fragment_size = 65536", 8, 17, "peer.tokyo.fragment_size", "got 65536"},
+          {"# peer", "fragment_size = 575", 8, 17, "peer.tokyo.fragment_size", "expected 576 … 65535, or 0"},
           {"# peer", "rekey_jitter = 0.51", 8, 16, "peer.tokyo.rekey_jitter", "expected a number 0 … 0.5, got 0.51"},
           {"# peer", "rekey_jitter = nan", 8, 16, "peer.tokyo.rekey_jitter", "expected a number 0 … 0.5, got nan"},
           {"# tunnel", "key = 4294967296", 13, 7, "tunnel.t.key", "expected an integer 0 … 4294967295"},

@@ -183,10 +183,12 @@ TEST_CASE("an encrypted payload inside an encrypted payload is malformed") {
 }
 
 TEST_CASE("an encrypted fragment is told from an SK payload") {
-  const auto message = parse(raw_message(53, raw_payload(35, Bytes(40))));
+  const auto message = parse(raw_message(53, raw_payload(35, join({hex("00010002"), Bytes(40)}))));
   REQUIRE(message.has_value());
   REQUIRE(message->encrypted.has_value());
-  CHECK(message->encrypted->fragment);
+  REQUIRE(message->encrypted->fragment.has_value());
+  CHECK(message->encrypted->fragment->number == 1);
+  CHECK(message->encrypted->fragment->total == 2);
 }
 
 TEST_CASE("an empty content is no payloads, and first payload none with bytes behind it is malformed") {
