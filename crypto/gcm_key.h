@@ -10,8 +10,9 @@ namespace culvert::crypto {
 /// room for every packet that an MTU of 2000 lets through.
 inline constexpr std::size_t max_stretch_blocks = 128;
 
-/// Powers of the hash key that a stretch needs: for its text, the AAD before it and the lengths behind it.
-inline constexpr std::size_t num_gcm_powers = max_stretch_blocks + 4;
+/// Powers of the hash key: what a stretch needs, for its text, the AAD before it and the lengths behind it, and so many
+/// that they stand where vectors are aligned for a text that fills its vectors.
+inline constexpr std::size_t num_gcm_powers = max_stretch_blocks + 5;
 
 /// What the vector kernels keep of an AES-GCM key. `powers` holds H^num_gcm_powers ... H^1 in this order, as the
 /// kernels multiply by them (bytes reversed, times x), so that the powers for consecutive blocks of a packet are

@@ -159,7 +159,9 @@ template <class V, bool Seal>
   }
 }
 
-// What has been hashed of a packet becomes one block, to be added to the first block of the next stretch.
+// What has been hashed of a packet becomes one block, to be added to the first block of the next stretch. The powers of
+// a stretch leave room for a block of lengths that only the last one has, so it has been multiplied by H once too often
+// and takes the power of the second block.
 template <class V>
 [[gnu::noinline]] void carry_over(Window<V>& window, std::size_t at, const Sums<V>& all,
                                   const std::uint8_t* powers) noexcept {
@@ -199,8 +201,8 @@ template <class V, bool Seal>
     stretch.num_units = num_units / num_stretches + (i < num_units % num_stretches);
     stretch.is_last = i + 1 == num_stretches;
     stretch.sums = sums[(num_stretches - 1 - i) % 2];
-    stretch.powers = stretch.is_last ? powers_for(key, num_blocks - stretch.first_unit * V::lanes)
-                                     : key.powers[num_gcm_powers - stretch.num_units * V::lanes];
+    const std::size_t blocks_left = num_blocks - stretch.first_unit * V::lanes;
+    stretch.powers = powers_for(key, stretch.is_last ? blocks_left : stretch.num_units * V::lanes);
     if (i > 0) {
       fill_differences(window, at, static_cast<std::uint32_t>(stretch.first_unit * V::lanes), stretch.num_units);
       if constexpr (Seal) {
@@ -209,7 +211,7 @@ template <class V, bool Seal>
       }
       carry_over(window, at, *before, carry_power);
     }
-    carry_power = i == 0 ? stretch.powers - 16 : stretch.powers;
+    carry_power = i == 0 ? stretch.powers - 16 : stretch.powers + 16;
     run_stretch<V, Seal>(window, at, stretch, pending);
   }
   packet.powers = carry_power + 16;  // as if it were AAD: finish() takes the power before
