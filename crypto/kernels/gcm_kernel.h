@@ -80,7 +80,7 @@ template <class V, int N, int NumPairs = (V::max_step + 1) / 2>
   return seal_step<V, N, NumPairs>(step, pending);
 }
 
-// The step of `num` units. Branches, of which there are few, and not a table: they are predicted sooner.
+// The step of `num` units.
 template <class V, bool Seal, int N = V::max_step>
 [[gnu::always_inline]] inline void run_step(std::size_t num, const Step<V>& step, Pending<V>& pending) {
   if constexpr (N > shortest_step<V>) {
