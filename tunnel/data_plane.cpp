@@ -32,6 +32,7 @@ class LinuxDataPlane final : public DataPlane {
 
   Result<void> add_tunnel(const TunnelConfig& config) override;
   void remove_tunnel(TunnelId id) override;
+  void remove_tunnels(std::span<const TunnelId> ids, const std::function<void()>& before_closing) override;
   void set_mtu(TunnelId id, std::uint16_t mtu) override;
 
   Result<void> install(ChildSaKeys keys, bool use_outbound) override;
@@ -135,12 +136,23 @@ Result<void> LinuxDataPlane::add_tunnel(const TunnelConfig& config) {
 }
 
 void LinuxDataPlane::remove_tunnel(TunnelId id) {
-  const auto port = registry_.remove_port(id);
-  if (!port) return;
-  for (const auto& worker : workers_) worker->unwatch(*port);
-  publish();
-  wait_for_workers_to_leave();
-  discard_waiting(*port);
+  remove_tunnels({&id, 1}, [] {});
+}
+
+void LinuxDataPlane::remove_tunnels(std::span<const TunnelId> ids, const std::function<void()>& before_closing) {
+  std::vector<std::shared_ptr<Port>> ports;
+  for (const TunnelId id : ids) {
+    auto port = registry_.remove_port(id);
+    if (!port) continue;
+    for (const auto& worker : workers_) worker->unwatch(*port);
+    ports.push_back(std::move(port));
+  }
+  if (!ports.empty()) {
+    publish();
+    wait_for_workers_to_leave();
+    for (const auto& port : ports) discard_waiting(*port);
+  }
+  before_closing();
 }
 
 /// A worker leaves the tables of before at the end of the batch it is in; only then is a device closed that they named,

@@ -124,6 +124,8 @@ Result<void> Machine::set_up_device(const config::TunnelSettings& settings, int 
   if (settings.plane.carry == tunnel::Carry::ip || settings.plane.trap)
     if (auto kept = netlink_.keep_v6_addresses_away(ifindex); !kept)
       log::debug("{}: {}", settings.plane.device, kept.error().detail);
+  if (auto set = netlink_.set_no_queue(ifindex); !set)
+    log::debug("{}: {}", settings.plane.device, set.error().detail);  // it works without, and costs memory
   if (auto changed = netlink_.change_link(ifindex, {mtu, true}); !changed) return changed;
   for (const auto& address : settings.addresses)
     if (auto added = netlink_.add_address(ifindex, address); !added) return added;
@@ -162,7 +164,14 @@ void Machine::abandon(tunnel::DataPlane& plane) {
 }
 
 void Machine::remove_devices(tunnel::DataPlane& plane) {
-  for (const auto& settings : config_->tunnels) plane.remove_tunnel(settings.plane.id);
+  std::vector<TunnelId> tunnels;
+  for (const auto& settings : config_->tunnels) tunnels.push_back(settings.plane.id);
+  std::vector<int> ifindexes;
+  for (const DeviceRecord& device : ours_.devices) ifindexes.push_back(device.ifindex);
+  plane.remove_tunnels(tunnels, [&] {
+    if (auto removed = netlink_.remove_links(ifindexes); !removed)
+      log::debug("{}", removed.error().detail);  // each goes with its last queue, only slower
+  });
   ours_.devices.clear();
 }
 

@@ -4,6 +4,7 @@
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <netlink/attr.h>
 #include <netlink/errno.h>
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
@@ -11,9 +12,12 @@
 #include <netlink/route/link.h>
 #include <netlink/route/link/inet6.h>
 #include <netlink/route/nexthop.h>
+#include <netlink/route/qdisc.h>
 #include <netlink/route/route.h>
+#include <netlink/route/tc.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include <utility>
 
@@ -27,6 +31,7 @@ struct Release {
 using LinkPtr = std::unique_ptr<rtnl_link, Release<rtnl_link, rtnl_link_put>>;
 using AddrPtr = std::unique_ptr<rtnl_addr, Release<rtnl_addr, rtnl_addr_put>>;
 using RoutePtr = std::unique_ptr<rtnl_route, Release<rtnl_route, rtnl_route_put>>;
+using QdiscPtr = std::unique_ptr<rtnl_qdisc, Release<rtnl_qdisc, rtnl_qdisc_put>>;
 using NlAddrPtr = std::unique_ptr<nl_addr, Release<nl_addr, nl_addr_put>>;
 using CachePtr = std::unique_ptr<nl_cache, Release<nl_cache, nl_cache_free>>;
 using MessagePtr = std::unique_ptr<nl_msg, Release<nl_msg, nlmsg_free>>;
@@ -167,12 +172,51 @@ Result<void> Netlink::keep_v6_addresses_away(int ifindex) {
   return {};
 }
 
+Result<void> Netlink::set_no_queue(int ifindex) {
+  const QdiscPtr qdisc(rtnl_qdisc_alloc());
+  if (!qdisc) return out_of_memory();
+  rtnl_tc_set_ifindex(TC_CAST(qdisc.get()), ifindex);
+  rtnl_tc_set_parent(TC_CAST(qdisc.get()), TC_H_ROOT);
+  int error = rtnl_tc_set_kind(TC_CAST(qdisc.get()), "noqueue");
+  if (error >= 0) error = rtnl_qdisc_add(socket_.get(), qdisc.get(), NLM_F_CREATE | NLM_F_REPLACE);
+  if (error < 0) return netlink_error(fmt::format("device with index {}: qdisc noqueue", ifindex), error);
+  return {};
+}
+
 Result<void> Netlink::remove_link(int ifindex) {
   const LinkPtr link(rtnl_link_alloc());
   if (!link) return out_of_memory();
   rtnl_link_set_ifindex(link.get(), ifindex);
   if (const int error = rtnl_link_delete(socket_.get(), link.get()); error < 0)
     return netlink_error(fmt::format("remove device with index {}", ifindex), error);
+  return {};
+}
+
+Result<void> Netlink::remove_links(std::span<const int> ifindexes) {
+  if (ifindexes.empty()) return {};
+  const std::uint32_t group = 0x4000'0000U | static_cast<std::uint32_t>(::getpid());
+  for (const int ifindex : ifindexes) {
+    const LinkPtr old(rtnl_link_alloc());
+    const LinkPtr wanted(rtnl_link_alloc());
+    if (!old || !wanted) return out_of_memory();
+    rtnl_link_set_ifindex(old.get(), ifindex);
+    rtnl_link_set_ifindex(wanted.get(), ifindex);
+    rtnl_link_set_group(wanted.get(), group);
+    const int error = rtnl_link_change(socket_.get(), old.get(), wanted.get(), 0);
+    if (error < 0 && error != -NLE_NODEV && error != -NLE_OBJ_NOTFOUND)
+      return netlink_error(fmt::format("device with index {}: group", ifindex), error);
+  }
+  nl_msg* const message = nlmsg_alloc_simple(RTM_DELLINK, 0);
+  if (!message) return out_of_memory();
+  ifinfomsg header{};
+  int error = nlmsg_append(message, &header, sizeof header, NLMSG_ALIGNTO);
+  if (error >= 0) error = nla_put_u32(message, IFLA_GROUP, group);
+  if (error < 0) {
+    nlmsg_free(message);
+    return out_of_memory();
+  }
+  error = nl_send_sync(socket_.get(), message);  // which frees the message
+  if (error < 0 && error != -NLE_NODEV && error != -NLE_OBJ_NOTFOUND) return netlink_error("remove the devices", error);
   return {};
 }
 

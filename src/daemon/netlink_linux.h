@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,8 +46,16 @@ class Netlink {
   /// No automatic link-local address, hence no router solicitations either. To be called before the link goes up.
   /// Errc::io where the kernel has no IPv6, or the device none.
   [[nodiscard]] Result<void> keep_v6_addresses_away(int ifindex);
+  /// No queueing discipline: packets go straight to the queues of the TUN device, which drop what they have no room for
+  /// in any case. To be called before the link goes up: the kernel would give each of the 256 queues that a TUN device
+  /// has room for a discipline of its own, megabytes in all. Errc::io when the kernel refuses.
+  [[nodiscard]] Result<void> set_no_queue(int ifindex);
   /// Deletes a device. Errc::not_found when there is none.
   [[nodiscard]] Result<void> remove_link(int ifindex);
+
+  /// Deletes many devices at once: one by one the kernel waits some milliseconds for each. They are put into a group
+  /// with the number of this process for the moment. Those that are gone already do no harm.
+  [[nodiscard]] Result<void> remove_links(std::span<const int> ifindexes);
 
   /// `prefix` may have host bits; IPv6 without duplicate address detection (nobody else is on a point-to-point tunnel).
   [[nodiscard]] Result<void> add_address(int ifindex, const IpPrefix& prefix);

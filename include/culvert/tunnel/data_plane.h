@@ -1,7 +1,9 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -90,6 +92,8 @@ class DataPlane {
   /// Creates the TUN device (still down: the daemon sets address, MTU and routes by netlink). Errc::io names the device.
   [[nodiscard]] virtual Result<void> add_tunnel(const TunnelConfig& config) = 0;
   virtual void remove_tunnel(TunnelId id) = 0;
+  /// Many at once. `before_closing` is called when nobody reads them any more and their devices are still there.
+  virtual void remove_tunnels(std::span<const TunnelId> ids, const std::function<void()>& before_closing) = 0;
   virtual void set_mtu(TunnelId id, std::uint16_t mtu) = 0;
 
   /// Makes the pair able to receive; sends on it when `use_outbound`. Packets that waited for the child leave at once, in order.

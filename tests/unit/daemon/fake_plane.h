@@ -12,6 +12,9 @@ class FakePlane : public tunnel::DataPlane {
  public:
   Result<void> add_tunnel(const tunnel::TunnelConfig&) override { return {}; }
   void remove_tunnel(TunnelId) override {}
+  void remove_tunnels(std::span<const TunnelId>, const std::function<void()>& before_closing) override {
+    before_closing();
+  }
   void set_mtu(TunnelId, std::uint16_t) override {}
   Result<void> install(ChildSaKeys, bool) override { return {}; }
   void activate_outbound(Spi) override {}

@@ -53,6 +53,10 @@ class DevicePlane final : public test::FakePlane {
     return {};
   }
   void remove_tunnel(TunnelId id) override { devices_.erase(id); }
+  void remove_tunnels(std::span<const TunnelId> ids, const std::function<void()>& before_closing) override {
+    before_closing();
+    for (const TunnelId id : ids) devices_.erase(id);
+  }
   void set_mtu(TunnelId id, std::uint16_t mtu) override { mtus[id] = mtu; }
 
   std::map<TunnelId, std::uint16_t> mtus;
@@ -315,6 +319,21 @@ TEST_CASE("a tunnel that is not fail_closed leaves nothing behind that refuses")
   REQUIRE(machine->set_up(world.plane).has_value());
   CHECK(contains(ip("route show"), "10.2.0.0/16 dev cvt0"));
   CHECK_FALSE(contains(ip("route show") + ip("-6 route show"), "unreachable"));
+}
+
+TEST_CASE("a device has no queueing discipline beside its own queues, and all devices go at once") {
+  const test::PrivateNetns netns;
+  NEEDS_NETNS(netns);
+  const Quiet quiet;
+  World world(tunnel::Carry::gre);
+  { const test::TunDevice foreign("other0", true); }
+  auto machine = world.machine();
+  REQUIRE(machine.has_value());
+  REQUIRE(machine->set_up(world.plane).has_value());
+  CHECK(contains(ip("link show dev cvt0"), "qdisc noqueue"));
+  machine->tear_down(world.plane);
+  CHECK_FALSE(contains(ip("link show"), "cvt0"));
+  CHECK(contains(ip("link show"), "other0"));
 }
 
 TEST_CASE("a peer whose address is routed into its own tunnel is told so in words") {
