@@ -114,6 +114,7 @@ void fill_timers(const RawPeer& raw, ike::PeerConfig& peer) {
   peer.nat_port = static_cast<std::uint16_t>(raw.nat_port.value.value_or(peer.nat_port));
   peer.encapsulation = raw.encapsulation.value.value_or(peer.encapsulation);
   peer.ike_lifetime = raw.ike_lifetime.value.value_or(peer.ike_lifetime);
+  peer.reauth_lifetime = raw.reauth_lifetime.value.value_or(peer.reauth_lifetime);
   peer.child_lifetime = raw.child_lifetime.value.value_or(peer.child_lifetime);
   peer.child_bytes = raw.child_bytes.value.value_or(peer.child_bytes);
   peer.child_packets = raw.child_packets.value.value_or(peer.child_packets);

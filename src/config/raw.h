@@ -94,6 +94,7 @@ struct RawPeer {
   Field<Duration> ike_lifetime, child_lifetime;
   Field<std::uint64_t> child_bytes, child_packets;
   Field<double> rekey_jitter;
+  Field<Duration> reauth_lifetime;
   Field<Duration> liveness, retransmit_timeout, keepalive;
   Field<std::int64_t> retransmit_tries, fragment_size;
   Field<ike::UniquePolicy> unique;

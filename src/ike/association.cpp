@@ -26,7 +26,8 @@ Association::Association(Core& core, Peer& peer, const AuthenticatedPeer& proof,
       proof_(proof),
       lineage_(std::move(lineage)),
       established_(core.now()),
-      last_heard_(core.now()) {
+      last_heard_(core.now()),
+      authentication_(authentication_lifetime()) {
   assert(&proof_.config() == &peer.config());
 }
 
@@ -214,6 +215,10 @@ std::optional<TimePoint> Association::deadline() const {
     const Duration liveness = peer_.config().liveness;
     if (liveness > Duration::zero()) earliest(first, last_heard_ + liveness);
   }
+  if (!redundant_) {
+    earliest(first, authentication_.soft);
+    earliest(first, authentication_.hard);
+  }
   for (const auto& [spi, child] : children_) {
     if (!redundant_) earliest(first, child.soft_at);
     earliest(first, child.hard_at);
@@ -228,6 +233,7 @@ void Association::on_deadline() {
   child_deadlines();
   if (tidy_at_ && *tidy_at_ <= core_.now()) tidy_children();
   if (redundant_at_ && *redundant_at_ <= core_.now()) resolve_redundancy();
+  if (!ended_ && !redundant_) reauthenticate_when_due();
   const Duration liveness = peer_.config().liveness;
   if (ended_ || liveness <= Duration::zero() || !current_ || !current_->ready()) return;
   if (last_heard_ + liveness <= core_.now()) check_liveness();

@@ -8,6 +8,7 @@
 #include "authentication.h"
 #include "child.h"
 #include "core.h"
+#include "lifetime.h"
 #include "task.h"
 
 namespace culvert::ike {
@@ -108,6 +109,9 @@ class Association {
   void end(const std::string& reason, bool lost);
   void on_deadline();
   [[nodiscard]] std::optional<TimePoint> deadline() const;
+  /// The peer's AUTH_LIFETIME (RFC 4478): it ends what is older. For the initiator alone.
+  void limit_authentication(std::uint32_t seconds);
+  void on_reauthentication_failed(const std::string& reason);
   /// What was put off to the end of a call.
   void settle();
 
@@ -128,6 +132,8 @@ class Association {
   void expire(ChildSa& child);
   void tidy_children();
   void resolve_redundancy();
+  [[nodiscard]] Lifetime authentication_lifetime() const;
+  void reauthenticate_when_due();
   friend class Session;
 
   Core& core_;
@@ -141,6 +147,7 @@ class Association {
   std::deque<Task> tasks_;
   TimePoint last_heard_;
   std::optional<TimePoint> hinted_at_;
+  Lifetime authentication_;  ///< when to reauthenticate, and when it no longer counts
   bool redundant_ = false;
   Ending ending_ = Ending::none;
   std::optional<TimePoint> redundant_at_;  ///< when to settle it ourselves

@@ -7,12 +7,12 @@ namespace culvert::ike {
 
 /// What goes behind AUTH, in either role.
 void Session::add_auth_notifies(std::vector<Payload>& payloads) {
-  static_cast<void>(payloads);
+  add_auth_lifetime(payloads);
 }
 
 /// From an authenticated peer; the association is there.
 void Session::read_auth_notifies(const Message& message) {
-  static_cast<void>(message);
+  read_auth_lifetime(message);
 }
 
 std::optional<Session::Reply> Session::unwelcome(const Peer& claimed, const Message& message) const {

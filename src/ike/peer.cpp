@@ -92,6 +92,7 @@ void Peer::on_attempt_failed(const Session& session, std::string reason) {
   attempt_ = nullptr;
   if (has_association()) {
     phase_ = Phase::idle;
+    if (Association* association = preferred()) association->on_reauthentication_failed(reason);
     return;
   }
   if (path_index_ + 1 < paths_.size()) {

@@ -70,6 +70,8 @@ class Peer {
   [[nodiscard]] bool has_taken_over(const Association& old) const;
   /// Another association's child for the same traffic carries it.
   [[nodiscard]] bool sends_elsewhere(const Association& here, const ChildConfig& config) const;
+  /// Makes a new IKE SA beside `old`, which is to take its place (RFC 7296 §2.8.3). False: not now.
+  [[nodiscard]] bool reauthenticate(const Association& old);
   void ensure_children();
   void finish();
   void sweep();

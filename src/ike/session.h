@@ -268,6 +268,10 @@ class Session {
   /// Responder: why an authenticated peer is not let in.
   [[nodiscard]] std::optional<Reply> unwelcome(const Peer& claimed, const Message& message) const;
 
+  // reauthentication.cpp
+  void add_auth_lifetime(std::vector<Payload>& payloads) const;
+  void read_auth_lifetime(const Message& message);
+
   // exchange_create_child_sa.cpp
   bool begin_child(Task task);
   [[nodiscard]] Reply answer_create_child(const Message& message);

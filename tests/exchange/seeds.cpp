@@ -75,6 +75,12 @@ Story set_up(Simulation& simulation) {
       simulation.config(side).ike_lifetime = 35s;
     }
   }
+  if (random.chance(0.15)) {
+    for (const Side side : {a, b}) {
+      if (random.chance(0.7)) simulation.config(side).reauth_lifetime = 25s;
+    }
+    story.short_lived = true;
+  }
   if (random.chance(0.3)) simulation.config(random.chance(0.5) ? a : b).start = StartMode::wait;
   return story;
 }

@@ -1,10 +1,10 @@
 """What happens to whole IKE SAs, with strongSwan as the other end: childless, a second one with the same identity."""
 import pytest
 
-from labkit.pair import tables
+from labkit.pair import assert_one_ike_sa, tables
 from labkit.process import wait_for
 from labkit.strongswan import swanctl_conf
-from labkit.traffic import assert_reaches, wait_reaches
+from labkit.traffic import Echo, assert_reaches, wait_reaches
 
 PSK = "between two makers"
 IKE, ESP = "aes256gcm16-prfsha384-x25519", "aes256gcm16-x25519"
@@ -19,11 +19,11 @@ def net(shared):
 class Ends:
     """culvert at A, strongSwan at B; `role` is culvert's."""
 
-    def __init__(self, lab, net, role, peer=None, extra="", child_extra="", dpd="0s", up=True):
+    def __init__(self, lab, net, role, peer=None, extra="", child_extra="", dpd="0s", up=True, settings=""):
         self.net, self.role = net, role
         remote = "%any" if role == "initiator" else net.A.wan4
         self.strongswan = lab.strongswan(net.B.gw, swanctl_conf(net.B.wan4, remote, "b.example", "a.example", PSK, net.B.lan4, net.A.lan4,
-                                                                IKE, ESP, dpd=dpd, extra=extra, child_extra=child_extra))
+                                                                IKE, ESP, dpd=dpd, extra=extra, child_extra=child_extra), settings)
         conf = tables(net.A, net.B, carry="ip", start="always" if role == "initiator" else "wait",
                       peer={"ike": [IKE], "esp": [ESP], **(peer or {})},
                       tunnel={"local": [net.A.lan4], "remote": [net.B.lan4], "mtu": 1400})
@@ -86,3 +86,72 @@ def test_a_peer_that_comes_again(lab, net, policy):
     ends.culvert.wait_new_ike(old, timeout=40)
     ends.check()
     assert "INIT_CONTACT" not in ends.strongswan.log()
+
+
+class Traffic:
+    """Echoes both ways, one each 5 ms; assert_none_lost() ends them."""
+
+    def __init__(self, net):
+        self.runs = [Echo(net.A.host, net.B.host4, count=0, interval=0.005), Echo(net.B.host, net.A.host4, count=0, interval=0.005)]
+
+    def assert_none_lost(self):
+        for run in self.runs:
+            run.finish()
+        for run in self.runs:
+            print(f"{run.sent} echoes, {len(run.missing)} lost")
+            assert run.sent > 200 and not run.missing and not run.errors, run
+
+
+def rounds(ends, num, timeout):
+    """The IKE SA is another one `num` times."""
+    for _ in range(num):
+        ends.culvert.wait_new_ike(ends.culvert.ike_spis(), timeout=timeout)
+
+
+def test_reauthentication_between_culverts_loses_nothing(lab, net):
+    """A reauthenticates because B says so (AUTH_LIFETIME), 3 times under traffic."""
+    b = lab.culvert(net.B.gw, tables(net.B, net.A, start="wait", peer={"reauth_lifetime": "5s"}))
+    a = lab.culvert(net.A.gw, tables(net.A, net.B))
+    a.wait_up()
+    b.wait_up()
+    assert_reaches(net.A.host, net.B.host4)
+    traffic = Traffic(net)
+    for _ in range(3):
+        a.wait_new_ike(a.ike_spis())
+    traffic.assert_none_lost()
+    assert "down:" not in a.log() + b.log()
+    wait_for("one IKE SA", lambda: a.ike_spis() == b.ike_spis())
+    assert_one_ike_sa(a, b)
+
+
+def test_culvert_reauthenticates_to_strongswan_without_loss(lab, net):
+    ends = Ends(lab, net, "initiator", peer={"reauth_lifetime": "5s"})
+    ends.check()
+    traffic = Traffic(net)
+    rounds(ends, 2, timeout=15)
+    traffic.assert_none_lost()
+    ends.check()
+    assert "down:" not in ends.culvert.log()
+
+
+def test_strongswan_reauthenticates_because_culvert_asks_for_it(lab, net):
+    """RFC 4478: AUTH_LIFETIME of the responder. (strongSwan itself sends it for EAP and virtual addresses alone.)"""
+    ends = Ends(lab, net, "responder", peer={"reauth_lifetime": "6s"}, extra="over_time = 1s\nrand_time = 0s",
+                settings="make_before_break = yes")
+    assert "received AUTH_LIFETIME of 6s, scheduling reauthentication" in ends.strongswan.log(), ends.strongswan.log()[-3000:]
+    traffic = Traffic(net)
+    rounds(ends, 1, timeout=20)
+    traffic.assert_none_lost()
+    ends.check()
+
+
+def test_strongswan_reauthenticates_to_culvert_without_loss(lab, net):
+    """make_before_break of strongswan.conf: our end must not take the new one for a clash."""
+    ends = Ends(lab, net, "responder", extra="reauth_time = 5s\nrand_time = 0s\nover_time = 30s",
+                settings="make_before_break = yes")
+    ends.check()
+    traffic = Traffic(net)
+    rounds(ends, 2, timeout=15)
+    traffic.assert_none_lost()
+    ends.check()
+    assert "down:" not in ends.culvert.log()

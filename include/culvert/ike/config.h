@@ -91,6 +91,10 @@ struct PeerConfig {
   std::uint64_t child_packets = 0;
   double jitter = 0.1;              ///< 0…0.5
 
+  /// How long an authentication counts; 0: for ever. Its initiator makes a new IKE SA in time and moves to it; a
+  /// responder announces it (AUTH_LIFETIME, RFC 4478). An IKE SA that nobody reauthenticates ends 10 % later, at least
+  /// 30 s.
+  Duration reauth_lifetime{};
   UniquePolicy unique = UniquePolicy::replace;
   ChildlessPolicy childless = ChildlessPolicy::allow;
 

@@ -13,6 +13,7 @@ charon {{
   threads = 16
   retransmit_timeout = 1.0
   retransmit_tries = 4
+  {settings}
   plugins {{ vici {{ socket = unix://{dir}/run/charon.vici }} }}
   filelog {{ log {{
     path = {dir}/charon.log
@@ -28,15 +29,15 @@ swanctl {{ load = random openssl pem pkcs1 x509 pubkey }}
 
 
 class StrongSwan:
-    """`swanctl_conf` is the text of swanctl.conf. The lab's limits: tunnel mode, ESP in UDP 4500, no ESN (docs/lab.md)."""
+    """`swanctl_conf` is the text of swanctl.conf, `settings` more lines for the charon section of strongswan.conf. The lab's limits: tunnel mode, ESP in UDP 4500, no ESN (docs/lab.md)."""
 
-    def __init__(self, ns, folder, swanctl_conf):
+    def __init__(self, ns, folder, swanctl_conf, settings=""):
         self.ns, self.dir = ns, Path(folder)
         for name in ("run", "etc/swanctl", "bin"):
             (self.dir / name).mkdir(parents=True, exist_ok=True)
         for name in ("x509 x509ca x509ocsp x509aa x509ac x509crl pubkey private rsa ecdsa bliss pkcs8 pkcs12 conf.d").split():
             (self.dir / "etc/swanctl" / name).mkdir(exist_ok=True)
-        (self.dir / "etc/strongswan.conf").write_text(SETTINGS.format(dir=self.dir))
+        (self.dir / "etc/strongswan.conf").write_text(SETTINGS.format(dir=self.dir, settings=settings))
         self.environment = dict(os.environ, STRONGSWAN_CONF=str(self.dir / "etc/strongswan.conf"),
                                 SWANCTL_DIR=str(self.dir / "etc/swanctl"))
         self.charon = private_copy(CHARON, self.dir / "bin")

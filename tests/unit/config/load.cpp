@@ -43,6 +43,7 @@ TEST_CASE("keys that are left out have the defaults of the reference") {
   CHECK(peer.fragment_size == 1280);
   CHECK(peer.keepalive == Duration(20s));
   CHECK(peer.unique == ike::UniquePolicy::replace);
+  CHECK(peer.reauth_lifetime == Duration(0));
   CHECK(peer.childless == ike::ChildlessPolicy::allow);
   CHECK(peer.ike_proposals == ike::default_ike_proposals());
   CHECK(peer.esp_proposals == ike::default_esp_proposals());
@@ -94,6 +95,7 @@ retransmit_tries = 3
 fragment_size = 576
 keepalive = "7s"
 unique = "keep"
+reauth_lifetime = "1d"
 childless = "prefer"
 [peer.tokyo.auth]
 psk_file = "good.psk"
@@ -150,6 +152,7 @@ replay_window = 64
   CHECK(peer.fragment_size == 576);
   CHECK(peer.keepalive == Duration(7s));
   CHECK(peer.unique == ike::UniquePolicy::keep);
+  CHECK(peer.reauth_lifetime == Duration(24h));
   CHECK(peer.childless == ike::ChildlessPolicy::prefer);
   const TunnelSettings& settings = config.tunnels.at(0);
   CHECK(settings.addresses == std::vector{prefix("169.254.10.1/30"), prefix("fd00:10::1/64")});
