@@ -76,7 +76,9 @@ bool Peer::has_taken_over(const Association& old) const {
   if (!kept || kept == &old) return false;
   return std::ranges::all_of(old.children(), [&](const auto& entry) {
     const ChildSa& child = entry.second;
-    if (child.state != ChildSa::State::live || kept->live_child(*child.config)) return true;
+    if (child.state != ChildSa::State::live) return true;
+    // One that the peer has asked for, and may not have yet, has not taken over.
+    if (const ChildSa* made = kept->live_child(*child.config)) return !made->activate_at;
     const auto need = std::ranges::find_if(needs_, [&](const ChildNeed& one) { return one.config == child.config; });
     return need == needs_.end() || !need->reason.empty();  // it was refused
   });
