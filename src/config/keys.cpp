@@ -71,6 +71,9 @@ constexpr KeySpec<RawGateway> gateway_table[] = {
      [](V v, RawGateway& g) { g.control_group = v.text(); }},
     {"state_dir", "path", "`/run/culvert`", "what must be cleaned up after a crash is remembered here",
      [](V v, RawGateway& g) { g.state_dir = v.text(); }},
+    {"crash_detection", "boolean", "true",
+     "after a crash peers that speak RFC 6290 know at once; needs a `state_dir` that outlives it",
+     [](V v, RawGateway& g) { g.crash_detection = v.boolean(); }},
 };
 
 constexpr KeySpec<RawPeer> peer_table[] = {

@@ -75,6 +75,12 @@ struct RawGateway {
   Field<std::string> control_socket, control_group, state_dir;
   Field<RawAuth> auth;
   Field<RawPeerAuth> peer_auth;
+  Field<bool> crash_detection;
+};
+
+struct RawAuth {
+  Position at;
+  Field<std::string> psk_file;
 };
 
 struct Profile;  // profiles.h

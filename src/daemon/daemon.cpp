@@ -26,6 +26,7 @@ using ErrorCode = boost::system::error_code;
 /// the timers.
 constexpr std::size_t events_per_turn = 16;
 constexpr std::chrono::seconds tick_interval{1};
+constexpr std::size_t crash_secret_len = 32;
 
 template <class... Cases>
 struct Overloaded : Cases... {
@@ -70,6 +71,12 @@ Result<void> Daemon::open(const DaemonOptions& options) {
   }
   auto state = StateDir::open(gateway.state_dir);
   if (!state) return std::unexpected(state.error());
+  std::shared_ptr<const Secret> crash_secret;
+  if (gateway.crash_detection) {
+    auto secret = state->secret("crash-secret", crash_secret_len);
+    if (!secret) return std::unexpected(secret.error());
+    crash_secret = std::make_shared<const Secret>(std::move(*secret));
+  }
   auto netlink = Netlink::open();
   if (!netlink) return std::unexpected(netlink.error());
   auto machine = Machine::create(config_, std::move(*netlink), std::move(*state));
@@ -93,7 +100,9 @@ Result<void> Daemon::open(const DaemonOptions& options) {
 
   ike::EndpointOptions ike_options;
   ike_options.debug_keys = debug_keys_.has_value();
+  ike_options.ike_port = gateway.ike_port;
   ike_options.nat_port = gateway.nat_port;
+  ike_options.crash_secret = std::move(crash_secret);
   ike_ = std::make_unique<ike::IkeEndpoint>(ike_options, config_.peers, crypto::system_random());
   ResolverOptions resolver_options;
   resolver_options.listen = gateway.listen;
@@ -171,7 +180,7 @@ ike::Actions Daemon::on_event(TimePoint now, const tunnel::Event& event) {
                         [&](const tunnel::SaEvent& sa) { return ike_->on_child_event(now, sa.inbound_spi, sa.event); },
                         [&](const tunnel::UnknownSpiEvent& unknown) {
                           report_unknown_spi(now, unknown);
-                          return ike_->on_hint(now, {unknown.local, unknown.remote});
+                          return ike_->on_unknown_spi(now, {unknown.local, unknown.remote}, unknown.spi);
                         },
                     },
                     event);

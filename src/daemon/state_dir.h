@@ -6,6 +6,7 @@
 
 #include "culvert/base/ip.h"
 #include "culvert/base/result.h"
+#include "culvert/base/secret.h"
 
 namespace culvert::daemon {
 
@@ -44,6 +45,13 @@ class StateDir {
   [[nodiscard]] const MachineRecord& leftovers() const noexcept { return leftovers_; }
   /// Replaces the record, atomically.
   [[nodiscard]] Result<void> record(const MachineRecord& machine) const;
+  /// `len` random bytes in the file `name` (mode 0600): those of the last daemon, else new ones. What is not ours alone,
+  /// or has another length, is replaced.
+  [[nodiscard]] Result<Secret> secret(const std::string& name, std::size_t len) const;
+  /// Replaces the content of `name`, atomically and down to the disk.
+  [[nodiscard]] Result<void> keep_secret(const std::string& name, ByteView content) const;
+  /// What keep_secret has kept, at most `most` bytes; empty: nothing, or nothing that is ours alone.
+  [[nodiscard]] Secret kept_secret(const std::string& name, std::size_t most) const;
   /// Nothing is left: removes the record.
   void forget() const noexcept;
 

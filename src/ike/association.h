@@ -59,6 +59,7 @@ class Association {
   [[nodiscard]] std::map<Spi, ChildSa>& children() noexcept { return children_; }
   [[nodiscard]] const std::map<Spi, ChildSa>& children() const noexcept { return children_; }
   [[nodiscard]] const ChildSa* live_child(const ChildConfig& config) const;
+  [[nodiscard]] bool sends_on(Spi outbound) const;
   /// Whether what the peer asks for may carry our packets at once: it knows the keys only when our answer arrives, so
   /// where another child carries them, that one goes on until the peer is heard on the new one.
   [[nodiscard]] bool may_send_at_once(const ChildConfig& config) const;

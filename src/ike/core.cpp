@@ -12,8 +12,6 @@ namespace {
 constexpr std::size_t nonce_len = 32;  // §2.10: at least half the key size of the PRF; 16…256 bytes
 constexpr std::size_t max_topics = 256;
 constexpr Duration topic_pause = std::chrono::seconds(10);
-constexpr Duration stranger_pause = std::chrono::milliseconds(100);
-constexpr int stranger_burst = 10;
 
 Secret random_secret(crypto::RandomSource& random, std::size_t len) {
   Secret secret(len);
@@ -24,7 +22,8 @@ Secret random_secret(crypto::RandomSource& random, std::size_t len) {
 }  // namespace
 
 Core::Core(EndpointOptions options, std::vector<PeerConfig> configs, crypto::RandomSource& random)
-    : options_(options), random_(random), cookies_(random), decoy_psk_(random_secret(random, 32)) {
+    : options_(options), random_(random), cookies_(random), decoy_psk_(random_secret(random, 32)),
+      crash_tokens_(options.crash_secret) {
   for (PeerConfig& config : configs) peers_.push_back(std::make_unique<Peer>(*this, std::move(config)));
 }
 
@@ -113,14 +112,6 @@ void Core::report_limited(const std::string& topic, log::Level level, std::strin
   if (found->second.left_out > 0) text += fmt::format(" ({} times more meanwhile)", found->second.left_out);
   found->second = {now_ + topic_pause, 0};
   report(level, std::move(text));
-}
-
-bool Core::may_answer_stranger() {
-  const TimePoint full = now_ - stranger_burst * stranger_pause;
-  stranger_credit_ = std::max(stranger_credit_, full);
-  if (stranger_credit_ + stranger_pause > now_) return false;
-  stranger_credit_ += stranger_pause;
-  return true;
 }
 
 void Core::start_computation(const Session& owner, Compute compute, decltype(Computation::then) then) {

@@ -9,9 +9,11 @@
 #include <vector>
 
 #include "cookie.h"
+#include "crash_token.h"
 #include "culvert/ike/endpoint.h"
 #include "keymat.h"
 #include "message.h"
+#include "rate_limit.h"
 
 namespace culvert::ike {
 
@@ -83,12 +85,15 @@ class Core {
   Session& add_session(std::unique_ptr<Session> session);
   [[nodiscard]] Session* find_session(IkeSpi ours) const;
   [[nodiscard]] const std::map<IkeSpi, std::unique_ptr<Session>>& sessions() const noexcept { return sessions_; }
+  [[nodiscard]] const CrashTokens& crash_tokens() const noexcept { return crash_tokens_; }
   [[nodiscard]] ByteView decoy_psk() const noexcept { return decoy_psk_.view(); }
 
   // ---- the way in (endpoint.cpp) ----
   void receive(const Path& path, ByteView datagram);
   /// Lines and answers that nobody has authenticated: at most a burst of 10, one more each 100 ms.
-  [[nodiscard]] bool may_answer_stranger();
+  [[nodiscard]] bool may_answer_stranger() { return stranger_limit_.take(now_); }
+  /// Tells a peer that may have missed our crash that nothing here has this inbound SPI.
+  void report_unknown_spi(const Path& path, Spi spi);
 
  private:
   using InitKey = std::pair<IkeSpi, Bytes>;
@@ -120,6 +125,7 @@ class Core {
   [[nodiscard]] bool has_room_for(const Path& path, const Message& message);
   void answer_stateless(const Path& path, const Header& request, std::vector<Payload> payloads);
   void answer_stranger(const Path& path, const Header& request, std::vector<Payload> payloads);
+  void answer_unknown_sa(const Path& path, const Header& header);
   void on_unprotected(const Path& path, const Message& message);
   bool cookie_holds(const Path& path, const Message& message);
   void sweep();
@@ -138,7 +144,9 @@ class Core {
   std::uint64_t last_computation_ = 0;
   std::vector<Lingering> lingering_;
   std::map<std::string, Topic> topics_;
-  TimePoint stranger_credit_{};  ///< token bucket: when it was (or will be) empty
+  CrashTokens crash_tokens_;
+  RateLimit stranger_limit_{std::chrono::milliseconds(100), 10};
+  RateLimit token_limit_{std::chrono::milliseconds(5), 100};  ///< every peer of a gateway asks when it returns
   bool touched_ = true;
   mutable std::optional<std::optional<TimePoint>> deadline_;
 };

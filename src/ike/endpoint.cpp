@@ -91,6 +91,14 @@ Actions IkeEndpoint::on_hint(TimePoint now, const Path& path) {
   return impl_->core.finish();
 }
 
+Actions IkeEndpoint::on_unknown_spi(TimePoint now, const Path& path, Spi spi) {
+  impl_->core.begin(now);
+  impl_->core.touch();
+  for (const auto& peer : impl_->core.peers()) peer->on_hint(path);
+  impl_->core.report_unknown_spi(path, spi);
+  return impl_->core.finish();
+}
+
 namespace {
 
 std::unexpected<Error> unknown_peer(const Core& core, std::string_view name) {
@@ -177,8 +185,14 @@ void Core::on_unprotected(const Path& path, const Message& message) {
     }
     return;
   }
-  if (!message.encrypted) return;  // §2.21.4: never answered
-  answer_stranger(path, header, {NotifyPayload{NotifyType::invalid_ike_spi, ProtocolId::none, {}, {}}});
+  if (message.encrypted) return answer_unknown_sa(path, header);
+  // §2.21.4: never answered. §1.5: INVALID_SPI from outside any IKE SA.
+  const NotifyPayload* notify = message.find_notify(NotifyType::invalid_spi);
+  if (!notify || notify->data.size() != 4) return;
+  const Spi spi(load_be<std::uint32_t>(notify->data.data()));
+  for (const auto& peer : peers_) {
+    if (peer->preferred() && peer->preferred()->sends_on(spi)) peer->on_hint(path);
+  }
 }
 
 /// Outside any IKE SA: no state is kept, SPIs and message ID are the request's (§1.5, §2.21). For answers smaller than

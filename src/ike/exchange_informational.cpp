@@ -76,6 +76,7 @@ Session::Reply Session::answer_informational(const Message& message) {
     peer_->on_bad_credentials(why);
     return {{}, true, why};
   }
+  read_crash_token(message);
   read_auth_lifetime(message);
   Reply reply;
   DeletePayload paired{ProtocolId::esp, {}};

@@ -68,6 +68,7 @@ void Session::on_rekey_ike_response(RekeyingIke exchange, const Message& message
   }
   Session& made =
       make_successor(true, exchange.spi, choice->peer_spi, choice->suite, g_ir->view(), exchange.nonce, nonce->data);
+  made.read_crash_token(message);
   settle_ike(exchange, made, lower(exchange.nonce, nonce->data));
 }
 
@@ -117,6 +118,11 @@ void Session::settle_ike(const RekeyingIke& exchange, Session& made, const Bytes
   }
   if (contested) rival->supersede();
   association.succeed_by(made);
+  if (core_.crash_tokens().makes_tokens()) {
+    Task task;
+    task.kind = Task::Kind::announce_token;
+    association.add_task(std::move(task));
+  }
   close_with_delete();
 }
 
@@ -175,6 +181,7 @@ Session::Reply Session::answer_rekey_ike(const Message& message) {
   reply.payloads.emplace_back(SaPayload{{std::move(proposal)}});
   reply.payloads.emplace_back(NoncePayload{nr});
   reply.payloads.emplace_back(std::move(*(*exchanged)->ours));
+  made.add_crash_token(reply.payloads);
   return reply;
 }
 

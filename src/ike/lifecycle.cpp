@@ -7,11 +7,13 @@ namespace culvert::ike {
 
 /// What goes behind AUTH, in either role.
 void Session::add_auth_notifies(std::vector<Payload>& payloads) {
+  add_crash_token(payloads);
   add_auth_lifetime(payloads);
 }
 
 /// From an authenticated peer; the association is there.
 void Session::read_auth_notifies(const Message& message) {
+  read_crash_token(message);
   read_auth_lifetime(message);
 }
 

@@ -72,6 +72,7 @@ void Session::answer(Message opened) {
 
 void Session::on_response(const Path& path, ByteView datagram, const Message& message) {
   if (state_ == State::init_sent) return on_init_response(path, datagram, message);
+  if (proves_crash(message)) return on_peer_crashed();
   if (!message.encrypted || !in_) {
     core_.count(DropReason::ike_malformed);
     // §2.4, §2.21.4: an unprotected notify is a hint at most.
@@ -236,6 +237,8 @@ bool Session::begin(Task task) {
     case Task::Kind::probe:
     case Task::Kind::complain:
       return begin_probe(task);
+    case Task::Kind::announce_token:
+      return begin_announce_token();
   }
   return false;
 }
@@ -365,6 +368,7 @@ void Session::close() {
   sk_d_.wipe();
   request_fragments_.clear();
   response_fragments_.clear();
+  peer_token_.wipe();
   give_up_at_.reset();
   keepalive_at_.reset();
   // Nobody will repeat a request if none has been answered; a stranger's is not kept for long.

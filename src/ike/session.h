@@ -268,6 +268,13 @@ class Session {
   /// Responder: why an authenticated peer is not let in.
   [[nodiscard]] std::optional<Reply> unwelcome(const Peer& claimed, const Message& message) const;
 
+  // crash_token.cpp
+  void add_crash_token(std::vector<Payload>& payloads) const;
+  void read_crash_token(const Message& message);
+  [[nodiscard]] bool proves_crash(const Message& message) const;
+  void on_peer_crashed();
+  bool begin_announce_token();
+
   // reauthentication.cpp
   void add_auth_lifetime(std::vector<Payload>& payloads) const;
   void read_auth_lifetime(const Message& message);
@@ -313,6 +320,7 @@ class Session {
   bool half_open_ = false;  ///< counts against the half-open limit
   IkeSuite suite_{};
   Secret sk_d_;
+  Secret peer_token_;  ///< the peer's QCD_TOKEN of this IKE SA; empty: none
   std::optional<SkProtection> in_, out_;
   RequestWindow requests_;
   ResponseWindow responses_;

@@ -19,6 +19,7 @@ struct Task {
     rekey_ike,
     delete_child,  ///< `spi`: inbound SPI, also of one that only the peer may have
     probe,         ///< liveness check (RFC 7296 §2.4)
+    announce_token,  ///< QCD_TOKEN of an IKE SA that our rekey has made (RFC 6290 §4.4)
     complain,      ///< INVALID_MESSAGE_ID (RFC 7296 §2.3) about `message_id`
   };
   Kind kind = Kind::probe;

@@ -66,6 +66,13 @@ Story set_up(Simulation& simulation) {
     // From fragments of what every path carries to those that nothing here is long enough for; some ends do without.
     config.fragment_size = static_cast<std::uint16_t>(random.chance(0.1) ? 0 : 576 + random.next() % 1000);
   }
+  if (random.chance(0.5)) {
+    for (const Side side : {a, b}) {
+      const Bytes secret(32, static_cast<std::uint8_t>(random.next()));
+      if (random.chance(0.8))
+        simulation.node(side).options.crash_secret = std::make_shared<const Secret>(Secret::copy_of(secret));
+    }
+  }
   if (random.chance(0.25)) add_second_child(simulation);
   if (random.chance(0.3)) make_messages_long(simulation, 1 + static_cast<int>(random.next() % 60));
   story.short_lived = random.chance(0.15);

@@ -278,7 +278,7 @@ void Simulation::receive(const Event& event) {
     if (event.incarnation == node.incarnation) compute(event.to, *event.compute);
     return;
   }
-  if (event.esp) return receive_esp(event.to, *event.esp);
+  if (event.esp) return receive_esp(event.to, event.path, *event.esp);
   const bool stale_mapping = nat_ && event.to == b && event.path.local.address != nodes_[b].address.address;
   if (stale_mapping) return;
   if (trace) tell(event.to, "  gets " + header_text(event.bytes));
@@ -298,18 +298,18 @@ void Simulation::send_data(Side from) {
     return;
   }
   ++node.sent;
-  const Path path{node.address, nodes_[other(from)].address};
+  const Path path{nodes_[other(from)].address, node.address};  // as the other side sees it
   if (random_.chance(conditions_.loss)) return;
   enqueue({now_, 0, other(from), path, {}, node.plane.at(sending->second).keys.outbound_spi, {}, 0});
 }
 
-void Simulation::receive_esp(Side to, Spi spi) {
+void Simulation::receive_esp(Side to, const Path& path, Spi spi) {
   Node& node = nodes_[to];
   const auto found = node.plane.find(spi);
   if (found == node.plane.end()) {
     ++node.lost;
     if (trace) tell(to, fmt::format("gets a packet for {:08x}, which it does not have", spi.value()));
-    return;
+    return perform(to, node.ike->on_unknown_spi(now_, path, spi));
   }
   ++node.received;
   PlaneSa& sa = found->second;

@@ -186,7 +186,7 @@ class Simulation {
   [[nodiscard]] std::optional<TimePoint> next_event() const;
   void step();
   void receive(const Event& event);
-  void receive_esp(Side to, Spi spi);
+  void receive_esp(Side to, const Path& path, Spi spi);
   void act(Side side, Action& action);
   void compute(Side side, Compute& work);
   void expect(bool holds, const std::string& what);

@@ -37,6 +37,7 @@ struct GatewayConfig {
   std::filesystem::path control_socket = "/run/culvert/control.sock";
   std::string control_group = "culvert";             ///< may open the socket beside root, when the group exists
   std::filesystem::path state_dir = "/run/culvert";  ///< what to clean up after a crash stands here
+  bool crash_detection = true;                       ///< give peers a token by which they know that we have restarted
 };
 
 /// A [tunnel.NAME] as the machine sees it; `plane.mtu` is 0 unless the file sets it.

@@ -15,6 +15,7 @@
 #include "culvert/base/ip.h"
 #include "culvert/base/log.h"
 #include "culvert/base/result.h"
+#include "culvert/base/secret.h"
 #include "culvert/base/time.h"
 #include "culvert/child_sa.h"
 #include "culvert/crypto/random.h"
@@ -136,6 +137,8 @@ struct EndpointOptions {
   std::size_t max_half_open = 1000;           ///< beyond it IKE_SA_INIT is dropped
   std::size_t cookie_threshold = 100;         ///< half-open IKE SAs at which COOKIE is demanded; 0: always
   bool debug_keys = false;
+  std::uint16_t ike_port = 500;
+  std::shared_ptr<const Secret> crash_secret;  ///< outlives a crash: makes the tokens of RFC 6290; nullptr: none
   std::uint16_t nat_port = 4500;              ///< our port for IKE and ESP in UDP once a NAT is found (Path::local)
 };
 
@@ -166,8 +169,11 @@ class IkeEndpoint {
   [[nodiscard]] Actions on_child_event(TimePoint now, Spi inbound_spi, ChildEvent event);
   /// Inbound traffic of an SA pair since the last call proves that the peer lives: no liveness check is due.
   void on_inbound_traffic(TimePoint now, Spi inbound_spi);
-  /// ICMP unreachable, or ESP with an unknown SPI from the peer's address: hints, never trusted, they may trigger one liveness check.
+  /// ICMP unreachable from the peer's address: hints, never trusted, they may trigger one liveness check.
   [[nodiscard]] Actions on_hint(TimePoint now, const Path& path);
+  /// ESP with an SPI that no SA has: such a hint, and a word to its sender when it may be a peer that has missed our crash.
+  /// Port 0 of the path: raw ESP.
+  [[nodiscard]] Actions on_unknown_spi(TimePoint now, const Path& path, Spi spi);
 
   // The operator's commands. Errc::not_found for an unknown name, Errc::invalid when it can't be done now (the detail says why).
   [[nodiscard]] Result<Actions> up(TimePoint now, std::string_view peer);

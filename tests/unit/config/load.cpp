@@ -74,6 +74,7 @@ log_level = "debug"
 control_socket = "run/control.sock"
 control_group = "wheel"
 state_dir = "state"
+crash_detection = false
 [peer.tokyo]
 address = ["tokyo.example.net", "198.51.100.1"]
 port = 2500
@@ -128,6 +129,7 @@ replay_window = 64
   CHECK(gateway.control_socket == folder.file("run/control.sock"));
   CHECK(gateway.control_group == "wheel");
   CHECK(gateway.state_dir == folder.file("state"));
+  CHECK_FALSE(gateway.crash_detection);
   const ike::PeerConfig& peer = config.peers.at(0);
   CHECK(peer.addresses == std::vector<std::string>{"tokyo.example.net", "198.51.100.1"});
   CHECK(peer.port == 2500);
