@@ -124,6 +124,7 @@ void fill_timers(const RawPeer& raw, ike::PeerConfig& peer) {
   peer.retransmit_tries = static_cast<int>(raw.retransmit_tries.value.value_or(peer.retransmit_tries));
   peer.keepalive = raw.keepalive.value.value_or(peer.keepalive);
   peer.unique = raw.unique.value.value_or(peer.unique);
+  peer.resumption = raw.resumption.value.value_or(peer.resumption);
   peer.childless = raw.childless.value.value_or(peer.childless);
 }
 

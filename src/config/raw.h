@@ -78,11 +78,6 @@ struct RawGateway {
   Field<bool> crash_detection;
 };
 
-struct RawAuth {
-  Position at;
-  Field<std::string> psk_file;
-};
-
 struct Profile;  // profiles.h
 
 struct RawPeer {
@@ -104,6 +99,7 @@ struct RawPeer {
   Field<Duration> liveness, retransmit_timeout, keepalive;
   Field<std::int64_t> retransmit_tries, fragment_size;
   Field<ike::UniquePolicy> unique;
+  Field<bool> resumption;
   Field<ike::ChildlessPolicy> childless;
 
   [[nodiscard]] std::string key(std::string_view field) const { return dotted(dotted("peer", name), field); }

@@ -26,7 +26,14 @@ using ErrorCode = boost::system::error_code;
 /// the timers.
 constexpr std::size_t events_per_turn = 16;
 constexpr std::chrono::seconds tick_interval{1};
-constexpr std::size_t crash_secret_len = 32;
+constexpr std::size_t crash_secret_len = 32, max_ticket_keys_len = 1024;
+
+/// Wall clock where the monotonic one is zero.
+std::chrono::seconds unix_at_zero() {
+  using std::chrono::duration_cast, std::chrono::seconds;
+  return duration_cast<seconds>(std::chrono::system_clock::now().time_since_epoch()) -
+         duration_cast<seconds>(Clock::now().time_since_epoch());
+}
 
 template <class... Cases>
 struct Overloaded : Cases... {
@@ -73,7 +80,7 @@ Result<void> Daemon::open(const DaemonOptions& options) {
   if (!state) return std::unexpected(state.error());
   std::shared_ptr<const Secret> crash_secret;
   if (gateway.crash_detection) {
-    auto secret = state->secret("crash-secret", crash_secret_len);
+    auto secret = state->secret(crash_secret_name, crash_secret_len);
     if (!secret) return std::unexpected(secret.error());
     crash_secret = std::make_shared<const Secret>(std::move(*secret));
   }
@@ -103,6 +110,9 @@ Result<void> Daemon::open(const DaemonOptions& options) {
   ike_options.ike_port = gateway.ike_port;
   ike_options.nat_port = gateway.nat_port;
   ike_options.crash_secret = std::move(crash_secret);
+  ike_options.ticket_keys =
+      std::make_shared<const Secret>(machine_->state().kept_secret(ticket_keys_name, max_ticket_keys_len));
+  ike_options.unix_at_zero = unix_at_zero();
   ike_ = std::make_unique<ike::IkeEndpoint>(ike_options, config_.peers, crypto::system_random());
   ResolverOptions resolver_options;
   resolver_options.listen = gateway.listen;

@@ -79,6 +79,7 @@ class Daemon {
   // perform.cpp: what ike wants done
   void perform(ike::Actions actions);
   void perform_each(ike::Actions& actions);
+  void perform_one(ike::KeepTicketKeys& keep);
   void perform_one(ike::SendDatagram& send);
   void perform_one(ike::InstallChild& install);
   void perform_one(ike::ActivateOutbound& activate);

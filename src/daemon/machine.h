@@ -36,6 +36,7 @@ class Machine {
   /// The true shape of a child's packets is known: sets the MTU of its tunnels to what fits exactly.
   void adapt_mtu(tunnel::DataPlane& plane, ChildId child, const SaShape& shape, const IpAddress& remote);
 
+  [[nodiscard]] const StateDir& state() const noexcept { return state_; }
   [[nodiscard]] std::uint16_t mtu(TunnelId id) const;
   /// A sentence when packets to this address would go into one of our own devices: ESP into itself.
   [[nodiscard]] std::optional<std::string> leads_into_tunnel(const IpAddress& remote);

@@ -28,6 +28,11 @@ void Daemon::perform_each(ike::Actions& actions) {
   for (auto& action : actions) std::visit([this](auto& what) { perform_one(what); }, action);
 }
 
+void Daemon::perform_one(ike::KeepTicketKeys& keep) {
+  const auto kept = machine_->state().keep_secret(ticket_keys_name, keep.keys.view());
+  if (!kept) log::warn("session tickets will not outlive this daemon: {}", kept.error().detail);
+}
+
 void Daemon::perform_one(ike::SendDatagram& send) {
   const auto sent = plane_->send_control(send.path.local, send.path.remote, send.bytes, send.keepalive);
   // ike sends again by itself, or gives the peer up; here it is only worth a word.

@@ -10,6 +10,9 @@
 
 namespace culvert::daemon {
 
+inline constexpr const char* crash_secret_name = "crash-secret";
+inline constexpr const char* ticket_keys_name = "ticket-keys";
+
 /// A device that culvertd created. Its addresses and routes live and die with it.
 struct DeviceRecord {
   std::string name;
@@ -45,8 +48,8 @@ class StateDir {
   [[nodiscard]] const MachineRecord& leftovers() const noexcept { return leftovers_; }
   /// Replaces the record, atomically.
   [[nodiscard]] Result<void> record(const MachineRecord& machine) const;
-  /// `len` random bytes in the file `name` (mode 0600): those of the last daemon, else new ones. What is not ours alone,
-  /// or has another length, is replaced.
+  /// `len` random bytes in the file `name` (mode 0600): those of the last daemon, else new ones. What is not ours
+  /// alone, or has another length, is replaced.
   [[nodiscard]] Result<Secret> secret(const std::string& name, std::size_t len) const;
   /// Replaces the content of `name`, atomically and down to the disk.
   [[nodiscard]] Result<void> keep_secret(const std::string& name, ByteView content) const;

@@ -112,6 +112,8 @@ class Association {
   [[nodiscard]] std::optional<TimePoint> deadline() const;
   /// The peer's AUTH_LIFETIME (RFC 4478): it ends what is older. For the initiator alone.
   void limit_authentication(std::uint32_t seconds);
+  /// It was proved `age` ago, and resumed since.
+  void age_authentication(Duration age);
   void on_reauthentication_failed(const std::string& reason);
   /// What was put off to the end of a call.
   void settle();

@@ -19,6 +19,15 @@ std::optional<AuthenticatedPeer> verify_psk(const PeerConfig* claimed, ByteView 
   return AuthenticatedPeer(*claimed);
 }
 
+std::optional<AuthenticatedPeer> verify_resumed(const PeerConfig* ticket_peer, crypto::Prf prf, ByteView message,
+                                                ByteView sk_p, const AuthPayload* auth) {
+  const Bytes expected = resumed_auth(prf, sk_p, message);
+  if (!auth || auth->method != auth_method_shared_key || auth->data.size() != expected.size()) return std::nullopt;
+  const bool holds = sodium_memcmp(auth->data.data(), expected.data(), expected.size()) == 0;
+  if (!holds || !ticket_peer) return std::nullopt;
+  return AuthenticatedPeer(*ticket_peer);
+}
+
 IdPayload id_payload(const Identity& identity, bool initiator) {
   IdPayload payload;
   payload.initiator = initiator;

@@ -19,6 +19,8 @@ class AuthenticatedPeer {
   friend std::optional<AuthenticatedPeer> verify_psk(const PeerConfig* claimed, ByteView decoy_psk, crypto::Prf prf,
                                                      ByteView first_message, ByteView nonce, ByteView sk_p,
                                                      const IdPayload& id, const AuthPayload* auth);
+  friend std::optional<AuthenticatedPeer> verify_resumed(const PeerConfig* ticket_peer, crypto::Prf prf,
+                                                         ByteView message, ByteView sk_p, const AuthPayload* auth);
   const PeerConfig* config_;
 };
 
@@ -30,6 +32,11 @@ inline constexpr std::uint8_t auth_method_shared_key = 2;  ///< RFC 7296 §3.8
 [[nodiscard]] std::optional<AuthenticatedPeer> verify_psk(const PeerConfig* claimed, ByteView decoy_psk,
                                                           crypto::Prf prf, ByteView first_message, ByteView nonce,
                                                           ByteView sk_p, const IdPayload& id, const AuthPayload* auth);
+
+/// The same for an IKE SA made from a ticket (RFC 5723 §5.1): the peer shows that it knows the SK_d of the ticket.
+/// `message` is its IKE_SESSION_RESUME. nullptr: the ticket is not about the peer that it says it is.
+[[nodiscard]] std::optional<AuthenticatedPeer> verify_resumed(const PeerConfig* ticket_peer, crypto::Prf prf,
+                                                              ByteView message, ByteView sk_p, const AuthPayload* auth);
 
 /// An identity as an ID payload, and back. Unknown types give nullopt.
 [[nodiscard]] IdPayload id_payload(const Identity& identity, bool initiator);

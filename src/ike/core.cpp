@@ -22,8 +22,13 @@ Secret random_secret(crypto::RandomSource& random, std::size_t len) {
 }  // namespace
 
 Core::Core(EndpointOptions options, std::vector<PeerConfig> configs, crypto::RandomSource& random)
-    : options_(options), random_(random), cookies_(random), decoy_psk_(random_secret(random, 32)),
+    : options_(options),
+      random_(random),
+      cookies_(random),
+      decoy_psk_(random_secret(random, 32)),
       crash_tokens_(options.crash_secret) {
+  const bool resumes = std::ranges::any_of(configs, [](const PeerConfig& config) { return config.resumption; });
+  if (resumes) tickets_.emplace(random, options.ticket_keys ? options.ticket_keys->view() : ByteView{});
   for (PeerConfig& config : configs) peers_.push_back(std::make_unique<Peer>(*this, std::move(config)));
 }
 
@@ -176,6 +181,17 @@ void Core::end_lingering(PeerId peer) {
     release_esp_spi(lingering.spi);
     return true;
   });
+}
+
+UnixSeconds Core::unix_now() const {
+  const auto now = std::chrono::duration_cast<std::chrono::seconds>(now_.time_since_epoch()) + options_.unix_at_zero;
+  return static_cast<UnixSeconds>(std::max<std::int64_t>(0, now.count()));
+}
+
+TicketBox* Core::tickets() {
+  if (!tickets_) return nullptr;
+  if (tickets_->rotate(unix_now())) emit(KeepTicketKeys{tickets_->save()});
+  return &*tickets_;
 }
 
 // ---- tables

@@ -13,7 +13,9 @@
 #include "culvert/ike/endpoint.h"
 #include "keymat.h"
 #include "message.h"
+#include "payload_table.h"
 #include "rate_limit.h"
+#include "ticket.h"
 
 namespace culvert::ike {
 
@@ -85,6 +87,10 @@ class Core {
   Session& add_session(std::unique_ptr<Session> session);
   [[nodiscard]] Session* find_session(IkeSpi ours) const;
   [[nodiscard]] const std::map<IkeSpi, std::unique_ptr<Session>>& sessions() const noexcept { return sessions_; }
+  /// Wall clock, as the daemon has set it against `now`.
+  [[nodiscard]] UnixSeconds unix_now() const;
+  /// nullptr where no peer may resume.
+  [[nodiscard]] TicketBox* tickets();
   [[nodiscard]] const CrashTokens& crash_tokens() const noexcept { return crash_tokens_; }
   [[nodiscard]] ByteView decoy_psk() const noexcept { return decoy_psk_.view(); }
 
@@ -122,9 +128,11 @@ class Core {
   };
   [[nodiscard]] HalfOpen count_half_open(const IpAddress& address) const;
   void admit(const Path& path, ByteView datagram, const Message& message);
-  [[nodiscard]] bool has_room_for(const Path& path, const Message& message);
+  void admit_resumption(const Path& path, ByteView datagram, const Message& message);
+  [[nodiscard]] bool has_room_for(const Path& path, const Message& message, MessageKind kind);
   void answer_stateless(const Path& path, const Header& request, std::vector<Payload> payloads);
   void answer_stranger(const Path& path, const Header& request, std::vector<Payload> payloads);
+  [[nodiscard]] bool may_know(const Header& header) const;
   void answer_unknown_sa(const Path& path, const Header& header);
   void on_unprotected(const Path& path, const Message& message);
   bool cookie_holds(const Path& path, const Message& message);
@@ -145,6 +153,7 @@ class Core {
   std::vector<Lingering> lingering_;
   std::map<std::string, Topic> topics_;
   CrashTokens crash_tokens_;
+  std::optional<TicketBox> tickets_;
   RateLimit stranger_limit_{std::chrono::milliseconds(100), 10};
   RateLimit token_limit_{std::chrono::milliseconds(5), 100};  ///< every peer of a gateway asks when it returns
   bool touched_ = true;

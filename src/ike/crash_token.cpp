@@ -10,6 +10,7 @@
 // initiator by an INFORMATIONAL exchange of the new IKE SA (§4.4).
 #include "crash_token.h"
 
+#include <algorithm>
 #include <array>
 
 #include "association.h"
@@ -21,7 +22,7 @@ namespace culvert::ike {
 namespace {
 
 constexpr std::size_t min_token_len = 16, max_token_len = 128;  // RFC 6290 §4.1
-constexpr int max_tokens = 4;  // of one answer: a cluster may send several (§4.5)
+constexpr int max_tokens = 4;                                   // of one answer: a cluster may send several (§4.5)
 
 std::array<std::uint8_t, 8> to_bytes(IkeSpi spi) {
   std::array<std::uint8_t, 8> bytes{};
@@ -54,24 +55,32 @@ bool Session::begin_announce_token() {
   return true;
 }
 
+/// Whether we have, or are about to have, an IKE SA with one of these SPIs: its first message may overtake the answer
+/// that makes it (a rekey of ours).
+bool Core::may_know(const Header& header) const {
+  const auto is_it = [&](const Session* session) {
+    return session && (session->spi_i() == header.spi_i || session->spi_r() == header.spi_r);
+  };
+  if (is_it(find_session(header.spi_i)) || is_it(find_session(header.spi_r))) return true;
+  return std::ranges::any_of(sessions_, [&](const auto& entry) {
+    const auto* rekey = std::get_if<RekeyingIke>(&entry.second->exchange());
+    return rekey && (rekey->spi == header.spi_i || rekey->spi == header.spi_r);
+  });
+}
+
 /// A protected message of an IKE SA that we do not know (any more). The token ends that IKE SA at the peer, so it must
 /// never be given away while we have the IKE SA (RFC 6290 §9.1): also not to somebody who only turned a flag.
 void Core::answer_unknown_sa(const Path& path, const Header& header) {
   std::vector<Payload> payloads{NotifyPayload{NotifyType::invalid_ike_spi, ProtocolId::none, {}, {}}};
-  const auto is_it = [&](const Session* session) {
-    return session && (session->spi_i() == header.spi_i || session->spi_r() == header.spi_r);
-  };
-  const bool ours = is_it(find_session(header.spi_i)) || is_it(find_session(header.spi_r));
-  if (crash_tokens_.makes_tokens() && !ours && header.spi_i.value() != 0 && header.spi_r.value() != 0) {
-    if (!token_limit_.take(now_)) return;
-    payloads.emplace_back(crash_tokens_.token(header.spi_i, header.spi_r));
-    return answer_stateless(path, header, std::move(payloads));
-  }
-  answer_stranger(path, header, std::move(payloads));
+  const bool sensible = header.spi_i.value() != 0 && header.spi_r.value() != 0;
+  if (!crash_tokens_.makes_tokens() || !sensible) return answer_stranger(path, header, std::move(payloads));
+  if (!token_limit_.take(now_)) return;
+  if (!may_know(header)) payloads.emplace_back(crash_tokens_.token(header.spi_i, header.spi_r));
+  answer_stateless(path, header, std::move(payloads));
 }
 
 /// ESP that we have no SA for: after a crash its sender does not know, and may not ask before long. RFC 7296 §1.5: one
-/// INFORMATIONAL message outside any IKE SA, zero SPIs, message ID 0, no answer.
+/// INFORMATIONAL message outside any IKE SA, an SPI that means nothing, message ID 0, no answer.
 void Core::report_unknown_spi(const Path& path, Spi spi) {
   const IpAddress& from = path.remote.address;
   const auto is_up_from = [&](const auto& peer) {
@@ -89,7 +98,7 @@ void Core::report_unknown_spi(const Path& path, Spi spi) {
   }
   NotifyPayload notify{NotifyType::invalid_spi, ProtocolId::none, {}, Bytes(4)};
   store_be(notify.data.data(), spi.value());
-  const Header header{IkeSpi(0), IkeSpi(0), ExchangeType::informational, true, false, MessageId(0)};
+  const Header header{new_ike_spi(), IkeSpi(0), ExchangeType::informational, true, false, MessageId(0)};
   send(back, build(header, {std::move(notify)}));
 }
 

@@ -162,8 +162,10 @@ void Core::receive(const Path& path, ByteView datagram) {
   }
   const Message& message = *parsed;
   const Header& header = message.header;
-  const bool opens = header.exchange == ExchangeType::ike_sa_init && !header.response && header.spi_r.value() == 0;
-  if (opens) return admit(path, datagram, message);
+  if (!header.response && header.spi_r.value() == 0) {
+    if (header.exchange == ExchangeType::ike_sa_init) return admit(path, datagram, message);
+    if (header.exchange == ExchangeType::ike_session_resume) return admit_resumption(path, datagram, message);
+  }
 
   const IkeSpi ours = header.initiator ? header.spi_r : header.spi_i;  // §3.1: the I flag is the sender's role
   Session* session = find_session(ours);
@@ -266,7 +268,7 @@ void Core::admit(const Path& path, ByteView datagram, const Message& message) {
     if (session) session->on_message(path, datagram, message);
     return;
   }
-  if (!has_room_for(path, message)) return;
+  if (!has_room_for(path, message, MessageKind::init_request)) return;
   const std::string from = path.remote.address.to_string();
   const Candidates candidates = candidates_for(*this, path.remote.address);
   if (candidates.peers.empty()) {
@@ -301,7 +303,7 @@ void Core::admit(const Path& path, ByteView datagram, const Message& message) {
 }
 
 /// What needs no cryptography, the cheapest first: form, limits, payloads, cookie. Answers what is due.
-bool Core::has_room_for(const Path& path, const Message& message) {
+bool Core::has_room_for(const Path& path, const Message& message, MessageKind kind) {
   const Header& header = message.header;
   const bool well_formed =
       header.initiator && header.message_id.value() == 0 && header.spi_i.value() != 0 && !message.encrypted;
@@ -311,7 +313,7 @@ bool Core::has_room_for(const Path& path, const Message& message) {
     count(well_formed ? DropReason::ike_half_open_limit : DropReason::ike_malformed);
     return false;
   }
-  if (const auto problem = check_payloads(MessageKind::init_request, message.payloads)) {
+  if (const auto problem = check_payloads(kind, message.payloads)) {
     if (problem->kind == PayloadProblem::Kind::unknown_critical) {
       answer_stranger(path, header,
                       {NotifyPayload{NotifyType::unsupported_critical_payload, ProtocolId::none, {}, {problem->type}}});

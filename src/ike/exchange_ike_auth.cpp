@@ -40,7 +40,9 @@ void Session::send_auth() {
   payloads.emplace_back(id_payload(config().remote_id, false));
   payloads.emplace_back(AuthPayload{
       auth_method_shared_key,
-      psk_auth(suite_.prf, psk, handshake_->init_request, handshake_->nr, handshake_->sk_pi.view(), id.body())});
+      handshake_->resumed
+          ? resumed_auth(suite_.prf, handshake_->sk_pi.view(), handshake_->init_request)
+          : psk_auth(suite_.prf, psk, handshake_->init_request, handshake_->nr, handshake_->sk_pi.view(), id.body())});
   add_auth_notifies(payloads);
   const bool childless = handshake_->childless_supported && config().childless == ChildlessPolicy::prefer;
   if (const ChildConfig* child = childless ? nullptr : peer_->first_wanted()) {
@@ -64,8 +66,11 @@ void Session::on_auth_response(const Message& message) {
     return refuse_responder(fmt::format("{} says it is {}, we expect {}", address_of(origin_.path), identity_text(*id),
                                         log::sanitize(config().remote_id.to_string())));
   }
-  const auto proof = verify_psk(&config(), core_.decoy_psk(), suite_.prf, handshake_->init_response, handshake_->ni,
-                                handshake_->sk_pr.view(), *id, auth);
+  const auto proof =
+      handshake_->resumed
+          ? verify_resumed(&config(), suite_.prf, handshake_->init_response, handshake_->sk_pr.view(), auth)
+          : verify_psk(&config(), core_.decoy_psk(), suite_.prf, handshake_->init_response, handshake_->ni,
+                       handshake_->sk_pr.view(), *id, auth);
   if (!proof) {
     return refuse_responder(fmt::format("{} ({}): the pre-shared key does not match; compare psk_file of both sides",
                                         address_of(origin_.path), identity_text(*id)));
@@ -152,8 +157,13 @@ Session::Reply Session::answer_auth(const Message& message) {
                     claimed->label(), address_of(origin_.path)));
     claimed = nullptr;
   }
-  const auto proof = verify_psk(claimed ? &claimed->config() : nullptr, core_.decoy_psk(), suite_.prf,
-                                handshake_->init_request, handshake_->nr, handshake_->sk_pi.view(), id_i, auth);
+  if (claimed && handshake_->resumed && !ticket_names(claimed->config(), id_i, id_r)) claimed = nullptr;
+  const PeerConfig* config_of = claimed ? &claimed->config() : nullptr;
+  const auto proof =
+      handshake_->resumed
+          ? verify_resumed(config_of, suite_.prf, handshake_->init_request, handshake_->sk_pi.view(), auth)
+          : verify_psk(config_of, core_.decoy_psk(), suite_.prf, handshake_->init_request, handshake_->nr,
+                       handshake_->sk_pi.view(), id_i, auth);
   if (!proof) return refuse_initiator(id_i, id_r, claimed ? &claimed->config() : nullptr, auth);
   if (auto refused = unwelcome(*claimed, message)) return std::move(*refused);
   if (!allows(claimed->config(), *handshake_)) {

@@ -86,6 +86,7 @@ void Session::on_init_response(const Path& path, ByteView datagram, const Messag
   const bool plausible =
       path.remote.address == origin_.path.remote.address && !message.encrypted && requests_.answers(message.header);
   if (!plausible) return core_.count(DropReason::ike_malformed);
+  if (handshake_->resuming) return on_resume_response(path, datagram, message);
   if (check_payloads(MessageKind::init_response, message.payloads)) return core_.count(DropReason::ike_malformed);
   if (message.find_notify(NotifyType::cookie) || message.find_notify(NotifyType::invalid_ke_payload)) {
     if (handshake_->restarts >= max_restarts)
@@ -175,7 +176,10 @@ void Session::float_to_nat_port() {
 }
 
 void Session::derive_keys(ByteView g_ir) {
-  const Secret seed = skeyseed(suite_.prf, handshake_->ni, handshake_->nr, g_ir);
+  install_handshake_keys(skeyseed(suite_.prf, handshake_->ni, handshake_->nr, g_ir));
+}
+
+void Session::install_handshake_keys(const Secret& seed) {
   IkeKeys keys = derive_ike_keys(suite_, seed.view(), handshake_->ni, handshake_->nr, origin_.spi_i, origin_.spi_r);
   handshake_->sk_pi = std::move(keys.sk_pi);
   handshake_->sk_pr = std::move(keys.sk_pr);

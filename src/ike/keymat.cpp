@@ -43,6 +43,16 @@ Secret skeyseed_rekey(crypto::Prf old_prf, ByteView old_sk_d, ByteView g_ir, Byt
   return crypto::prf(old_prf, old_sk_d, {g_ir, ni, nr});
 }
 
+Secret skeyseed_resume(crypto::Prf prf, ByteView old_sk_d, ByteView ni, ByteView nr) {
+  return crypto::prf(prf, old_sk_d, {as_bytes("Resumption"), ni, nr});
+}
+
+Bytes resumed_auth(crypto::Prf prf, ByteView sk_p, ByteView message) {
+  const Secret auth = crypto::prf(prf, sk_p, {message});
+  const ByteView octets = auth.view();
+  return {octets.begin(), octets.end()};
+}
+
 IkeKeys derive_ike_keys(const IkeSuite& suite, ByteView skeyseed, ByteView ni, ByteView nr, IkeSpi spi_i,
                         IkeSpi spi_r) {
   const crypto::CipherSuiteInfo& cipher = crypto::info(suite.cipher);

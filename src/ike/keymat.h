@@ -17,6 +17,11 @@ struct IkeKeys {
 [[nodiscard]] Secret skeyseed(crypto::Prf prf, ByteView ni, ByteView nr, ByteView g_ir);
 /// Of an IKE rekey (§2.18): SKEYSEED = prf(SK_d (old), g^ir (new) | Ni | Nr), with the PRF of the old SA.
 [[nodiscard]] Secret skeyseed_rekey(crypto::Prf old_prf, ByteView old_sk_d, ByteView g_ir, ByteView ni, ByteView nr);
+/// Of a resumption (RFC 5723 §5.1): SKEYSEED = prf(SK_d (old), "Resumption" | Ni | Nr).
+[[nodiscard]] Secret skeyseed_resume(crypto::Prf prf, ByteView old_sk_d, ByteView ni, ByteView nr);
+/// AUTH of a resumed IKE SA (RFC 5723 §5.1): prf(SK_px, message). `message` is the sender's own IKE_SESSION_RESUME, as
+/// libreswan understands "message octets": the nonces and SPIs are in SK_px.
+[[nodiscard]] Bytes resumed_auth(crypto::Prf prf, ByteView sk_p, ByteView message);
 /// SK_e has the salt behind the key for AEADs, and SK_a is empty for them (RFC 5282 §7.2).
 [[nodiscard]] IkeKeys derive_ike_keys(const IkeSuite& suite, ByteView skeyseed, ByteView ni, ByteView nr, IkeSpi spi_i,
                                       IkeSpi spi_r);

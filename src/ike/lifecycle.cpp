@@ -9,12 +9,15 @@ namespace culvert::ike {
 void Session::add_auth_notifies(std::vector<Payload>& payloads) {
   add_crash_token(payloads);
   add_auth_lifetime(payloads);
+  add_ticket(payloads);
 }
 
 /// From an authenticated peer; the association is there.
 void Session::read_auth_notifies(const Message& message) {
   read_crash_token(message);
   read_auth_lifetime(message);
+  read_ticket(message);
+  settle_resumption();
 }
 
 std::optional<Session::Reply> Session::unwelcome(const Peer& claimed, const Message& message) const {

@@ -10,7 +10,7 @@ namespace culvert::ike {
 
 void RequestWindow::sent(TimePoint now, ExchangeType exchange, std::vector<Bytes> datagrams,
                          const RetransmitPolicy& policy) {
-  assert(!pending_ || exchange == ExchangeType::ike_sa_init);
+  assert(!pending_ || exchange == ExchangeType::ike_sa_init || exchange == ExchangeType::ike_session_resume);
   held_ = false;
   pending_ = Pending{exchange, std::move(datagrams), policy, policy.first, now + policy.first, 1};
 }

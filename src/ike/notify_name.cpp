@@ -1,4 +1,5 @@
-// The names of the notify types as RFC 7296 §3.10.1 (and RFC 4478, 4555, 5685, 5723, 6023, 6290, 7383, 7427) spell them.
+// The names of the notify types as RFC 7296 §3.10.1 (and RFC 4478, 4555, 5685, 5723, 6023, 6290, 7383, 7427) spell
+// them.
 #include "message.h"
 
 namespace culvert::ike {

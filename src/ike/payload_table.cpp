@@ -26,6 +26,9 @@ constexpr Rule auth_response_rules[] = {{id_r, 1, 1}, {auth, 1, 1}, {sa, 0, 1}, 
 // §1.3.1–1.3.3.
 constexpr Rule create_child_rules[] = {{sa, 1, 1}, {nonce, 1, 1}, {ke, 0, 1}, {ts_i, 0, 1}, {ts_r, 0, 1}};
 
+// RFC 5723 §4.3.1.
+constexpr Rule resume_rules[] = {{nonce, 1, 1}, {sa, 0, 0}, {ke, 0, 0}};
+
 std::span<const Rule> rules_for(MessageKind kind) {
   switch (kind) {
     case MessageKind::init_request:
@@ -38,6 +41,9 @@ std::span<const Rule> rules_for(MessageKind kind) {
     case MessageKind::create_child_request:
     case MessageKind::create_child_response:
       return create_child_rules;
+    case MessageKind::resume_request:
+    case MessageKind::resume_response:
+      return resume_rules;
     case MessageKind::informational:
       return {};
   }
@@ -45,14 +51,15 @@ std::span<const Rule> rules_for(MessageKind kind) {
 }
 
 bool is_response(MessageKind kind) {
-  return kind == MessageKind::init_response || kind == MessageKind::auth_response ||
-         kind == MessageKind::create_child_response;
+  return kind == MessageKind::init_response || kind == MessageKind::resume_response ||
+         kind == MessageKind::auth_response || kind == MessageKind::create_child_response;
 }
 
 /// What takes the place of the other payloads of a response.
 bool excuses_absence(const Payload& payload) {
   const auto* notify = std::get_if<NotifyPayload>(&payload);
-  return notify && (is_error(notify->type) || notify->type == NotifyType::cookie);
+  return notify &&
+         (is_error(notify->type) || notify->type == NotifyType::cookie || notify->type == NotifyType::ticket_nack);
 }
 
 }  // namespace

@@ -15,6 +15,8 @@ enum class MessageKind : std::uint8_t {
   auth_response,
   create_child_request,  ///< new child, child rekey: TS payloads; IKE rekey: none
   create_child_response,
+  resume_request,  ///< RFC 5723
+  resume_response,
   informational,  ///< request or response
 };
 

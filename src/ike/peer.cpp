@@ -84,7 +84,13 @@ void Peer::connect() {
   Session::Origin origin{.initiator = true, .spi_i = core_.new_ike_spi(), .spi_r = IkeSpi(0), .path = path, .nat = {}};
   attempt_ = &core_.add_session(std::make_unique<Session>(core_, origin, Session::State::init_sent, MessageId(0)));
   core_.report(log::Level::debug, fmt::format("{}: connecting to {}", label(), path.remote.to_string()));
+  const std::unique_ptr<StoredTicket> ticket = std::move(ticket_);  // each is used once
+  if (ticket && ticket->expires > core_.now()) return attempt_->start_resuming(*this, std::move(*ticket));
   attempt_->start(*this);
+}
+
+void Peer::keep_ticket(StoredTicket ticket) {
+  ticket_ = std::make_unique<StoredTicket>(std::move(ticket));
 }
 
 void Peer::on_attempt_failed(const Session& session, std::string reason) {
@@ -292,6 +298,7 @@ void Peer::on_association_ended(Association& association, const std::string& rea
     core_.report(log::Level::info, fmt::format("{}: one of several IKE SAs closed: {}", label(), reason));
     return;
   }
+  if (!lost) ticket_.reset();  // RFC 5723 §4.1: what was closed on purpose is not resumed
   note(reason);
   core_.report(lost ? log::Level::warn : log::Level::info, fmt::format("{}: down: {}", label(), reason));
   for (ChildNeed& need : needs_) need.reason.clear();

@@ -11,6 +11,8 @@
 
 namespace culvert::ike {
 
+struct StoredTicket;
+
 /// A configured peer: whether it should be up, and what is done about it. Owns its associations: one, but for the
 /// moment in which both ends initiate at once or one comes back from a crash. Owned by Core; control thread.
 class Peer {
@@ -70,6 +72,8 @@ class Peer {
   [[nodiscard]] bool has_taken_over(const Association& old) const;
   /// Another association's child for the same traffic carries it.
   [[nodiscard]] bool sends_elsewhere(const Association& here, const ChildConfig& config) const;
+  /// To resume by when the IKE SA is lost; in place of the one before (RFC 5723).
+  void keep_ticket(StoredTicket ticket);
   /// Makes a new IKE SA beside `old`, which is to take its place (RFC 7296 §2.8.3). False: not now.
   [[nodiscard]] bool reauthenticate(const Association& old);
   void ensure_children();
@@ -120,6 +124,7 @@ class Peer {
   TimePoint reason_at_{};
   std::vector<ChildNeed> needs_;
   std::vector<std::unique_ptr<Association>> associations_;
+  std::unique_ptr<StoredTicket> ticket_;
 };
 
 }  // namespace culvert::ike

@@ -59,6 +59,11 @@ void Association::limit_authentication(std::uint32_t seconds) {
                fmt::format("{}: it wants to be authenticated again within {} s", peer_.label(), seconds));
 }
 
+void Association::age_authentication(Duration age) {
+  if (authentication_.soft) *authentication_.soft -= age;
+  if (authentication_.hard) *authentication_.hard -= age;
+}
+
 void Association::reauthenticate_when_due() {
   const TimePoint now = core_.now();
   if (authentication_.hard && *authentication_.hard <= now) {

@@ -471,6 +471,7 @@ void Session::on_lost() {
   const std::string why = fmt::format("no answer from {} after {} tries", origin_.path.remote.address.to_string(),
                                       config().retransmit_tries);
   if (state_ == State::closing) return association_ ? association_->on_session_closed(*this, why, true) : close();
+  if (state_ == State::init_sent && handshake_->resuming) return fall_back(why);
   if (!association_) return fail_attempt(why);
   association_->on_session_closed(*this, why, true);
 }

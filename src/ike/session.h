@@ -81,6 +81,21 @@ struct AcceptedInit {
   Bytes datagram;
 };
 
+/// A ticket (RFC 5723) of ours, and what belongs to it. Owned by the Peer until it is used.
+struct StoredTicket {
+  Bytes ticket;
+  Secret sk_d;
+  IkeSuite suite;
+  TimePoint authenticated{};  ///< when IKE_AUTH proved the peer last
+  TimePoint expires{};
+};
+/// What a resumed IKE SA has from its ticket. The last three: responder.
+struct Resumed {
+  PeerId peer;
+  Bytes ticket, id_i, id_r;
+  Duration age{};  ///< of the authentication that it resumes
+};
+
 /// What is needed until the peer is authenticated, and no longer.
 struct Handshake {
   Bytes ni, nr;
@@ -90,9 +105,12 @@ struct Handshake {
   Bytes cookie;
   int restarts = 0;  ///< COOKIE and INVALID_KE_PAYLOAD rounds, bounded
   Secret sk_pi, sk_pr;
-  std::optional<ChildOffer> offer;   ///< of IKE_AUTH
-  bool childless_supported = false;  ///< the responder takes IKE_AUTH without a child (RFC 6023)
-  bool unwanted = false;             ///< `culvert down` came meanwhile: delete as soon as it is up
+  std::optional<ChildOffer> offer;       ///< of IKE_AUTH
+  bool childless_supported = false;      ///< the responder takes IKE_AUTH without a child (RFC 6023)
+  std::optional<StoredTicket> resuming;  ///< IKE_SESSION_RESUME is under way
+  std::optional<Resumed> resumed;        ///< in place of IKE_SA_INIT
+  bool wants_ticket = false;             ///< the initiator asked for one
+  bool unwanted = false;                 ///< `culvert down` came meanwhile: delete as soon as it is up
 };
 
 /// One IKE SA: its keys, its two message windows, the exchange under way. Reads no clock, does no I/O: effects go to
@@ -129,6 +147,10 @@ class Session {
   // ---- what others ask of it ----
   /// Initiator: sends IKE_SA_INIT.
   void start(Peer& peer);
+  /// Initiator: sends IKE_SESSION_RESUME; without success IKE_SA_INIT follows.
+  void start_resuming(Peer& peer, StoredTicket ticket);
+  /// Responder: the ticket is good; sends the IKE_SESSION_RESUME response.
+  void answer_resume(const IkeChoice& choice, const Secret& sk_d, Resumed resumed, Bytes ni, ByteView request);
   /// Responder: the half-open IKE SA has been chosen and its keys agreed; sends the IKE_SA_INIT response.
   void answer_init(const IkeChoice& choice, const KePayload& peer_ke, Bytes ni, ByteView request);
   /// Sends the request for `task`. Only while ready(). False: there is nothing left to do for it.
@@ -247,6 +269,7 @@ class Session {
   void finish_init(AcceptedInit accepted, ByteView g_ir);
   void send_init_response(const Exchanged& exchanged);
   void derive_keys(ByteView g_ir);
+  void install_handshake_keys(const Secret& seed);
   void float_to_nat_port();
   void fail_attempt(std::string reason);
 
@@ -267,6 +290,17 @@ class Session {
   void read_auth_notifies(const Message& message);
   /// Responder: why an authenticated peer is not let in.
   [[nodiscard]] std::optional<Reply> unwelcome(const Peer& claimed, const Message& message) const;
+
+  // exchange_resume.cpp
+  void send_resume();
+  void on_resume_response(const Path& path, ByteView datagram, const Message& message);
+  void fall_back(const std::string& why);
+  void finish_resume(const Path& path, ByteView datagram, const Message& message);
+  [[nodiscard]] bool ticket_names(const PeerConfig& claimed, const IdPayload& id_i, const IdPayload* id_r) const;
+  void settle_resumption();
+  void add_ticket(std::vector<Payload>& payloads);
+  void read_ticket(const Message& message);
+  [[nodiscard]] Bytes make_ticket();
 
   // crash_token.cpp
   void add_crash_token(std::vector<Payload>& payloads) const;

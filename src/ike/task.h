@@ -17,10 +17,10 @@ struct Task {
     create_child,
     rekey_child,  ///< `spi`: inbound SPI of the old one
     rekey_ike,
-    delete_child,  ///< `spi`: inbound SPI, also of one that only the peer may have
-    probe,         ///< liveness check (RFC 7296 §2.4)
+    delete_child,    ///< `spi`: inbound SPI, also of one that only the peer may have
+    probe,           ///< liveness check (RFC 7296 §2.4)
     announce_token,  ///< QCD_TOKEN of an IKE SA that our rekey has made (RFC 6290 §4.4)
-    complain,      ///< INVALID_MESSAGE_ID (RFC 7296 §2.3) about `message_id`
+    complain,        ///< INVALID_MESSAGE_ID (RFC 7296 §2.3) about `message_id`
   };
   Kind kind = Kind::probe;
   const ChildConfig* config = nullptr;  ///< create_child

@@ -115,12 +115,23 @@ TEST_CASE("the token of an IKE SA that is up is never given away") {
   const Bytes token = simulation.token_said(b);
   Datagram request = some_request(simulation);
   Message answer;
-  SUBCASE("as it is, with a broken ICV") { request.bytes.back() ^= 1; }
-  SUBCASE("the I flag turned") { request.bytes[19] ^= 0x08; }
-  SUBCASE("SPIi changed") { request.bytes[0] ^= 1; }
-  SUBCASE("SPIr changed") { request.bytes[8] ^= 1; }
-  SUBCASE("both swapped") { std::swap_ranges(request.bytes.begin(), request.bytes.begin() + 8, request.bytes.begin() + 8); }
-  CHECK(Crashing::token_in(simulation.inject(request), answer) == nullptr);
+  SUBCASE("as it is, with a broken ICV") {
+    request.bytes.back() ^= 1;
+  }
+  SUBCASE("the I flag turned") {
+    request.bytes[19] ^= 0x08;
+  }
+  SUBCASE("SPIi changed") {
+    request.bytes[0] ^= 1;
+  }
+  SUBCASE("SPIr changed") {
+    request.bytes[8] ^= 1;
+  }
+  SUBCASE("both swapped") {
+    std::swap_ranges(request.bytes.begin(), request.bytes.begin() + 8, request.bytes.begin() + 8);
+  }
+  const NotifyPayload* said = Crashing::token_in(simulation.inject(request), answer);
+  CHECK((!said || said->data != token));
   SUBCASE("but it is, once that is gone") {
     simulation.kill(b);
     simulation.start(b);
@@ -151,10 +162,12 @@ TEST_CASE("after a rekey of the IKE SA, by either end, the tokens are those of t
   REQUIRE(simulation.comes_up());
   Side by = a;
   SUBCASE("by a") {}
-  SUBCASE("by b") { by = b; }
+  SUBCASE("by b") {
+    by = b;
+  }
   const Bytes before_a = simulation.token_said(a), before_b = simulation.token_said(b);
-  simulation.command(by, simulation.node(by).ike->rekey(simulation.now(), simulation.config(by).name,
-                                                       IkeEndpoint::RekeyWhat::ike));
+  simulation.command(
+      by, simulation.node(by).ike->rekey(simulation.now(), simulation.config(by).name, IkeEndpoint::RekeyWhat::ike));
   simulation.run_for(40s);
   CHECK(simulation.token_said(a) != before_a);
   CHECK(simulation.token_said(b) != before_b);
@@ -207,9 +220,11 @@ TEST_CASE("INVALID_SPI from outside causes one liveness check, and only if it na
   const auto hint = [&](Spi spi) {
     Bytes data(4);
     store_be(data.data(), spi.value());
-    const Header header{IkeSpi(0), IkeSpi(0), ExchangeType::informational, true, false, MessageId(0)};
-    simulation.deliver({b, {simulation.node(b).address, simulation.node(a).address},
-                        build(header, {notify(NotifyType::invalid_spi, data)}), false});
+    const Header header{IkeSpi(4711), IkeSpi(0), ExchangeType::informational, true, false, MessageId(0)};
+    simulation.deliver({b,
+                        {simulation.node(b).address, simulation.node(a).address},
+                        build(header, {notify(NotifyType::invalid_spi, data)}),
+                        false});
   };
   for (int i = 0; i < 50; ++i) hint(Spi(0x77777777));
   CHECK(simulation.wire.empty());
@@ -218,4 +233,28 @@ TEST_CASE("INVALID_SPI from outside causes one liveness check, and only if it na
   simulation.run_for(5s);
   CHECK(requests_of(simulation.messages(a), ExchangeType::informational).size() == 1);
   CHECK(simulation.both_up());
+}
+
+// b asks for a rekey of the IKE SA; a's answer makes the new one at a, and a's first message there overtakes the
+// answer.
+TEST_CASE("the token of an IKE SA that a rekey is about to make is not given away either") {
+  Crashing simulation;
+  REQUIRE(simulation.comes_up());
+  std::optional<Datagram> late;
+  simulation.filter = [&](const Datagram& datagram) {
+    const Message message = parsed(datagram.bytes);
+    if (datagram.from != a || !message.header.response || message.header.exchange != ExchangeType::create_child_sa)
+      return true;
+    late = datagram;
+    return false;
+  };
+  simulation.command(b, simulation.node(b).ike->rekey(simulation.now(), "paris", IkeEndpoint::RekeyWhat::ike));
+  REQUIRE(simulation.run_until([&] { return late.has_value(); }, 2s));
+  const Datagram first = simulation.forge(a, ExchangeType::informational, false, 0, {});
+  const auto answers = simulation.inject(first);
+  Message answer;
+  CHECK(Crashing::token_in(answers, answer) == nullptr);
+  simulation.filter = nullptr;
+  simulation.run_for(10s);
+  CHECK(simulation.disagreement().value_or("") == "");
 }

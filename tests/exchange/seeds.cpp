@@ -73,6 +73,10 @@ Story set_up(Simulation& simulation) {
         simulation.node(side).options.crash_secret = std::make_shared<const Secret>(Secret::copy_of(secret));
     }
   }
+  for (const Side side : {a, b}) {
+    simulation.node(side).options.unix_at_zero = 1'800'000'000s;
+    if (random.chance(0.5)) simulation.config(side).resumption = true;
+  }
   if (random.chance(0.25)) add_second_child(simulation);
   if (random.chance(0.3)) make_messages_long(simulation, 1 + static_cast<int>(random.next() % 60));
   story.short_lived = random.chance(0.15);

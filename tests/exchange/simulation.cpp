@@ -23,6 +23,7 @@ std::string header_text(ByteView bytes) {
   if (bytes.size() < 28) return "short";
   const char* exchange = bytes[18] == 34   ? "IKE_SA_INIT"
                          : bytes[18] == 35 ? "IKE_AUTH"
+                         : bytes[18] == 38 ? "IKE_SESSION_RESUME"
                          : bytes[18] == 36 ? "CREATE_CHILD_SA"
                                            : "INFORMATIONAL";
   return fmt::format("{} {} {} of {:04x}_{:04x}, {} bytes", exchange, bytes[19] & 0x20 ? "response" : "request",
@@ -399,6 +400,8 @@ void Simulation::act(Side side, Action& action) {
   } else if (auto* report = std::get_if<Report>(&action)) {
     if (trace) tell(side, "\"" + report->text + "\"");
     node.reports.push_back(std::move(*report));
+  } else if (auto* kept = std::get_if<KeepTicketKeys>(&action)) {
+    node.options.ticket_keys = std::make_shared<const Secret>(std::move(kept->keys));
   } else if (auto* keys = std::get_if<DebugIkeKeys>(&action)) {
     keys_.insert_or_assign({keys->spi_i, keys->spi_r}, std::move(*keys));
   } else if (auto* drop = std::get_if<CountDrop>(&action)) {

@@ -95,6 +95,7 @@ struct PeerConfig {
   /// responder announces it (AUTH_LIFETIME, RFC 4478). An IKE SA that nobody reauthenticates ends 10 % later, at least
   /// 30 s.
   Duration reauth_lifetime{};
+  bool resumption = false;  ///< session tickets, RFC 5723: asked for, used, given and taken
   UniquePolicy unique = UniquePolicy::replace;
   ChildlessPolicy childless = ChildlessPolicy::allow;
 

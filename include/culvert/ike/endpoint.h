@@ -94,7 +94,12 @@ struct DebugIkeKeys {
   crypto::CipherSuite cipher{};
 };
 
-using Action = std::variant<SendDatagram, InstallChild, ActivateOutbound, RemoveChild, MoveChild, ResolveAddresses, Report, CountDrop,
+/// Keys of session tickets (RFC 5723) to keep for the next daemon, in place of what was kept before.
+struct KeepTicketKeys {
+  Secret keys;
+};
+
+using Action = std::variant<KeepTicketKeys, SendDatagram, InstallChild, ActivateOutbound, RemoveChild, MoveChild, ResolveAddresses, Report, CountDrop,
                             Compute, DebugIkeKeys>;
 using Actions = std::vector<Action>;
 
@@ -139,6 +144,8 @@ struct EndpointOptions {
   bool debug_keys = false;
   std::uint16_t ike_port = 500;
   std::shared_ptr<const Secret> crash_secret;  ///< outlives a crash: makes the tokens of RFC 6290; nullptr: none
+  std::shared_ptr<const Secret> ticket_keys;   ///< what KeepTicketKeys gave last, also to a daemon before this one
+  std::chrono::seconds unix_at_zero{};         ///< wall clock (seconds since 1970) where TimePoint is zero
   std::uint16_t nat_port = 4500;              ///< our port for IKE and ESP in UDP once a NAT is found (Path::local)
 };
 

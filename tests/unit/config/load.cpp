@@ -98,6 +98,7 @@ keepalive = "7s"
 unique = "keep"
 reauth_lifetime = "1d"
 childless = "prefer"
+resumption = true
 [peer.tokyo.auth]
 psk_file = "good.psk"
 [tunnel.t]
@@ -156,6 +157,7 @@ replay_window = 64
   CHECK(peer.unique == ike::UniquePolicy::keep);
   CHECK(peer.reauth_lifetime == Duration(24h));
   CHECK(peer.childless == ike::ChildlessPolicy::prefer);
+  CHECK(peer.resumption);
   const TunnelSettings& settings = config.tunnels.at(0);
   CHECK(settings.addresses == std::vector{prefix("169.254.10.1/30"), prefix("fd00:10::1/64")});
   CHECK(settings.routes == std::vector{prefix("10.2.0.0/16")});
