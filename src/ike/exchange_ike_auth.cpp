@@ -186,7 +186,9 @@ Session::Reply Session::answer_auth(const Message& message) {
   reply.payloads.emplace_back(id);
   reply.payloads.emplace_back(AuthPayload{
       auth_method_shared_key,
-      psk_auth(suite_.prf, psk, handshake_->init_response, handshake_->ni, handshake_->sk_pr.view(), id.body())});
+      handshake_->resumed
+          ? resumed_auth(suite_.prf, handshake_->sk_pr.view(), handshake_->init_response)
+          : psk_auth(suite_.prf, psk, handshake_->init_response, handshake_->ni, handshake_->sk_pr.view(), id.body())});
   read_auth_notifies(message);
   add_auth_notifies(reply.payloads);
   answer_first_child(message, reply.payloads);

@@ -234,7 +234,10 @@ bool Session::ticket_names(const PeerConfig& claimed, const IdPayload& id_i, con
 /// A resumption proves nothing anew: what was proved before gets older.
 void Session::settle_resumption() {
   if (!handshake_->resumed) return;
-  association_->age_authentication(handshake_->resumed->age);
+  const Duration age = handshake_->resumed->age;
+  association_->age_authentication(age);
+  core_.report(log::Level::info, fmt::format("{}: resumed from a ticket; authenticated {} s ago", label(),
+                                             std::chrono::duration_cast<std::chrono::seconds>(age).count()));
   if (!origin_.initiator) return core_.tickets()->spend(handshake_->resumed->ticket);
   Task task;
   task.kind = Task::Kind::rekey_ike;  // the key exchange that the resumption has saved

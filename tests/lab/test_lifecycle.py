@@ -1,4 +1,6 @@
 """What happens to whole IKE SAs, with strongSwan as the other end: childless, a second one with the same identity."""
+import time
+
 import pytest
 
 from labkit.pair import assert_one_ike_sa, tables
@@ -155,3 +157,58 @@ def test_strongswan_reauthenticates_to_culvert_without_loss(lab, net):
     traffic.assert_none_lost()
     ends.check()
     assert "down:" not in ends.culvert.log()
+
+
+def crash_and_return(lab, net, **peer):
+    """B, which waits for calls, is killed and back at once, under traffic; returns both ends and the seconds that A needed. A would ask
+    after a minute of silence whether B lives."""
+    b = lab.culvert(net.B.gw, tables(net.B, net.A, start="wait", peer={"liveness": "60s", **peer}))
+    a = lab.culvert(net.A.gw, tables(net.A, net.B, peer={"liveness": "60s", **peer}))
+    a.wait_up()
+    b.wait_up()
+    assert_reaches(net.A.host, net.B.host4)
+    old = a.ike_spis()
+    pings = Echo(net.A.host, net.B.host4, count=0, interval=0.05, wait=0.5)
+    time.sleep(1)
+    b.kill()
+    b.start()
+    back = time.monotonic()
+    a.wait_new_ike(old, timeout=30)
+    b.wait_up()
+    seconds = time.monotonic() - back
+    pings.finish()
+    print(f"up again {seconds:.2f} s after the return; {len(pings.missing)} of {pings.sent} echoes lost")
+    assert_reaches(net.A.host, net.B.host4)
+    return a, b, seconds
+
+
+def test_a_crash_is_known_at_once_by_the_token(lab, net):
+    """RFC 6290: three seconds in place of liveness."""
+    a, b, seconds = crash_and_return(lab, net)
+    assert "the peer has lost its memory (QCD_TOKEN)" in a.log()
+    assert seconds <= 3
+    assert_one_ike_sa(a, b)
+    assert (b.dir / "state/crash-secret").stat().st_mode & 0o777 == 0o600
+
+
+def test_after_a_crash_the_ike_sa_is_resumed_from_its_ticket(lab, net):
+    """RFC 5723: the ticket keys have outlived the daemon; a rekey makes fresh keys a little later."""
+    a, b, _ = crash_and_return(lab, net, resumption=True)
+    assert "resumed from a ticket" in a.log() and "resumed from a ticket" in b.log(), a.describe() + b.describe()
+    assert (b.dir / "state/ticket-keys").stat().st_mode & 0o777 == 0o600
+    a.wait_log(r"IKE SA rekeyed")
+    wait_for("one IKE SA", lambda: a.ike_spis() == b.ike_spis())
+    assert_one_ike_sa(a, b)
+
+
+def test_ticket_of_a_gateway_that_has_lost_its_keys(lab, net):
+    b = lab.culvert(net.B.gw, tables(net.B, net.A, start="wait", peer={"resumption": True}))
+    a = lab.culvert(net.A.gw, tables(net.A, net.B, peer={"resumption": True, "liveness": "1s"}))
+    a.wait_up()
+    b.kill()
+    (b.dir / "state/ticket-keys").unlink()
+    b.start()
+    a.wait_log("cannot resume: the peer does not take our ticket")
+    a.wait_up()
+    b.wait_up()
+    assert_reaches(net.A.host, net.B.host4)
