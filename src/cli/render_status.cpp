@@ -157,6 +157,7 @@ void render_peer(Page& page, const control::PeerReport& peer) {
   page.heading(0, "peer", peer.name, peer.state, why_peer(peer));
   page.line(2, "identity", peer.remote_id);
   if (peer.state == "up") {
+    if (!peer.remote_auth.empty()) page.line(2, "proof", fmt::format("{}; ours: {}", peer.remote_auth, peer.local_auth));
     page.line(2, "path", fmt::format("{} ↔ {}{}", peer.local, peer.remote, nat_text(peer)));
     page.line(2, "IKE",
               Facts()

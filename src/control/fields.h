@@ -58,6 +58,8 @@ void visit_fields(Visitor& visit, T& peer) {
   visit("name", peer.name);
   visit("state", peer.state);
   visit("remote_id", peer.remote_id);
+  visit("local_auth", peer.local_auth);
+  visit("remote_auth", peer.remote_auth);
   visit("local", peer.local);
   visit("remote", peer.remote);
   visit("role", peer.role);

@@ -89,6 +89,7 @@ class Daemon {
   void perform_one(ike::Report& report);
   void perform_one(ike::CountDrop& drop);
   void perform_one(ike::Compute& compute);
+  void perform_one(ike::CheckRevocation& check);
   void perform_one(ike::DebugIkeKeys& keys);
 
   // commands.cpp: what the operator wants

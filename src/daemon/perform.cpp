@@ -1,6 +1,7 @@
 // Chain 3 of DESIGN.md §2 ends here: the Actions of ike are carried out, in their order.
 #include <fmt/format.h>
 
+#include <boost/asio/post.hpp>
 #include <utility>
 #include <variant>
 
@@ -96,6 +97,16 @@ void Daemon::perform_one(ike::Compute& compute) {
   const std::uint64_t id = compute.id;
   if (compute_pool_->submit(std::move(compute))) return;
   follow_ups_.push_back([this, id](TimePoint now) { return ike_->on_computed(now, id, nullptr); });
+}
+
+void Daemon::perform_one(ike::CheckRevocation& check) {
+  // The answer may be known already; ike gets it once what it wants now has been performed.
+  const auto done = [this, id = check.id](std::shared_ptr<const crypto::RevocationData> known) {
+    boost::asio::post(io_, [this, id, known = std::move(known)] {
+      if (!stopping_) perform(ike_->on_revocation(Clock::now(), id, known));
+    });
+  };
+  revocation_->check(check.feed, std::move(check.chain), done);
 }
 
 void Daemon::perform_one(ike::DebugIkeKeys& keys) {

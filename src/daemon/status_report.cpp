@@ -7,6 +7,7 @@
 
 #include "culvert/base/log.h"
 #include "culvert/crypto/aead.h"
+#include "culvert/crypto/certificate.h"
 
 namespace culvert::daemon {
 namespace {
@@ -127,6 +128,10 @@ control::TunnelReport make_tunnel(const config::TunnelSettings& settings, const 
 void fill_established(const ike::PeerStatus& peer, const StatusSources& sources, control::PeerReport& report) {
   report.local = peer.path.local.to_string();
   report.remote = peer.path.remote.to_string();
+  report.local_auth = log::sanitize(peer.local_auth);
+  report.remote_auth = log::sanitize(peer.remote_auth);
+  if (peer.remote_certificate_until)
+    report.remote_auth += ", valid until " + crypto::wall_time_text(*peer.remote_certificate_until);
   report.role = peer.initiator ? "initiator" : "responder";
   report.suite = peer.suite;
   report.spi_i = fmt::format("0x{:016x}", peer.spi_i.value());

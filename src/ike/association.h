@@ -119,6 +119,7 @@ class Association {
   void settle();
 
   [[nodiscard]] Peer& peer() const noexcept { return peer_; }
+  [[nodiscard]] const AuthenticatedPeer& proof() const noexcept { return proof_; }
   [[nodiscard]] const Lineage& lineage() const noexcept { return lineage_; }
   [[nodiscard]] TimePoint established() const noexcept { return established_; }
   [[nodiscard]] bool redundant() const noexcept { return redundant_; }

@@ -73,6 +73,7 @@ std::optional<crypto::KeMethod> Session::useful_ke(const Message& request) const
 
 /// Starts what `opened` needs, and takes it; false: nothing (any more).
 bool Session::compute_for_request(Message& opened) {
+  if (state_ == State::half_open && opened.header.exchange == ExchangeType::ike_auth) return compute_for_auth(opened);
   if (answering_->exchanged) return false;
   const auto method = useful_ke(opened);
   if (!method) return false;
@@ -91,6 +92,7 @@ bool Session::compute_for_request(Message& opened) {
 // -------------------------------------------------------------------------------------------------
 
 bool Session::compute_for_response(Message& opened) {
+  if (state_ == State::auth_sent) return compute_for_auth(opened);
   std::shared_ptr<const crypto::KeyExchange> ours;
   if (const auto* child = std::get_if<CreatingChild>(&exchange_)) {
     if (!child->offer.g_ir) ours = child->offer.ke;

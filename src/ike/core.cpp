@@ -29,6 +29,10 @@ Core::Core(EndpointOptions options, std::vector<PeerConfig> configs, crypto::Ran
       crash_tokens_(options.crash_secret) {
   const bool resumes = std::ranges::any_of(configs, [](const PeerConfig& config) { return config.resumption; });
   if (resumes) tickets_.emplace(random, options.ticket_keys ? options.ticket_keys->view() : ByteView{});
+  for (const PeerConfig& config : configs) {
+    if (std::holds_alternative<PreSharedKey>(decoy_auth_)) decoy_auth_ = config.auth.theirs;
+  }
+  if (std::holds_alternative<PreSharedKey>(decoy_auth_)) decoy_auth_ = PreSharedKey{};
   for (PeerConfig& config : configs) peers_.push_back(std::make_unique<Peer>(*this, std::move(config)));
 }
 
@@ -119,10 +123,10 @@ void Core::report_limited(const std::string& topic, log::Level level, std::strin
   report(level, std::move(text));
 }
 
-void Core::start_computation(const Session& owner, Compute compute, decltype(Computation::then) then) {
-  compute.id = ++last_computation_;
-  computations_.emplace(compute.id, Computation{owner.our_spi(), std::move(then)});
-  emit(std::move(compute));
+std::uint64_t Core::expect(const Session& owner, decltype(Computation::then) then) {
+  const std::uint64_t id = ++last_computation_;
+  computations_.emplace(id, Computation{owner.our_spi(), std::move(then)});
+  return id;
 }
 
 void Core::on_computed(std::uint64_t id, std::unique_ptr<Computed> result) {

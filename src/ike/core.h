@@ -62,6 +62,13 @@ class Core {
   template <class Work, class Then>
   void compute(const Session& owner, Compute::Rank rank, Work work, Then then);
   void on_computed(std::uint64_t id, std::unique_ptr<Computed> result);
+  /// The same for an answer that comes from outside, by the id that this gives.
+  template <class Value, class Then>
+  [[nodiscard]] std::uint64_t await(const Session& owner, Then then);
+  template <class Value>
+  void on_awaited(std::uint64_t id, Value value) {
+    on_computed(id, std::make_unique<ComputedValue<Value>>(std::move(value)));
+  }
 
   // ---- numbers ----
   [[nodiscard]] crypto::RandomSource& random() noexcept { return random_; }
@@ -93,6 +100,8 @@ class Core {
   [[nodiscard]] TicketBox* tickets();
   [[nodiscard]] const CrashTokens& crash_tokens() const noexcept { return crash_tokens_; }
   [[nodiscard]] ByteView decoy_psk() const noexcept { return decoy_psk_.view(); }
+  /// What somebody unknown is held to: that of the first peer that signs.
+  [[nodiscard]] const PeerAuth& decoy_auth() const noexcept { return decoy_auth_; }
 
   // ---- the way in (endpoint.cpp) ----
   void receive(const Path& path, ByteView datagram);
@@ -122,7 +131,7 @@ class Core {
     IkeSpi owner;
     std::move_only_function<void(Session*, std::unique_ptr<Computed>)> then;
   };
-  void start_computation(const Session& owner, Compute compute, decltype(Computation::then) then);
+  [[nodiscard]] std::uint64_t expect(const Session& owner, decltype(Computation::then) then);
   struct HalfOpen {
     std::size_t all = 0, of_address = 0;
   };
@@ -144,6 +153,7 @@ class Core {
   Actions actions_;
   CookieJar cookies_;
   Secret decoy_psk_;
+  PeerAuth decoy_auth_;
   std::vector<std::unique_ptr<Peer>> peers_;
   std::map<IkeSpi, std::unique_ptr<Session>> sessions_;  ///< by our SPI
   std::map<InitKey, IkeSpi> init_requests_;            ///< SPIi, digest of address and IKE_SA_INIT → our SPI (§2.1)
@@ -164,15 +174,20 @@ template <class Work, class Then>
 void Core::compute(const Session& owner, Compute::Rank rank, Work work, Then then) {
   using Value = std::invoke_result_t<Work&, std::chrono::sys_seconds>;
   Compute compute;
+  compute.id = await<Value>(owner, std::move(then));
   compute.rank = rank;
   compute.work = [work = std::move(work)](std::chrono::sys_seconds now) mutable -> std::unique_ptr<Computed> {
     return std::make_unique<ComputedValue<Value>>(work(now));
   };
-  start_computation(owner, std::move(compute),
-                    [then = std::move(then)](Session* session, std::unique_ptr<Computed> result) mutable {
-                      auto* computed = static_cast<ComputedValue<Value>*>(result.get());
-                      then(*session, computed ? std::optional<Value>(std::move(computed->value)) : std::nullopt);
-                    });
+  emit(std::move(compute));
+}
+
+template <class Value, class Then>
+std::uint64_t Core::await(const Session& owner, Then then) {
+  return expect(owner, [then = std::move(then)](Session* session, std::unique_ptr<Computed> result) mutable {
+    auto* computed = static_cast<ComputedValue<Value>*>(result.get());
+    then(*session, computed ? std::optional<Value>(std::move(computed->value)) : std::nullopt);
+  });
 }
 
 /// How long an inbound SA outlives its replacement.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "association.h"
+#include "authentication.h"
 #include "core.h"
 #include "culvert/crypto/prf.h"
 #include "payload_table.h"
@@ -55,6 +56,13 @@ Actions IkeEndpoint::on_addresses(TimePoint now, PeerId id, std::vector<Path> pa
 Actions IkeEndpoint::on_computed(TimePoint now, std::uint64_t id, std::unique_ptr<Computed> result) {
   impl_->core.begin(now);  // touched when somebody waits for it
   impl_->core.on_computed(id, std::move(result));
+  return impl_->core.finish();
+}
+
+Actions IkeEndpoint::on_revocation(TimePoint now, std::uint64_t id,
+                                   std::shared_ptr<const crypto::RevocationData> known) {
+  impl_->core.begin(now);
+  impl_->core.on_awaited(id, std::move(known));
   return impl_->core.finish();
 }
 
@@ -224,6 +232,20 @@ struct Candidates {
   std::vector<const PeerConfig*> peers;
   bool announce_nat = false;
   bool fragmentation = false;
+
+  /// What certificates need: SIGNATURE_HASH_ALGORITHMS for who has sent its own (RFC 7427 §4), CERTREQ (RFC 7296 §1.2).
+  [[nodiscard]] std::vector<Payload> payloads_for(const Message& request) const {
+    std::vector<const PeerAuth*> expected;
+    bool sign = false;
+    for (const PeerConfig* config : peers) {
+      expected.push_back(&config->auth.theirs);
+      sign = sign || announces_hashes(config->auth);
+    }
+    std::vector<Payload> payloads;
+    if (sign && request.find_notify(NotifyType::signature_hash_algorithms)) payloads.emplace_back(hashes_payload());
+    for (Payload& payload : certreq_payloads(expected)) payloads.push_back(std::move(payload));
+    return payloads;
+  }
 };
 
 Candidates candidates_for(const Core& core, const IpAddress& address) {
@@ -299,7 +321,7 @@ void Core::admit(const Path& path, ByteView datagram, const Message& message) {
       candidates.fragmentation && message.find_notify(NotifyType::ikev2_fragmentation_supported) != nullptr;
   Session& session = add_session(std::make_unique<Session>(*this, origin, Session::State::half_open, MessageId(0)));
   init_requests_.emplace(key, session.our_spi());
-  session.answer_init(*choice, ke, message.find<NoncePayload>()->data, datagram);
+  session.answer_init(*choice, message, datagram, candidates.payloads_for(message));
 }
 
 /// What needs no cryptography, the cheapest first: form, limits, payloads, cookie. Answers what is due.

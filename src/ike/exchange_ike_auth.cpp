@@ -1,7 +1,7 @@
-// IKE_AUTH with pre-shared keys, RFC 7296 §1.2, §2.15, §2.21.2.
+// IKE_AUTH, RFC 7296 §1.2, §2.15, §2.21.2. What it computes is in authenticating.cpp.
 //
-//   HDR, SK {IDi, [N(INITIAL_CONTACT),] IDr, AUTH, [N(USE_TRANSPORT_MODE),] SAi2, TSi, TSr}  -->
-//                                           <--  HDR, SK {IDr, AUTH, [N(USE_TRANSPORT_MODE),] SAr2, TSi, TSr}
+//   HDR, SK {IDi, [CERT+,] [N(INITIAL_CONTACT),] [CERTREQ,] [IDr,] AUTH, [N(USE_TRANSPORT_MODE),] SAi2, TSi, TSr}  -->
+//                                           <--  HDR, SK {IDr, [CERT+,] AUTH, [N(USE_TRANSPORT_MODE),] SAr2, TSi, TSr}
 //                                           <--  HDR, SK {IDr, AUTH, N(TS_UNACCEPTABLE)}         (the IKE SA stays, the
 //                                           child fails)
 //                                           <--  HDR, SK {N(AUTHENTICATION_FAILED)}              (there is no IKE SA)
@@ -26,23 +26,21 @@ std::string address_of(const Path& path) {
 // ---- initiator
 // -----------------------------------------------------------------------------------------------------------------
 
-void Session::send_auth() {
+void Session::send_auth(AuthPayload ours) {
   move_to(State::auth_sent);
-  const IdPayload id = id_payload(config().local_id, true);
-  const Secret* key = config().auth.our_psk();
-  const ByteView psk = key ? key->view() : ByteView{};
+  const AuthConfig& auth = config().auth;
   std::vector<Payload> payloads;
-  payloads.emplace_back(id);
+  payloads.emplace_back(id_payload(config().local_id, true));
+  if (!handshake_->resumed)
+    for (Payload& payload : cert_payloads(auth.ours)) payloads.push_back(std::move(payload));
   // §2.4: we know of no other IKE SA with this peer: what it still has is from before a crash.
   // With unique = "never" it may belong to somebody else who has our identity, too.
   if (!peer_->has_association() && config().unique != UniquePolicy::never)
     payloads.emplace_back(notify(NotifyType::initial_contact));
-  payloads.emplace_back(id_payload(config().remote_id, false));
-  payloads.emplace_back(AuthPayload{
-      auth_method_shared_key,
-      handshake_->resumed
-          ? resumed_auth(suite_.prf, handshake_->sk_pi.view(), handshake_->init_request)
-          : psk_auth(suite_.prf, psk, handshake_->init_request, handshake_->nr, handshake_->sk_pi.view(), id.body())});
+  if (!handshake_->resumed)
+    for (Payload& payload : certreq_payloads({&auth.theirs})) payloads.push_back(std::move(payload));
+  if (!config().remote_id.has_wildcard()) payloads.emplace_back(id_payload(config().remote_id, false));
+  payloads.emplace_back(std::move(ours));
   add_auth_notifies(payloads);
   const bool childless = handshake_->childless_supported && config().childless == ChildlessPolicy::prefer;
   if (const ChildConfig* child = childless ? nullptr : peer_->first_wanted()) {
@@ -61,23 +59,12 @@ void Session::on_auth_response(const Message& message) {
     const std::string why = error ? PeerRefusal{error->type}.to_string() : "its answer has no AUTH payload";
     return fail_attempt(fmt::format("{} refused: {}", address_of(origin_.path), why));
   }
-  const auto identity = identity_from(*id);
-  if (!identity || !config().remote_id.matches(*identity)) {
-    return refuse_responder(fmt::format("{} says it is {}, we expect {}", address_of(origin_.path), identity_text(*id),
-                                        log::sanitize(config().remote_id.to_string())));
-  }
-  const auto proof =
-      handshake_->resumed
-          ? verify_resumed(&config(), suite_.prf, handshake_->init_response, handshake_->sk_pr.view(), auth)
-          : verify_psk(&config(), core_.decoy_psk(), suite_.prf, handshake_->init_response, handshake_->ni,
-                       handshake_->sk_pr.view(), *id, auth);
-  if (!proof) {
-    return refuse_responder(fmt::format("{} ({}): the pre-shared key does not match; compare psk_file of both sides",
-                                        address_of(origin_.path), identity_text(*id)));
-  }
+  auto& peer = handshake_->verification.peer;
+  if (!peer || !*peer) return refuse_responder(refusal_reason(message, claimed_config(message)));
+  const AuthenticatedPeer proof = std::move((*peer)->proof);
   const bool unwanted = handshake_->unwanted;
   Association& association =
-      peer_->establish(*this, *proof, {true, created_, lower(handshake_->ni, handshake_->nr)}, false);
+      peer_->establish(*this, proof, {true, created_, lower(handshake_->ni, handshake_->nr)}, false);
   if (unwanted) {
     core_.release_esp_spi(handshake_->offer ? handshake_->offer->spi : Spi(0));
     handshake_.reset();
@@ -126,16 +113,24 @@ void Session::accept_first_child(const Message& message) {
 
 namespace {
 
-/// The peer that IDi (and IDr, if it came) names; nullptr when there is none.
-Peer* claimed_peer(const Core& core, const IdPayload& id_i, const IdPayload* id_r) {
+/// The peer that IDi (and IDr, if it came) names, an exact identity before one with wildcards; nullptr when there is
+/// none.
+Peer* claimed_peer(const Core& core, const IdPayload& id_i, const IdPayload* id_r, const IpAddress& from) {
   const auto theirs = identity_from(id_i);
   const auto ours = id_r ? identity_from(*id_r) : std::nullopt;
   if (!theirs) return nullptr;
+  Peer* best = nullptr;
+  int best_rank = 0;
   for (const auto& peer : core.peers()) {
-    if (!peer->config().remote_id.matches(*theirs)) continue;
-    if (!id_r || (ours && peer->config().local_id.matches(*ours))) return peer.get();
+    const PeerConfig& config = peer->config();
+    if (!may_be(config, *theirs)) continue;
+    if (id_r && !(ours && config.local_id.matches(*ours))) continue;
+    const int rank = 1 + 2 * config.remote_id.matches(*theirs) + peer->may_come_from(from);
+    if (rank <= best_rank) continue;
+    best = peer.get();
+    best_rank = rank;
   }
-  return nullptr;
+  return best;
 }
 
 /// Whether the suite that IKE_SA_INIT agreed on, before anybody knew who it is, is one that this peer may use.
@@ -145,26 +140,30 @@ bool allows(const PeerConfig& config, const Handshake& handshake) {
 
 }  // namespace
 
-Session::Reply Session::answer_auth(const Message& message) {
-  const IdPayload& id_i = *message.find_id(true);
-  const IdPayload* id_r = message.find_id(false);
-  const auto* auth = message.find<AuthPayload>();
-  Peer* claimed = claimed_peer(core_, id_i, id_r);
-  if (claimed && !claimed->may_come_from(origin_.path.remote.address)) {
-    core_.report_limited(
-        "address " + claimed->config().name, log::Level::warn,
-        fmt::format("{}: {} claims to be it, which is not one of its addresses; `address = \"any\"` would allow that",
-                    claimed->label(), address_of(origin_.path)));
-    claimed = nullptr;
+/// Whom the peer says it is, when that may be: as initiator the one that we called. nullptr: nobody.
+const PeerConfig* Session::claimed_config(const Message& message) const {
+  const IdPayload* id = message.find_id(!origin_.initiator);
+  if (!id) return nullptr;
+  if (origin_.initiator) {
+    const auto identity = identity_from(*id);
+    return identity && may_be(config(), *identity) ? &config() : nullptr;
   }
-  if (claimed && handshake_->resumed && !ticket_names(claimed->config(), id_i, id_r)) claimed = nullptr;
-  const PeerConfig* config_of = claimed ? &claimed->config() : nullptr;
-  const auto proof =
-      handshake_->resumed
-          ? verify_resumed(config_of, suite_.prf, handshake_->init_request, handshake_->sk_pi.view(), auth)
-          : verify_psk(config_of, core_.decoy_psk(), suite_.prf, handshake_->init_request, handshake_->nr,
-                       handshake_->sk_pi.view(), id_i, auth);
-  if (!proof) return refuse_initiator(id_i, id_r, claimed ? &claimed->config() : nullptr, auth);
+  const IpAddress& from = origin_.path.remote.address;
+  const Peer* peer = claimed_peer(core_, *id, message.find_id(false), from);
+  return peer && peer->may_come_from(from) ? &peer->config() : nullptr;
+}
+
+Session::Reply Session::answer_auth(const Message& message) {
+  const PeerConfig* config_of_claimed = claimed_config(message);
+  Peer* claimed = config_of_claimed ? core_.find_peer(config_of_claimed->id) : nullptr;
+  Verification done = std::exchange(handshake_->verification, {});
+  // The work may have taken a while: the proof must be that of who is meant now.
+  const bool proven = claimed && done.peer && *done.peer && &(*done.peer)->proof.config() == config_of_claimed;
+  if (!proven) {
+    handshake_->verification.peer = std::move(done.peer);
+    return refuse_initiator(message, refusal_reason(message, config_of_claimed));
+  }
+  const AuthenticatedPeer proof = std::move((*done.peer)->proof);
   if (auto refused = unwelcome(*claimed, message)) return std::move(*refused);
   if (!allows(claimed->config(), *handshake_)) {
     core_.report_limited(
@@ -176,19 +175,17 @@ Session::Reply Session::answer_auth(const Message& message) {
     reply.close = true;
     return reply;
   }
+  if (!done.ours || !*done.ours)
+    return refuse_initiator(message,
+                            "we cannot authenticate ourselves to it: " + (done.ours ? done.ours->error() : ""));
   const bool initial_contact = message.find_notify(NotifyType::initial_contact) != nullptr;
-  claimed->establish(*this, *proof, {false, created_, lower(handshake_->ni, handshake_->nr)}, initial_contact);
+  claimed->establish(*this, proof, {false, created_, lower(handshake_->ni, handshake_->nr)}, initial_contact);
 
-  const IdPayload id = id_payload(config().local_id, false);
-  const Secret* key = config().auth.our_psk();
-  const ByteView psk = key ? key->view() : ByteView{};
   Reply reply;
-  reply.payloads.emplace_back(id);
-  reply.payloads.emplace_back(AuthPayload{
-      auth_method_shared_key,
-      handshake_->resumed
-          ? resumed_auth(suite_.prf, handshake_->sk_pr.view(), handshake_->init_response)
-          : psk_auth(suite_.prf, psk, handshake_->init_response, handshake_->ni, handshake_->sk_pr.view(), id.body())});
+  reply.payloads.emplace_back(id_payload(config().local_id, false));
+  if (!handshake_->resumed)
+    for (Payload& payload : cert_payloads(config().auth.ours)) reply.payloads.push_back(std::move(payload));
+  reply.payloads.emplace_back(std::move(**done.ours));
   read_auth_notifies(message);
   add_auth_notifies(reply.payloads);
   answer_first_child(message, reply.payloads);
@@ -198,28 +195,51 @@ Session::Reply Session::answer_auth(const Message& message) {
 
 /// §2.21.2: AUTHENTICATION_FAILED, protected by keys that nobody has proved to own. Which part failed is for the
 /// operator alone.
-Session::Reply Session::refuse_initiator(const IdPayload& id, const IdPayload* wanted, const PeerConfig* claimed,
-                                         const AuthPayload* auth) {
-  const std::string from = fmt::format("peer {} ({})", address_of(origin_.path), identity_text(id));
-  std::string why;
-  if (!claimed && wanted && claimed_peer(core_, id, nullptr)) {
-    why = fmt::format("it wants to talk to {}, which is not our identity towards it; compare `id` there with ours",
-                      identity_text(*wanted));
-  } else if (!claimed) {
-    why = "no configured peer has this identity";
-  } else if (!auth || auth->method != auth_method_shared_key) {
-    why = "it does not authenticate with a pre-shared key, the only way that is configured";
-  } else {
-    why = fmt::format("the pre-shared key does not match that of [peer.{}]; compare psk_file of both sides",
-                      claimed->name);
-  }
+Session::Reply Session::refuse_initiator(const Message& message, std::string why) {
+  const PeerConfig* claimed = claimed_config(message);
   core_.report_limited("auth " + (claimed ? claimed->name : address_of(origin_.path)), log::Level::warn,
-                       from + ": " + why);
+                       fmt::format("peer {} ({}): {}", address_of(origin_.path), identity_text(*message.find_id(true)),
+                                   log::sanitize(why)));
   if (Peer* peer = claimed ? core_.find_peer(claimed->id) : nullptr)
     peer->on_bad_credentials(fmt::format("{}: {}", address_of(origin_.path), why));
   Reply reply = reply_with(refusal(NotifyType::authentication_failed, std::move(why)));
   reply.close = true;
   return reply;
+}
+
+/// Why the peer's proof does not hold, in either role.
+std::string Session::refusal_reason(const Message& message, const PeerConfig* claimed) const {
+  const IdPayload& id = *message.find_id(!origin_.initiator);
+  const auto* auth = message.find<AuthPayload>();
+  if (!claimed && origin_.initiator) {
+    return fmt::format("{} says it is {}, we expect {}", address_of(origin_.path), identity_text(id),
+                       log::sanitize(config().remote_id.to_string()));
+  }
+  if (!claimed) {
+    const IpAddress& from = origin_.path.remote.address;
+    const IdPayload* wanted = message.find_id(false);
+    const Peer* of_other_address = claimed_peer(core_, id, wanted, from);
+    if (of_other_address)
+      return fmt::format(
+          "it claims to be [peer.{}], which does not have this address; `address = \"any\"` would allow that",
+          of_other_address->config().name);
+    if (wanted && claimed_peer(core_, id, nullptr, from))
+      return fmt::format("it wants to talk to {}, which is not our identity towards it; compare `id` there with ours",
+                         identity_text(*wanted));
+    return "no configured peer has this identity";
+  }
+  const auto& peer = handshake_->verification.peer;
+  const std::string who =
+      origin_.initiator ? fmt::format("{} ({}): ", address_of(origin_.path), identity_text(id)) : "";
+  if (handshake_->resumed && peer && !*peer) return who + peer->error();
+  const bool shared = !auth || auth->method == auth_method_shared_key;
+  const bool shared_expected = claimed->auth.peer_psk() != nullptr;
+  if (!auth || shared != shared_expected) {
+    return fmt::format("it authenticates by {}, [peer.{}] expects {}",
+                       auth ? auth_method_text(auth->method) : "EAP, which is not spoken here,", claimed->name,
+                       expected_auth_text(claimed->auth.theirs));
+  }
+  return who + (peer && !*peer ? peer->error() : "its proof does not hold");
 }
 
 void Session::answer_first_child(const Message& message, std::vector<Payload>& payloads) {

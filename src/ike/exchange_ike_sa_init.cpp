@@ -74,6 +74,7 @@ void Session::send_init() {
     payloads.push_back(std::move(payload));
   }
   if (config().fragment_size != 0) payloads.emplace_back(fragmentation_supported());
+  if (announces_hashes(config().auth)) payloads.emplace_back(hashes_payload());
   handshake_->init_request = build(header(ExchangeType::ike_sa_init, false, MessageId(0)), payloads);
   exchange_ = Handshaking{};
   requests_.sent(core_.now(), ExchangeType::ike_sa_init, {handshake_->init_request}, retransmit_policy());
@@ -155,6 +156,7 @@ void Session::finish_init(AcceptedInit accepted, ByteView g_ir) {
   suite_ = accepted.suite;
   handshake_->nr = message.find<NoncePayload>()->data;
   handshake_->childless_supported = message.find_notify(NotifyType::childless_ikev2_supported) != nullptr;
+  handshake_->peer_hashes = announced_hashes(message);
   handshake_->init_response = std::move(accepted.datagram);
   handshake_->ke.reset();
   derive_keys(g_ir);
@@ -164,7 +166,7 @@ void Session::finish_init(AcceptedInit accepted, ByteView g_ir) {
         "a NAT is on the path (or the peer asks for UDP encapsulation), and encapsulation = \"raw\" forbids UDP");
   }
   float_to_nat_port();
-  send_auth();
+  begin_auth();
 }
 
 /// §2.23: with a NAT on the path (or one that an end says to be there) the initiator goes on from port 4500 to port
@@ -194,16 +196,19 @@ void Session::fail_attempt(std::string reason) {
 // ---- responder (admission is in endpoint.cpp)
 // ------------------------------------------------------------------------------------
 
-void Session::answer_init(const IkeChoice& choice, const KePayload& peer_ke, Bytes ni, ByteView request) {
+void Session::answer_init(const IkeChoice& choice, const Message& message, ByteView datagram,
+                          std::vector<Payload> extras) {
   suite_ = choice.suite;
   handshake_ = std::make_unique<Handshake>();
-  handshake_->ni = std::move(ni);
+  handshake_->ni = message.find<NoncePayload>()->data;
   handshake_->nr = core_.new_nonce();
   handshake_->offered = {choice.answer};
-  handshake_->init_request.assign(request.begin(), request.end());
+  handshake_->peer_hashes = announced_hashes(message);
+  handshake_->init_extras = std::move(extras);
+  handshake_->init_request.assign(datagram.begin(), datagram.end());
   answering_ = Answering{origin_.path, header(ExchangeType::ike_sa_init, false, MessageId(0)),
-                         crypto::sha256({request}), std::nullopt};
-  exchange_keys(choice.suite.ke, peer_ke, [](Session& session, std::optional<Result<Exchanged>> exchanged) {
+                         crypto::sha256({datagram}), std::nullopt};
+  exchange_keys(choice.suite.ke, *message.find<KePayload>(), [](Session& session, std::optional<Result<Exchanged>> exchanged) {
     if (exchanged && *exchanged) return session.send_init_response(**exchanged);
     if (exchanged) session.core_.count(DropReason::ike_malformed);
     session.close();
@@ -224,6 +229,7 @@ void Session::send_init_response(const Exchanged& exchanged) {
       payloads.push_back(std::move(payload));
     }
   }
+  for (Payload& payload : handshake_->init_extras) payloads.push_back(std::move(payload));
   if (origin_.announce_childless)
     payloads.emplace_back(NotifyPayload{NotifyType::childless_ikev2_supported, ProtocolId::none, {}, {}});
   if (origin_.fragmentation) payloads.emplace_back(fragmentation_supported());

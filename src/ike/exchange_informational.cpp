@@ -71,8 +71,10 @@ void Session::send_last_delete() {
 Session::Reply Session::answer_informational(const Message& message) {
   // §2.21.2: the initiator's verdict on our AUTH: it has no IKE SA.
   if (message.find_notify(NotifyType::authentication_failed)) {
-    const std::string why =
-        "the peer did not accept our AUTH (AUTHENTICATION_FAILED); compare the pre-shared keys and our id";
+    const std::string why = fmt::format(
+        "the peer did not accept our AUTH (AUTHENTICATION_FAILED); {}",
+        config().auth.our_psk() ? "compare the pre-shared keys and our id"
+                                : "it must trust our " + own_auth_text(config().auth.ours) + ", for our id");
     peer_->on_bad_credentials(why);
     return {{}, true, why};
   }

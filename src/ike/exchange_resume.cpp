@@ -129,7 +129,7 @@ void Session::finish_resume(const Path& path, ByteView datagram, const Message& 
   if (config().encapsulation == EncapsulationPreference::raw && origin_.nat.needs_udp())
     return fall_back("a NAT is on the path, and encapsulation = \"raw\" forbids UDP");
   float_to_nat_port();
-  send_auth();
+  begin_auth();
 }
 
 // ---- responder
@@ -267,7 +267,7 @@ Bytes Session::make_ticket() {
   TicketState state;
   state.sk_d = sk_d_.clone();
   state.sa = sa_bytes(handshake_->offered);
-  state.id_i = id_payload(config().remote_id, true).body();
+  state.id_i = id_payload(association_->proof().identity(), true).body();
   state.id_r = id_payload(config().local_id, false).body();
   state.credential = credential_digest(config(), sk_d_.view());
   state.authenticated = now - static_cast<UnixSeconds>(std::chrono::duration_cast<std::chrono::seconds>(age).count());

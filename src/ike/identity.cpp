@@ -148,4 +148,50 @@ bool Identity::matches(const Identity& other) const {
   }
 }
 
+namespace {
+
+/// "*", or "*.example.net" for every name below example.net.
+bool covers_name(std::string_view pattern, std::string_view name) {
+  if (pattern == "*") return true;
+  if (!pattern.starts_with("*.")) return false;
+  pattern.remove_prefix(1);
+  return name.size() > pattern.size() &&
+         equal_ignoring_case(as_bytes(name.substr(name.size() - pattern.size())), as_bytes(pattern));
+}
+
+}  // namespace
+
+bool Identity::covers(const Identity& other) const {
+  if (type != other.type) return false;
+  if (matches(other)) return true;
+  const std::string_view pattern = as_text(data), name = as_text(other.data);
+  switch (type) {
+    case IdType::fqdn:
+      return covers_name(pattern, name);
+    case IdType::rfc822_addr: {
+      const std::size_t at = name.rfind('@');
+      if (pattern == "*") return true;
+      return pattern.starts_with("*@") && at != std::string_view::npos && at > 0 &&
+             equal_ignoring_case(as_bytes(pattern.substr(1)), as_bytes(name.substr(at)));
+    }
+    case IdType::der_asn1_dn:
+      return crypto::matches_distinguished_name(data, other.data);
+    default:
+      return false;
+  }
+}
+
+bool Identity::has_wildcard() const {
+  const std::string_view text = as_text(data);
+  if (type == IdType::fqdn) return text == "*" || text.starts_with("*.");
+  if (type == IdType::rfc822_addr) return text == "*" || text.starts_with("*@");
+  if (type != IdType::der_asn1_dn) return false;
+  // A value that is a single "*": in the text it stands between "=" and "," or "+" or the end.
+  const std::string words = crypto::distinguished_name_text(data);
+  for (std::size_t at = words.find("=*"); at != std::string::npos; at = words.find("=*", at + 1)) {
+    if (at + 2 == words.size() || words[at + 2] == ',' || words[at + 2] == '+') return true;
+  }
+  return false;
+}
+
 }  // namespace culvert::ike

@@ -98,6 +98,14 @@ Bytes psk_auth(crypto::Prf prf, ByteView psk, ByteView first_message, ByteView p
   return {octets.begin(), octets.end()};
 }
 
+Bytes signed_octets(crypto::Prf prf, ByteView first_message, ByteView peer_nonce, ByteView sk_p, ByteView id_body) {
+  const Secret maced_id = crypto::prf(prf, sk_p, {id_body});
+  Bytes octets(first_message.begin(), first_message.end());
+  append(octets, peer_nonce);
+  append(octets, maced_id.view());
+  return octets;
+}
+
 Bytes nat_detection_hash(IkeSpi spi_i, IkeSpi spi_r, const Endpoint& endpoint) {
   const auto spi_i_bytes = to_bytes(spi_i);
   const auto spi_r_bytes = to_bytes(spi_r);

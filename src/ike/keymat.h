@@ -39,6 +39,10 @@ struct ChildKeys {
 [[nodiscard]] Bytes psk_auth(crypto::Prf prf, ByteView psk, ByteView first_message, ByteView peer_nonce, ByteView sk_p,
                              ByteView id_body);
 
+/// What a signature covers, §2.15: first_message | peer_nonce | prf(SK_p, id_body).
+[[nodiscard]] Bytes signed_octets(crypto::Prf prf, ByteView first_message, ByteView peer_nonce, ByteView sk_p,
+                                  ByteView id_body);
+
 /// NAT_DETECTION_*_IP: SHA-1(SPIi | SPIr | IP | port), §2.23.
 [[nodiscard]] Bytes nat_detection_hash(IkeSpi spi_i, IkeSpi spi_r, const Endpoint& endpoint);
 

@@ -250,7 +250,7 @@ Association& Peer::establish(Session& session, const AuthenticatedPeer& proof, A
   association.add_session(session, true);
   const Path& path = session.path();
   core_.report(log::Level::info, fmt::format("{}: up: IKE SA with {} ({}), {}{}", label(), path.remote.to_string(),
-                                             log::sanitize(config_.remote_id.to_string()), to_string(session.suite()),
+                                             log::sanitize(proof.identity().to_string()), to_string(session.suite()),
                                              session.nat().local || session.nat().remote ? ", NAT on the path" : ""));
   if (attempt_ == &session) {
     attempt_ = nullptr;

@@ -62,7 +62,11 @@ void Peer::describe_session(PeerStatus& status) const {
   status.spi_r = session->spi_r();
   status.initiator = session->initiator();
   status.suite = to_string(session->suite());
-  status.remote_id = config_.remote_id.to_string();
+  const AuthenticatedPeer& proof = preferred()->proof();
+  status.remote_id = proof.identity().to_string();
+  status.local_auth = own_auth_text(config_.auth.ours);
+  status.remote_auth = proof.how();
+  status.remote_certificate_until = proof.until();
   status.nat_local = session->nat().local;
   status.nat_remote = session->nat().remote;
   status.established = session->established_at();

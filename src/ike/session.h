@@ -6,6 +6,7 @@
 #include <variant>
 #include <vector>
 
+#include "authentication.h"
 #include "child.h"
 #include "child_negotiation.h"
 #include "core.h"
@@ -96,6 +97,13 @@ struct Resumed {
   Duration age{};  ///< of the authentication that it resumes
 };
 
+/// How far IKE_AUTH has come.
+struct Verification {
+  std::optional<std::expected<VerifiedPeer, std::string>> peer;  ///< the error is for the operator
+  bool revocation_checked = false;                               ///< with what responders say
+  std::optional<std::expected<AuthPayload, std::string>> ours;   ///< responder
+};
+
 /// What is needed until the peer is authenticated, and no longer.
 struct Handshake {
   Bytes ni, nr;
@@ -105,6 +113,9 @@ struct Handshake {
   Bytes cookie;
   int restarts = 0;  ///< COOKIE and INVALID_KE_PAYLOAD rounds, bounded
   Secret sk_pi, sk_pr;
+  std::optional<crypto::HashSet> peer_hashes;  ///< of its SIGNATURE_HASH_ALGORITHMS
+  std::vector<Payload> init_extras;            ///< responder: what else the IKE_SA_INIT response has
+  Verification verification;
   std::optional<ChildOffer> offer;       ///< of IKE_AUTH
   bool childless_supported = false;      ///< the responder takes IKE_AUTH without a child (RFC 6023)
   std::optional<StoredTicket> resuming;  ///< IKE_SESSION_RESUME is under way
@@ -152,7 +163,7 @@ class Session {
   /// Responder: the ticket is good; sends the IKE_SESSION_RESUME response.
   void answer_resume(const IkeChoice& choice, const Secret& sk_d, Resumed resumed, Bytes ni, ByteView request);
   /// Responder: the half-open IKE SA has been chosen and its keys agreed; sends the IKE_SA_INIT response.
-  void answer_init(const IkeChoice& choice, const KePayload& peer_ke, Bytes ni, ByteView request);
+  void answer_init(const IkeChoice& choice, const Message& message, ByteView datagram, std::vector<Payload> extras);
   /// Sends the request for `task`. Only while ready(). False: there is nothing left to do for it.
   bool begin(Task task);
   /// Established, and no request under way or in preparation.
@@ -274,13 +285,14 @@ class Session {
   void fail_attempt(std::string reason);
 
   // exchange_ike_auth.cpp
-  void send_auth();
+  void send_auth(AuthPayload ours);
   void on_auth_response(const Message& message);
   void refuse_responder(std::string why);
   void accept_first_child(const Message& message);
   [[nodiscard]] Reply answer_auth(const Message& message);
-  [[nodiscard]] Reply refuse_initiator(const IdPayload& id, const IdPayload* wanted, const PeerConfig* claimed,
-                                       const AuthPayload* auth);
+  [[nodiscard]] Reply refuse_initiator(const Message& message, std::string why);
+  [[nodiscard]] std::string refusal_reason(const Message& message, const PeerConfig* claimed) const;
+  [[nodiscard]] const PeerConfig* claimed_config(const Message& message) const;
   void answer_first_child(const Message& message, std::vector<Payload>& payloads);
   [[nodiscard]] std::expected<void, Refusal> check_encapsulation() const;
   void become_established(Association& association);
@@ -312,6 +324,21 @@ class Session {
   // reauthentication.cpp
   void add_auth_lifetime(std::vector<Payload>& payloads) const;
   void read_auth_lifetime(const Message& message);
+
+  // authenticating.cpp
+  [[nodiscard]] bool compute_for_auth(Message& opened);
+  void resume_auth(Message opened);
+  void lose_auth();
+  [[nodiscard]] bool verify_peer(Message& opened);
+  void start_verification(Message& opened, SignatureClaim claim);
+  [[nodiscard]] Bytes peer_octets(const IdPayload& id) const;
+  [[nodiscard]] Bytes our_octets(const IdPayload& id) const;
+  [[nodiscard]] std::optional<AuthPayload> our_mac(const AuthConfig& auth, const IdPayload& id) const;
+  void report_ignored_certificate(std::uint8_t encoding);
+  [[nodiscard]] bool ask_responders(Message& opened);
+  void recheck_revocation_of(Message opened, std::shared_ptr<const crypto::RevocationData> known);
+  void begin_auth();
+  [[nodiscard]] bool sign_answer(Message& opened);
 
   // exchange_create_child_sa.cpp
   bool begin_child(Task task);

@@ -11,6 +11,7 @@
 #include <mutex>
 #include <thread>
 
+#include "credentials.h"
 #include "simulation.h"
 
 using namespace culvert;
@@ -40,6 +41,38 @@ void add_second_child(Simulation& simulation) {
     lan.remote = {SelectorSpec{*IpPrefix::parse(side == a ? "10.2.0.0/16" : "10.1.0.0/16"), 0}};
     simulation.config(side).children.push_back(lan);
   }
+}
+
+/// Each end by a pre-shared key, a certificate or a raw key; the peer knows which.
+void draw_credentials(Simulation& simulation) {
+  SeededRandom& random = simulation.random();
+  constexpr KeyType types[] = {KeyType::ecdsa_p256, KeyType::ed25519, KeyType::ecdsa_p256, KeyType::rsa};
+  for (const Side side : {a, b}) {
+    const Holder& holder = pki().holder(side, types[random.next() % 4]);
+    AuthConfig& ours = simulation.config(side).auth;
+    AuthConfig& theirs = simulation.config(other(side)).auth;
+    switch (random.next() % 3) {
+      case 0:
+        break;
+      case 1:
+        ours.ours = own(holder);
+        theirs.theirs = trusting(pki().ca);
+        break;
+      default:
+        ours.ours = own_key(holder);
+        theirs.theirs = expecting(holder);
+    }
+    if (holder.key.public_key().type() != KeyType::ed25519) ours.digital_signatures = !random.chance(0.2);
+  }
+  // RFC 7427 is for both or for none: an end that does not announce it gets classic signatures, which Ed25519 has not.
+  const auto needs_it = [&](Side side) {
+    const auto* certificate = std::get_if<OwnCertificate>(&simulation.config(side).auth.ours);
+    const auto* raw = std::get_if<OwnRawKey>(&simulation.config(side).auth.ours);
+    const crypto::PrivateKey* key = certificate ? certificate->key.get() : raw ? raw->key.get() : nullptr;
+    return key && key->public_key().type() == KeyType::ed25519;
+  };
+  if (needs_it(a) || needs_it(b))
+    for (const Side side : {a, b}) simulation.config(side).auth.digital_signatures = true;
 }
 
 Story set_up(Simulation& simulation) {
@@ -77,6 +110,7 @@ Story set_up(Simulation& simulation) {
     simulation.node(side).options.unix_at_zero = 1'800'000'000s;
     if (random.chance(0.5)) simulation.config(side).resumption = true;
   }
+  if (random.chance(0.4)) draw_credentials(simulation);
   if (random.chance(0.25)) add_second_child(simulation);
   if (random.chance(0.3)) make_messages_long(simulation, 1 + static_cast<int>(random.next() % 60));
   story.short_lived = random.chance(0.15);

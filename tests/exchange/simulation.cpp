@@ -260,6 +260,16 @@ std::vector<Datagram> Simulation::forge_fragments(Side from, ExchangeType exchan
   return datagrams;
 }
 
+Datagram Simulation::rewritten(const Datagram& datagram, const std::vector<Payload>& payloads) const {
+  const Header header = parsed(datagram.bytes).header;
+  if (header.exchange == ExchangeType::ike_sa_init)
+    return {datagram.from, datagram.path, build(header, payloads), false};
+  const auto keys = keys_.find({header.spi_i, header.spi_r});
+  if (keys == keys_.end()) return {};
+  auto sk = protection(keys->second, header.initiator);
+  return {datagram.from, datagram.path, sk ? sk->seal(header, payloads).value_or(Bytes{}) : Bytes{}, false};
+}
+
 std::vector<Datagram> Simulation::inject(const Datagram& datagram) {
   std::vector<Datagram> answers;
   captured_ = &answers;
@@ -397,6 +407,10 @@ void Simulation::act(Side side, Action& action) {
                std::move(kept),
                node.incarnation};
     events_.push(std::move(done));
+  } else if (auto* check = std::get_if<CheckRevocation>(&action)) {
+    node.checked.push_back(check->chain);
+    auto known = node.responders ? node.responders(*check) : nullptr;
+    perform(side, node.ike->on_revocation(now_, check->id, std::move(known)));
   } else if (auto* report = std::get_if<Report>(&action)) {
     if (trace) tell(side, "\"" + report->text + "\"");
     node.reports.push_back(std::move(*report));

@@ -76,6 +76,9 @@ struct Node {
   int incarnation = 0;
   std::deque<std::shared_ptr<Compute>> computing;  ///< to be done at the end of perform()
   int computed = 0;
+  std::vector<std::vector<crypto::Certificate>> checked;  ///< chains of CheckRevocation
+  /// What responders say of a chain; empty: nothing.
+  std::function<std::shared_ptr<const crypto::RevocationData>(const CheckRevocation&)> responders;
 };
 
 struct Datagram {
@@ -125,6 +128,8 @@ class Simulation {
   [[nodiscard]] std::vector<Datagram> forge_fragments(Side from, ExchangeType exchange, bool response,
                                                       std::uint32_t message_id, const std::vector<Payload>& payloads,
                                                       std::size_t max_len) const;
+  /// The same datagram with other payloads inside.
+  [[nodiscard]] Datagram rewritten(const Datagram& datagram, const std::vector<Payload>& payloads) const;
   /// Hands over a datagram from `from` and performs what the other side makes of it, without anything of that going on
   /// the wire: what it would have sent.
   std::vector<Datagram> inject(const Datagram& datagram);
@@ -166,7 +171,7 @@ class Simulation {
   [[nodiscard]] const std::string& fault() const { return fault_; }
   [[nodiscard]] SeededRandom& random() { return random_; }
   /// The wall clock that certificates are checked by.
-  std::chrono::sys_seconds wall_clock = std::chrono::sys_days(std::chrono::year(2026) / 11 / 22);
+  std::chrono::sys_seconds wall_clock = std::chrono::sys_days(std::chrono::year(2026) / 6 / 1);
 
  private:
   struct Event {

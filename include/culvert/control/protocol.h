@@ -46,6 +46,7 @@ struct TunnelReport {
 struct PeerReport {
   std::string name, state;               ///< "up", "connecting", "resolving", "waiting", "down", "admin-down"
   std::string remote_id, local, remote;  ///< endpoints "192.0.2.1:4500"
+  std::string local_auth, remote_auth;   ///< how each end has proved who it is, for people; "" when down
   std::string role;                      ///< "initiator", "responder"
   std::string suite, spi_i, spi_r;
   bool nat_local = false, nat_remote = false;

@@ -52,10 +52,13 @@ struct AuthConfig {
   PeerAuth theirs;
   /// RSA keys sign by RSASSA-PSS where the peer knows RFC 7427; else by PKCS #1 v1.5, which some peers have only.
   bool rsa_pss = true;
+  /// Signatures by RFC 7427 (AUTH method 14) with a peer that knows it. False, for one that gets it wrong: it is not
+  /// announced, and keys sign by methods 1 and 9 to 11, RSA with SHA-1.
+  bool digital_signatures = true;
 
   /// The same key both ways.
   [[nodiscard]] static AuthConfig psk(std::shared_ptr<const Secret> key) {
-    return {PreSharedKey{key}, PreSharedKey{std::move(key)}, true};
+    return {PreSharedKey{key}, PreSharedKey{std::move(key)}};
   }
   /// The pre-shared key that we send a MAC by, and the one that we expect; nullptr: another way.
   [[nodiscard]] const Secret* our_psk() const noexcept { return psk_of(ours); }

@@ -18,6 +18,7 @@
 #include "culvert/base/secret.h"
 #include "culvert/base/time.h"
 #include "culvert/child_sa.h"
+#include "culvert/crypto/certificate.h"
 #include "culvert/crypto/random.h"
 #include "culvert/ike/config.h"
 
@@ -87,6 +88,13 @@ struct Compute {
   /// Once. `now` is the wall clock: certificates are valid by it.
   std::move_only_function<std::unique_ptr<Computed>(std::chrono::sys_seconds now)> work;
 };
+/// A chain (leaf first, anchor last) whose owner has signed: ask the responders that the operator named about it, and
+/// answer with Endpoint::on_revocation, within 10 s whatever they say.
+struct CheckRevocation {
+  std::uint64_t id = 0;
+  std::shared_ptr<RevocationFeed> feed;
+  std::vector<crypto::Certificate> chain;
+};
 /// Keys of a new IKE SA, emitted only when EndpointOptions::debug_keys: so that tshark can read a capture.
 struct DebugIkeKeys {
   IkeSpi spi_i, spi_r;
@@ -100,7 +108,7 @@ struct KeepTicketKeys {
 };
 
 using Action = std::variant<KeepTicketKeys, SendDatagram, InstallChild, ActivateOutbound, RemoveChild, MoveChild, ResolveAddresses, Report, CountDrop,
-                            Compute, DebugIkeKeys>;
+                            Compute, CheckRevocation, DebugIkeKeys>;
 using Actions = std::vector<Action>;
 
 // ---- what status shows ------------------------------------------------------------------------------------------------------
@@ -129,6 +137,8 @@ struct PeerStatus {
   bool initiator = false;
   std::string suite;                      ///< of the IKE SA
   std::string remote_id;
+  std::string local_auth, remote_auth;    ///< how we and the peer have proved who we are, for people
+  std::optional<std::chrono::sys_seconds> remote_certificate_until;  ///< the first moment at which its chain is over
   bool nat_local = false, nat_remote = false;
   TimePoint established{};
   std::optional<TimePoint> rekey_at, retry_at;
@@ -171,6 +181,9 @@ class IkeEndpoint {
   [[nodiscard]] Actions on_addresses(TimePoint now, PeerId peer, std::vector<Path> paths, std::string why);
   /// Answer to Compute. nullptr: there was no room, and what asked for it counts as lost on the way.
   [[nodiscard]] Actions on_computed(TimePoint now, std::uint64_t id, std::unique_ptr<Computed> result);
+  /// Answer to CheckRevocation: CRLs, and the OCSP responses of this chain, as far as there are any (nullptr: nothing).
+  [[nodiscard]] Actions on_revocation(TimePoint now, std::uint64_t id,
+                                      std::shared_ptr<const crypto::RevocationData> known);
   /// A packet waits for the child: bring it up. The selectors are the packet's own (RFC 7296 §2.9).
   [[nodiscard]] Actions on_acquire(TimePoint now, ChildId child, const TrafficSelector& source, const TrafficSelector& destination);
   [[nodiscard]] Actions on_child_event(TimePoint now, Spi inbound_spi, ChildEvent event);

@@ -29,6 +29,12 @@ struct Identity {
   [[nodiscard]] std::string to_string() const;  ///< for people; sanitized by whoever logs it
   /// Octet by octet of one type; FQDN and the domain of an e-mail address without regard to case.
   [[nodiscard]] bool matches(const Identity& other) const;
+  /// `other` is one that this pattern of the operator allows. "*" in front of a domain name stands for any name below
+  /// it
+  /// ("*.example.net", or "*" for all), in place of an e-mail address's local part for any ("*@example.net"), as a
+  /// value of a DN for any value ("O=Example, CN=*"). Without a "*" the same as matches().
+  [[nodiscard]] bool covers(const Identity& other) const;
+  [[nodiscard]] bool has_wildcard() const;
   friend bool operator==(const Identity&, const Identity&) = default;
 };
 

@@ -50,6 +50,8 @@ PeerReport sample_peer() {
   peer.name = "tokyo";
   peer.state = "up";
   peer.remote_id = "tokyo.example.net";
+  peer.local_auth = "pre-shared key";
+  peer.remote_auth = "certificate CN=tokyo";
   peer.local = "192.0.2.1:4500";
   peer.remote = "198.51.100.1:4500";
   peer.role = "initiator";
@@ -76,7 +78,7 @@ Response sample_status() {
 // Written by hand from docs/control.md: this text may grow, and nothing in it may change while the schema is 1.
 constexpr std::string_view golden_status =
     R"({"schema":1,"ok":true,"status":{"version":"0.1.0","id":"paris.example.net","uptime_s":86400,"aead":"vaes512","workers":4,"packet_memory":17890304,"peers":[)"
-    R"({"name":"tokyo","state":"up","remote_id":"tokyo.example.net","local":"192.0.2.1:4500","remote":"198.51.100.1:4500",)"
+    R"({"name":"tokyo","state":"up","remote_id":"tokyo.example.net","local_auth":"pre-shared key","remote_auth":"certificate CN=tokyo","local":"192.0.2.1:4500","remote":"198.51.100.1:4500",)"
     R"("role":"initiator","suite":"AES-GCM-16-256 PRF-HMAC-SHA2-384 x25519","spi_i":"0x0102030405060708","spi_r":"0x1112131415161718",)"
     R"("nat_local":false,"nat_remote":true,"established_s":8000,"rekey_in_s":6400,"retry_in_s":null,"reason":"","children":[)"
     R"({"name":"tokyo-gre","state":"up","inbound_spi":"0xc0ffee01","outbound_spi":"0xdeadbeef","suite":"AES-GCM-16-256 x25519 ESN",)"

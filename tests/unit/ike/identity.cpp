@@ -107,5 +107,33 @@ TEST_CASE("an e-mail address of a peer without an @ is compared whole") {
   CHECK_FALSE(odd.matches(Identity{IdType::rfc822_addr, {'a'}}));
 }
 
+TEST_CASE("a pattern covers what its wildcard stands for, and nothing else") {
+  const auto covers = [](const char* pattern, const char* id) {
+    return Identity::parse(pattern)->covers(*Identity::parse(id));
+  };
+  CHECK(covers("*.example.net", "gw.example.net"));
+  CHECK(covers("*.example.net", "a.b.EXAMPLE.net"));
+  CHECK_FALSE(covers("*.example.net", "example.net"));
+  CHECK_FALSE(covers("*.example.net", "gw.example.net.evil.org"));
+  CHECK_FALSE(covers("*.example.net", "gwexample.net"));
+  CHECK_FALSE(covers("*.example.net", "gw@example.net"));
+  CHECK(covers("*@example.net", "gw@EXAMPLE.net"));
+  CHECK_FALSE(covers("*@example.net", "gw@sub.example.net"));
+  CHECK_FALSE(covers("*@example.net", "gw.example.net"));
+  CHECK(covers("O=Example, CN=*", "O=Example, CN=gw"));
+  CHECK_FALSE(covers("O=Example, CN=*", "O=Other, CN=gw"));
+  CHECK_FALSE(covers("O=Example, CN=*", "O=Example, CN=gw, CN=evil"));
+  CHECK(covers("gw.example.net", "gw.example.net"));
+  CHECK_FALSE(covers("gw.example.net", "*.example.net"));
+  CHECK_FALSE(covers("192.0.2.1", "192.0.2.2"));
+}
+
+TEST_CASE("an identity tells whether it has a wildcard") {
+  for (const char* id : {"*.example.net", "*@example.net", "O=Example, CN=*", "CN=*, O=Example", "fqdn:*"})
+    CHECK(Identity::parse(id)->has_wildcard());
+  for (const char* id : {"gw.example.net", "gw@example.net", "O=Example, CN=*x", "192.0.2.1", "keyid:*"})
+    CHECK_FALSE(Identity::parse(id)->has_wildcard());
+}
+
 }  // namespace
 }  // namespace culvert::ike
