@@ -58,6 +58,8 @@ class Association {
   [[nodiscard]] ChildSa* by_outbound(Spi spi);
   [[nodiscard]] std::map<Spi, ChildSa>& children() noexcept { return children_; }
   [[nodiscard]] const std::map<Spi, ChildSa>& children() const noexcept { return children_; }
+  /// The live child that this one has become by rekeys, or itself; nullptr: there is none.
+  [[nodiscard]] const ChildSa* heir_of(Spi inbound);
   [[nodiscard]] const ChildSa* live_child(const ChildConfig& config) const;
   [[nodiscard]] bool sends_on(Spi outbound) const;
   /// Whether what the peer asks for may carry our packets at once: it knows the keys only when our answer arrives, so

@@ -95,6 +95,14 @@ ChildSa* Association::by_outbound(Spi spi) {
   return found == children_.end() ? nullptr : &found->second;
 }
 
+const ChildSa* Association::heir_of(Spi inbound) {
+  const ChildSa* child = by_inbound(inbound);
+  while (child && child->state != ChildSa::State::live) {
+    child = child->successor ? by_inbound(*child->successor) : nullptr;
+  }
+  return child;
+}
+
 const ChildSa* Association::live_child(const ChildConfig& config) const {
   for (const auto& [spi, child] : children_) {
     if (child.config == &config && child.state == ChildSa::State::live) return &child;
@@ -136,6 +144,7 @@ void Association::drop_child(Spi inbound) {
   if (found == children_.end()) return core_.release_esp_spi(inbound);  // never installed here
   ChildSa gone = std::move(found->second);
   children_.erase(found);
+  for (Session* session : sessions_) session->on_child_gone(gone);
   drop_tasks(Task::Kind::delete_child, inbound);
   drop_tasks(Task::Kind::rekey_child, inbound);
   ChildSa* successor = gone.successor ? by_inbound(*gone.successor) : nullptr;

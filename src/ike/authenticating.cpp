@@ -75,13 +75,15 @@ bool Session::verify_peer(Message& opened) {
   if (shown->ignored) report_ignored_certificate(*shown->ignored);
   // A peer that is to use a pre-shared key is treated as one that does not exist: both fail after as much work.
   const bool signs = claimed && !claimed->auth.peer_psk();
-  SignatureClaim claim{signs ? claimed : nullptr,
-                       signs ? claimed->auth.theirs : core_.decoy_auth(),
-                       identity_from(*id).value_or(Identity{}),
-                       *auth,
-                       std::move(shown->x509),
-                       std::move(shown->raw_key),
-                       peer_octets(*id)};
+  SignatureClaim claim;
+  claim.config = signs ? claimed : nullptr;
+  claim.expected = signs ? claimed->auth.theirs : core_.decoy_auth();
+  claim.identity = identity_from(*id).value_or(Identity{});
+  claim.auth = *auth;
+  claim.certificates = std::move(shown->x509);
+  claim.raw_key = std::move(shown->raw_key);
+  claim.octets = peer_octets(*id);
+  if (handshake_->hashes_announced) claim.announced = crypto::HashSet::ours();
   start_verification(opened, std::move(claim));
   return true;
 }

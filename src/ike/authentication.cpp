@@ -106,7 +106,7 @@ bool is_classic(std::uint8_t method) {
 /// The AUTH payload was made by the private part of `key`. The reason does not say whose key it is.
 std::expected<std::string, std::string> check_signature(const crypto::PublicKey& key, const SignatureClaim& claim) {
   const std::uint8_t method = claim.auth.method;
-  const auto used = method == 14 ? key.verify_digital_signature(claim.auth.data, claim.octets, crypto::HashSet::ours())
+  const auto used = method == 14 ? key.verify_digital_signature(claim.auth.data, claim.octets, claim.announced)
                     : is_classic(method)
                         ? key.verify_classic(static_cast<crypto::AuthMethod>(method), claim.auth.data, claim.octets)
                         : Result<crypto::SignatureScheme>(fail(

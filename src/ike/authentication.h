@@ -27,6 +27,7 @@ struct SignatureClaim {
   std::vector<Bytes> certificates;  ///< DER, as they came: the first is the one that signs (RFC 7296 §3.6)
   std::optional<Bytes> raw_key;     ///< SubjectPublicKeyInfo (RFC 7670)
   Bytes octets;                     ///< what it signs (RFC 7296 §2.15)
+  crypto::HashSet announced;        ///< what we sent it: no other hash is taken (RFC 7427 §4)
 };
 
 /// A peer that has proved itself, and the chain of its certificate if it has one: leaf first, anchor last.

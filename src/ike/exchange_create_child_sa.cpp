@@ -117,8 +117,8 @@ void Session::on_child_made(CreatingChild exchange, const Message& message) {
   }
   const Bytes& nr = message.find<NoncePayload>()->data;
   const Bytes lowest = lower(offer.nonce, nr);
-  const ChildSa* rival = exchange.rival ? association_->by_inbound(exchange.rival->inbound) : nullptr;
-  const bool loses = rival && rival->state == ChildSa::State::live && lowest < exchange.rival->lowest_nonce;
+  const ChildSa* rival = exchange.rival ? association_->heir_of(exchange.rival->inbound) : nullptr;
+  const bool loses = rival && lowest < exchange.rival->lowest_nonce;
   ChildKeys keys = derive_child_keys(suite_.prf, agreement->suite.cipher, sk_d_.view(), g_ir->view(), offer.nonce, nr);
   ChildSa& made = association_->install(
       {std::move(*agreement), std::move(keys.responder_to_initiator), std::move(keys.initiator_to_responder), true,
@@ -160,6 +160,14 @@ void Session::settle_child(const CreatingChild& exchange, ChildSa& made, bool lo
     old->successor = made.inbound;
     association_->delete_child(*old);
   }
+}
+
+/// The peer has rekeyed what it made in a collision before the answer to our own request was here: what came of it
+/// stays our rival.
+void Session::on_child_gone(const ChildSa& gone) {
+  auto* ours = std::get_if<CreatingChild>(&exchange_);
+  if (ours && ours->rival && ours->rival->inbound == gone.inbound && gone.successor)
+    ours->rival->inbound = *gone.successor;
 }
 
 // ---- responder

@@ -8,6 +8,8 @@
 //                                           another group)
 //   HDR, N(COOKIE), SAi1, KEi', Ni, …       -->
 //                                           <--  HDR, SAr1, KEr, Nr, N(NAT_DETECTION_*)
+#include <algorithm>
+
 #include "association.h"
 #include "peer.h"
 #include "session.h"
@@ -74,7 +76,8 @@ void Session::send_init() {
     payloads.push_back(std::move(payload));
   }
   if (config().fragment_size != 0) payloads.emplace_back(fragmentation_supported());
-  if (announces_hashes(config().auth)) payloads.emplace_back(hashes_payload());
+  handshake_->hashes_announced = announces_hashes(config().auth);
+  if (handshake_->hashes_announced) payloads.emplace_back(hashes_payload());
   handshake_->init_request = build(header(ExchangeType::ike_sa_init, false, MessageId(0)), payloads);
   exchange_ = Handshaking{};
   requests_.sent(core_.now(), ExchangeType::ike_sa_init, {handshake_->init_request}, retransmit_policy());
@@ -204,15 +207,20 @@ void Session::answer_init(const IkeChoice& choice, const Message& message, ByteV
   handshake_->nr = core_.new_nonce();
   handshake_->offered = {choice.answer};
   handshake_->peer_hashes = announced_hashes(message);
+  handshake_->hashes_announced = std::ranges::any_of(extras, [](const Payload& payload) {
+    const auto* notify = std::get_if<NotifyPayload>(&payload);
+    return notify && notify->type == NotifyType::signature_hash_algorithms;
+  });
   handshake_->init_extras = std::move(extras);
   handshake_->init_request.assign(datagram.begin(), datagram.end());
   answering_ = Answering{origin_.path, header(ExchangeType::ike_sa_init, false, MessageId(0)),
                          crypto::sha256({datagram}), std::nullopt};
-  exchange_keys(choice.suite.ke, *message.find<KePayload>(), [](Session& session, std::optional<Result<Exchanged>> exchanged) {
-    if (exchanged && *exchanged) return session.send_init_response(**exchanged);
-    if (exchanged) session.core_.count(DropReason::ike_malformed);
-    session.close();
-  });
+  exchange_keys(choice.suite.ke, *message.find<KePayload>(),
+                [](Session& session, std::optional<Result<Exchanged>> exchanged) {
+                  if (exchanged && *exchanged) return session.send_init_response(**exchanged);
+                  if (exchanged) session.core_.count(DropReason::ike_malformed);
+                  session.close();
+                });
 }
 
 void Session::send_init_response(const Exchanged& exchanged) {

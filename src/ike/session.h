@@ -114,6 +114,7 @@ struct Handshake {
   int restarts = 0;  ///< COOKIE and INVALID_KE_PAYLOAD rounds, bounded
   Secret sk_pi, sk_pr;
   std::optional<crypto::HashSet> peer_hashes;  ///< of its SIGNATURE_HASH_ALGORITHMS
+  bool hashes_announced = false;               ///< we have sent ours
   std::vector<Payload> init_extras;            ///< responder: what else the IKE_SA_INIT response has
   Verification verification;
   std::optional<ChildOffer> offer;       ///< of IKE_AUTH
@@ -199,6 +200,8 @@ class Session {
   [[nodiscard]] Association* association() const noexcept { return association_; }
   [[nodiscard]] const Exchange& exchange() const noexcept { return exchange_; }
   [[nodiscard]] int num_sent() const noexcept { return requests_.num_sent(); }
+  /// A child has been dropped: the rival of ours under way may be it.
+  void on_child_gone(const ChildSa& gone);
   [[nodiscard]] bool is_creating(const ChildConfig& config) const;
   [[nodiscard]] bool is_rekeying(Spi child) const;
   [[nodiscard]] bool is_rekeying_ike() const { return std::holds_alternative<RekeyingIke>(exchange_); }

@@ -107,6 +107,15 @@ TEST_CASE("SHA-1 and other algorithms that nobody announced are refused in metho
   }
 }
 
+// RFC 7427 §4: with a hash that the other end has announced. b has announced none.
+TEST_CASE("a signature by RFC 7427 is refused where its hash was not announced") {
+  Tampered simulation(a, ExchangeType::ike_auth, [](std::vector<Payload>& payloads) {
+    find_in<AuthPayload>(payloads) = digital("300a06082a8648ce3d040302", Bytes(70, 0x30));
+  });
+  simulation.config(b).auth.digital_signatures = false;
+  simulation.refused_by(b, "its AUTH is not acceptable");
+}
+
 TEST_CASE("an AUTH payload of any other form is refused") {
   const std::vector<AuthPayload> cases = {
       {14, {}},

@@ -313,3 +313,42 @@ TEST_CASE("a peer that refuses every rekey keeps its SAs until their hard lifeti
   CHECK_FALSE(simulation.node(a).plane.contains(child));
   CHECK(simulation.established(a));
 }
+
+// Both rekey at once; a's SA stays, b's goes. a has b's answer and rekeys again, before its own answer has come to b:
+//   a: CREATE_CHILD_SA 1  -->          <--  CREATE_CHILD_SA 1 :b
+//   a: (answer, held back)             <--  answer :b
+//   a: CREATE_CHILD_SA 2  -->          <--  answer :b
+//   a: the answer that was held back   -->  b sees that its own has lost, and a goes on sending
+TEST_CASE("the loser of a collision is found even when the winner has been rekeyed meanwhile") {
+  int num_contested = 0;
+  for (std::uint64_t seed = 1; seed <= 24; ++seed) {
+    const bool deleted = seed % 2 == 0;  // b has lost the first SA of a meanwhile, or a's Delete is late as well
+    Up simulation(seed);
+    simulation.bring_up();
+    std::vector<Datagram> held;
+    bool hold = true;
+    simulation.filter = [&](const Datagram& datagram) {
+      const auto header = parse_header(datagram.bytes);
+      const bool answer = datagram.from == a && header->response && header->exchange == ExchangeType::create_child_sa;
+      const bool second_delete = !deleted && datagram.from == a && header->exchange == ExchangeType::informational &&
+                                 header->message_id.value() > 3;
+      if (answer && hold) held.push_back(datagram);
+      return !(hold && (answer || second_delete));
+    };
+    simulation.rekey(a, What::children);
+    simulation.rekey(b, What::children);
+    simulation.run_for(100ms);
+    simulation.rekey(a, What::children);
+    simulation.run_for(100ms);
+    REQUIRE_FALSE(held.empty());
+    hold = false;
+    simulation.deliver(held.front());
+    simulation.set_traffic(20ms);
+    simulation.run_for(8s);  // what lingers is gone, and nothing has been tidied up yet (association_children.cpp)
+    simulation.agrees();
+    CHECK(simulation.node(a).unsent == 0);
+    CHECK(simulation.node(b).unsent == 0);
+    num_contested += simulation.seen(a, ExchangeType::create_child_sa, false).size() >= 2;
+  }
+  CHECK(num_contested > 0);
+}
