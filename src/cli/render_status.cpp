@@ -193,7 +193,7 @@ void render_gateway(Page& page, const control::StatusReport& status) {
 void render_certificates(Page& page, const control::StatusReport& status) {
   for (const auto& certificate : status.certificates) {
     if (!certificate.warning.empty())
-      page.line(2, "certificate", fmt::format("{} ({})", certificate.warning, certificate.key));
+      page.line(2, "expiry", fmt::format("{} ({})", certificate.warning, certificate.key));
   }
   for (const auto& list : status.revocation) {
     if (list.trouble.empty()) continue;

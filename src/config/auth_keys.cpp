@@ -9,7 +9,9 @@ namespace {
 using crypto::RevocationPolicy;
 using V = const ValueReader&;
 
-constexpr std::array paddings = {Choice<bool>{"rsa-pss", true}, Choice<bool>{"rsa-pkcs1", false}};
+constexpr std::array signatures = {Choice<SignatureChoice>{"rsa-pss", SignatureChoice::rsa_pss},
+                                   Choice<SignatureChoice>{"rsa-pkcs1", SignatureChoice::rsa_pkcs1},
+                                   Choice<SignatureChoice>{"classic", SignatureChoice::classic}};
 constexpr std::array policies = {Choice<RevocationPolicy>{"strict", RevocationPolicy::strict},
                                  Choice<RevocationPolicy>{"relaxed", RevocationPolicy::relaxed},
                                  Choice<RevocationPolicy>{"none", RevocationPolicy::none}};
@@ -31,9 +33,11 @@ constexpr KeySpec<RawAuth> auth_table[] = {
     {"intermediates", "array of paths", "`[]`",
      "CA certificates between ours and the root: files or folders; sent with it",
      [](V v, RawAuth& a) { a.intermediates = v.texts(); }},
-    {"signature", "`\"rsa-pss\"`, `\"rsa-pkcs1\"`", "`\"rsa-pss\"`",
-     "how an RSA key signs for a peer that knows RFC 7427; other keys have one way",
-     [](V v, RawAuth& a) { a.rsa_pss = v.choice<bool>(paddings); }},
+    {"signature", "`\"rsa-pss\"`, `\"rsa-pkcs1\"`, `\"classic\"`", "`\"rsa-pss\"`",
+     "how an RSA key signs by RFC 7427, for peers that know it; classic: every key without RFC 7427, for peers that "
+     "get "
+     "it wrong",
+     [](V v, RawAuth& a) { a.signature = v.choice<SignatureChoice>(signatures); }},
 };
 
 constexpr KeySpec<RawPeerAuth> peer_auth_table[] = {

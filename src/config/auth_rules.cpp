@@ -60,6 +60,12 @@ std::optional<ike::PeerAuth> choose_peer(const RawPeer& raw, const std::optional
   return std::nullopt;
 }
 
+/// A "*" that stands for nothing is not what anybody means.
+bool has_stray_wildcard(const ike::Identity& id) {
+  const bool name = id.type == ike::IdType::fqdn || id.type == ike::IdType::rfc822_addr;
+  return name && as_text(id.data).substr(id.has_wildcard() ? 1 : 0).find('*') != std::string_view::npos;
+}
+
 void check_remote_id(const RawPeer& raw, const std::optional<ike::PeerAuth>& theirs, ike::PeerConfig& peer,
                      Findings& findings) {
   const auto* keys = theirs ? std::get_if<ike::PeerRawKey>(&*theirs) : nullptr;
@@ -73,7 +79,12 @@ void check_remote_id(const RawPeer& raw, const std::optional<ike::PeerAuth>& the
   }
   auto id = parse_id(raw.id, raw.key("id"), findings);
   if (!id) return;
-  if (has_wildcard(*id) && theirs && !std::holds_alternative<ike::PeerCertificate>(*theirs)) {
+  if (has_stray_wildcard(*id)) {
+    findings.error(raw.id.at, raw.key("id"),
+                   "a * stands alone, or in front: \"*\", \"*.example.net\", \"*@example.net\", \"O=Example,CN=*\"");
+    return;
+  }
+  if (id->has_wildcard() && theirs && !std::holds_alternative<ike::PeerCertificate>(*theirs)) {
     findings.error(raw.id.at, raw.key("id"),
                    "a * stands for many identities, which only a CA can tell apart: it goes with peer_auth = { ca = "
                    "\"FILE\" }");
@@ -99,7 +110,7 @@ void check_local_id(const RawPeer& raw, const RawGateway& raw_gateway, const Gat
     if (auto id = identity_of(own->auth)) peer.local_id = std::move(*id);
     defaults.needs_id = defaults.needs_id || peer.local_id.data.empty();
   }
-  if (has_wildcard(peer.local_id))
+  if (peer.local_id.has_wildcard())
     findings.error(raw.local_id.at, raw.key("local_id"), "we are one, and have no * in our identity");
 }
 
@@ -145,7 +156,8 @@ void check_authentication(const RawPeer& raw, const RawGateway& raw_gateway, con
                                raw.local_id.present ? "local_id" : "gateway.id"));
   }
   if (!own || !theirs) return;
-  peer.auth.rsa_pss = own->rsa_pss;
+  peer.auth.rsa_pss = own->signature != SignatureChoice::rsa_pkcs1;
+  peer.auth.digital_signatures = own->signature != SignatureChoice::classic;
   peer.auth.ours = std::move(own->auth);
   peer.auth.theirs = std::move(*theirs);
 }

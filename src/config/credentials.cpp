@@ -186,15 +186,4 @@ std::string names_in(const crypto::Certificate& certificate) {
   return one_of({names.begin(), names.end()});
 }
 
-bool has_wildcard(const ike::Identity& id) {
-  if (id.type == ike::IdType::fqdn || id.type == ike::IdType::rfc822_addr)
-    return as_text(id.data).find('*') != std::string_view::npos;
-  if (id.type != ike::IdType::der_asn1_dn) return false;
-  const std::string text = crypto::distinguished_name_text(id.data);
-  for (std::size_t at = text.find("=*"); at != std::string::npos; at = text.find("=*", at + 1)) {
-    if (at + 2 == text.size() || text[at + 2] == ',' || text[at + 2] == '+') return true;
-  }
-  return false;
-}
-
 }  // namespace culvert::config

@@ -21,7 +21,7 @@ namespace culvert::config {
 /// What an `auth` table stands for.
 struct OwnCredential {
   ike::OwnAuth auth;
-  bool rsa_pss = true;
+  SignatureChoice signature = SignatureChoice::rsa_pss;
   [[nodiscard]] bool is_psk() const noexcept { return std::holds_alternative<ike::PreSharedKey>(auth); }
 };
 
@@ -83,7 +83,5 @@ class Credentials {
 [[nodiscard]] bool asserts(const crypto::Certificate& certificate, const ike::Identity& id);
 /// "gw.example.net, 192.0.2.1 or CN=gw", for messages.
 [[nodiscard]] std::string names_in(const crypto::Certificate& certificate);
-/// One "*" that stands for more than one identity.
-[[nodiscard]] bool has_wildcard(const ike::Identity& id);
 
 }  // namespace culvert::config

@@ -52,7 +52,7 @@ void Credentials::check_fields(const RawAuth& raw, const std::string& key) {
   if (!raw.key.value || !is_token(*raw.key.value))
     useless(raw.pkcs11_module, "pkcs11_module", "stands without a key in a token: key = \"pkcs11:…\"");
   if (!raw.certificate.present) useless(raw.intermediates, "intermediates", "stands without a certificate");
-  if (!has_key) useless(raw.rsa_pss, "signature", "stands without a key that signs");
+  if (!has_key) useless(raw.signature, "signature", "stands without a key that signs");
 }
 
 std::optional<OwnCredential> Credentials::own(const RawAuth& raw, const std::string& key) {
@@ -72,7 +72,7 @@ std::optional<OwnCredential> Credentials::own(const RawAuth& raw, const std::str
   auto signing = private_key(raw, key);
   if (!signing) return std::nullopt;
   credential.auth = ike::OwnRawKey{std::move(signing)};
-  credential.rsa_pss = raw.rsa_pss.value.value_or(true);
+  credential.signature = raw.signature.value.value_or(SignatureChoice::rsa_pss);
   return credential;
 }
 
@@ -96,7 +96,7 @@ std::optional<OwnCredential> Credentials::own_certificate(const RawAuth& raw, co
     return std::nullopt;
   }
   OwnCredential credential;
-  credential.rsa_pss = raw.rsa_pss.value.value_or(true);
+  credential.signature = raw.signature.value.value_or(SignatureChoice::rsa_pss);
   ike::OwnCertificate own;
   own.key = std::move(signing);
   chain->insert(chain->end(), more->begin(), more->end());
@@ -137,7 +137,9 @@ std::shared_ptr<const crypto::PrivateKey> Credentials::private_key(const RawAuth
   };
   Result<crypto::PrivateKey> loaded = fail(Errc::internal, "");
   if (is_token(name)) {
-    loaded = crypto::PrivateKey::from_pkcs11(name, folder_ / raw.pkcs11_module.value.value_or(""), *secret);
+    const auto& named = raw.pkcs11_module.value;
+    const std::filesystem::path module = named ? folder_ / *named : std::filesystem::path();
+    loaded = crypto::PrivateKey::from_pkcs11(name, module, *secret);
   } else {
     const auto file = find(name, raw.key.at, dotted(key, "key"));
     if (!file) return nullptr;

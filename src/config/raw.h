@@ -45,12 +45,15 @@ struct PeerAddresses {
 
 enum class TunnelMode : std::uint8_t { automatic, tunnel, transport };
 
+/// How we sign for a peer that knows RFC 7427.
+enum class SignatureChoice : std::uint8_t { rsa_pss, rsa_pkcs1, classic };
+
 /// `auth`: how we prove who we are.
 struct RawAuth {
   Position at;
   Field<std::string> psk_file, certificate, key, passphrase_file, pkcs11_module;
   List<std::string> intermediates;
-  Field<bool> rsa_pss;
+  Field<SignatureChoice> signature;
 };
 
 /// `peer_auth`: how the peer must prove who it is.

@@ -131,9 +131,7 @@ void RevocationKeeper::on_fetched(std::size_t index, Result<Bytes> body) {
   list.under_way = false;
   bool taken = false;
   if (body) {
-    auto crl = crypto::Crl::from_file_content(*body);
-    if (!crl) crl.error().detail = fmt::format("{}: {}", list.name, crl.error().detail);
-    taken = take(list, std::move(crl));
+    taken = take(list, crypto::Crl::from_file_content(*body));
   } else {
     fail_list(list, body.error().detail);
   }
@@ -153,12 +151,12 @@ bool RevocationKeeper::take(List& list, Result<crypto::Crl> crl) {
   if (!crl) return fail_list(list, crl.error().detail);
   const bool ours = std::ranges::any_of(list.trusts, [&](const auto& trust) { return config::is_of(*crl, *trust); });
   if (!ours) {
-    return fail_list(list, fmt::format("{}: it is a list of {}, and no CA that it is configured for has signed it",
-                                       list.name, crl->issuer_text()));
+    return fail_list(
+        list, fmt::format("it is a list of {}, and no CA that it is configured for has signed it", crl->issuer_text()));
   }
   if (list.crl && crl->issuer() == list.crl->issuer() && crl->this_update() < list.crl->this_update()) {
     return fail_list(
-        list, fmt::format("{}: the list there, of {}, is older than the one that is known, of {}", list.name,
+        list, fmt::format("the list there, of {}, is older than the one that is known, of {}",
                           crypto::wall_time_text(crl->this_update()), crypto::wall_time_text(list.crl->this_update())));
   }
   const bool is_new = !list.crl || crl->this_update() != list.crl->this_update() || !list.trouble.empty();
@@ -174,6 +172,9 @@ bool RevocationKeeper::take(List& list, Result<crypto::Crl> crl) {
 
 /// Said once, until it changes.
 bool RevocationKeeper::fail_list(List& list, std::string why) {
+  for (const std::string& prefix : {list.name + ": ", "'" + list.name + "': "}) {
+    if (why.starts_with(prefix)) why.erase(0, prefix.size());  // the line begins with the name
+  }
   if (list.trouble == why) return false;
   list.trouble = std::move(why);
   log::warn("CRL {}: {}{}", log::sanitize(list.name), log::sanitize(list.trouble),

@@ -66,7 +66,11 @@ void RevocationKeeper::on_answer(const std::shared_ptr<Check>& check, std::size_
               log::sanitize(why));
     finish(check);
   };
-  if (!body) return complain(body.error().detail);
+  if (!body) {
+    const std::string prefix = check->responder + ": ";  // stands in the line already
+    const std::string& why = body.error().detail;
+    return complain(why.starts_with(prefix) ? why.substr(prefix.size()) : why);
+  }
   auto response = crypto::OcspResponse::from_der(*body);
   if (!response) return complain(response.error().detail);
   const auto status = crypto::check_ocsp(*response, certificate, issuer, now());

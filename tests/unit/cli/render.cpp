@@ -230,3 +230,18 @@ TEST_CASE("wrapping breaks at spaces and never inside a word") {
   CHECK(wrapped("incomprehensibilities of it", 1, 5) == "incomprehensibilities\n of it");
   CHECK(wrapped("", 3, 5).empty());
 }
+
+TEST_CASE("certificates and lists are shown when somebody must do something about them, and not otherwise") {
+  StatusReport status{"0.1.0", "a.net", 5, "", 1, 0, {}, {}, {}};
+  status.certificates = {{"gateway.auth.certificate", "CN=a", "2027-01-01 00:00:00 UTC", 9'000'000, ""},
+                         {"gateway.peer_auth.ca", "CN=x", "2026-12-01 00:00:00 UTC", 90'000, "CN=x expires in 1 day"}};
+  status.revocation = {{"/etc/ca.crl", "CN=x", "2026-11-01 00:00:00 UTC", "2026-12-01 00:00:00 UTC", 2, ""},
+                       {"http://b/", "CN=y", "2026-10-01 00:00:00 UTC", "", 0, "out of date"},
+                       {"http://c/", "", "", "", 0, "no connection"}};
+  CHECK(render_status(status, Display{}) ==
+        "gateway a.net  up: 0 of 0 peers up, 0 of 0 tunnels up\n"
+        "  culvertd  0.1.0, for 5s, 1 worker\n"
+        "  expiry    CN=x expires in 1 day (gateway.peer_auth.ca)\n"
+        "  CRL       http://b/: out of date; in use: that of 2026-10-01 00:00:00 UTC\n"
+        "  CRL       http://c/: no connection\n");
+}

@@ -117,6 +117,20 @@ TEST_CASE("a certificate, its key and a CA become what ike authenticates with") 
   CHECK(config.revocation.empty());
 }
 
+TEST_CASE("how we sign is a choice") {
+  const Keys keys;
+  const auto with = [&](std::string_view word) {
+    return sound(keys, with_auth(replaced(good_auth, "\"paris.key\"",
+                                          "\"paris.key\", signature = \"" + std::string(word) + "\"")))
+        .peers[0]
+        .auth;
+  };
+  CHECK_FALSE(with("rsa-pkcs1").rsa_pss);
+  CHECK(with("rsa-pkcs1").digital_signatures);
+  CHECK_FALSE(with("classic").digital_signatures);
+  CHECK(with("rsa-pss").rsa_pss);
+}
+
 TEST_CASE("each end has its own way") {
   const Keys keys;
   const auto one = sound(keys, with_auth("auth = { certificate = \"paris.pem\", key = \"paris.key\" }\n"
@@ -228,8 +242,8 @@ TEST_CASE("tables that say nothing, too much or half of something are refused") 
   CHECK(starts(why("key = \"raw.key\", intermediates = \"ca.pem\""), "7:43 peer.tokyo.auth.intermediates ",
                "without a certificate"));
   CHECK(starts(why("key = \"raw.key\", pkcs11_module = \"x.so\""), "7:43 peer.tokyo.auth.pkcs11_module ", "pkcs11:"));
-  CHECK(
-      starts(why("key = \"raw.key\", signature = \"rsa\""), "7:39 peer.tokyo.auth.signature ", "rsa-pss or rsa-pkcs1"));
+  CHECK(starts(why("key = \"raw.key\", signature = \"rsa\""), "7:39 peer.tokyo.auth.signature ",
+               "rsa-pss, rsa-pkcs1 or classic"));
   const auto peer = [&](std::string_view table) {
     return mistake(keys, with_auth("auth = { key = \"raw.key\" }\npeer_auth = { " + std::string(table) + " }"));
   };
@@ -415,6 +429,11 @@ TEST_CASE("an identity with a * goes with a CA, and is never ours") {
     CHECK(sound(keys, replaced(with_auth(good_auth), "tokyo.example.net", id)).peers.size() == 1);
   }
   CHECK(sound(keys, replaced(sound_gre, "tokyo.example.net", "O=Example,CN=a*b")).peers.size() == 1);
+  for (const char* id : {"gw*.example.net", "*.*.net", "a*@example.net", "**"}) {
+    CAPTURE(id);
+    CHECK(starts(mistake(keys, replaced(with_auth(good_auth), "tokyo.example.net", id)), "6:6 peer.tokyo.id ",
+                 "stands alone, or in front"));
+  }
   CHECK(starts(mistake(keys, replaced(sound_gre, "# peer", "local_id = \"*.example.org\"")),
                "8:12 peer.tokyo.local_id ", "no *"));
 }
