@@ -7,6 +7,7 @@
 #include <string>
 
 #include "culvert/config/config.h"
+#include "culvert/crypto/private_key.h"
 
 using namespace culvert;
 
@@ -23,6 +24,9 @@ class Folder {
       std::ofstream(path_ / key) << "a key of enough bytes\n";
       std::filesystem::permissions(path_ / key, std::filesystem::perms::owner_read);
     }
+    const auto raw_key = crypto::PrivateKey::generate({crypto::KeyType::ed25519, 0});
+    std::ofstream(path_ / "gateway.key") << as_text(raw_key->to_pem(Secret())->view());
+    std::filesystem::permissions(path_ / "gateway.key", std::filesystem::perms::owner_read);
   }
   ~Folder() {
     std::error_code ignored;
@@ -52,7 +56,11 @@ void check_diagnostics(const std::vector<config::Diagnostic>& list) {
 
 void check_config(const config::Config& config) {
   for (const auto& peer : config.peers) {
-    require(peer.auth.our_psk() && !peer.auth.our_psk()->empty() && !peer.children.empty());
+    const auto* raw_key = std::get_if<ike::OwnRawKey>(&peer.auth.ours);
+    require(raw_key ? raw_key->key != nullptr : peer.auth.our_psk() && !peer.auth.our_psk()->empty());
+    const auto* their_keys = std::get_if<ike::PeerRawKey>(&peer.auth.theirs);
+    require(their_keys ? !their_keys->keys.empty() : peer.auth.peer_psk() && !peer.auth.peer_psk()->empty());
+    require(!peer.children.empty() && !peer.local_id.data.empty() && !peer.remote_id.data.empty());
     require(!peer.ike_proposals.empty() && !peer.esp_proposals.empty());
     require(!peer.remote_id.matches(peer.local_id));
     for (const auto& child : peer.children) require(!child.local.empty() && !child.remote.empty());

@@ -59,8 +59,8 @@ class Lab:
             daemon.start()
         return daemon
 
-    def strongswan(self, ns, conf, settings=""):
-        daemon = StrongSwan(ns, self.path(f"strongswan-{ns}"), conf, settings)
+    def strongswan(self, ns, conf, **options):
+        daemon = StrongSwan(ns, self.path(f"strongswan-{ns}"), conf, **options)
         self._ends.append(daemon.stop)
         return daemon
 

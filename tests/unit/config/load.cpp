@@ -1,4 +1,8 @@
 // What a sound file becomes.
+#include <chrono>
+
+#include "culvert/crypto/distinguished_name.h"
+#include "culvert/crypto/issue.h"
 #include "fixture.h"
 
 using namespace culvert;
@@ -251,8 +255,29 @@ TEST_CASE("ids are the indices in the order of the file") {
   CHECK(config.tunnels[1].plane.id == TunnelId{1});
 }
 
+namespace {
+
+/// What `culvert pki` and `culvert genkey` would have made.
+void write_certificates(const Folder& folder) {
+  const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+  const auto name = [](std::string_view text) { return *crypto::encode_distinguished_name(text); };
+  const auto ca_key = *crypto::PrivateKey::generate({}), key = *crypto::PrivateKey::generate({});
+  const auto ca = *crypto::issue_self_signed_ca(ca_key, {name("CN=Example"), {now - 1h, now + 9600h}, {}, {}, {}});
+  crypto::LeafRequest request;
+  request.subject = name("CN=paris");
+  request.validity = {now - 1h, now + 960h};
+  request.names = {{crypto::AlternativeName::Type::dns, "paris.example.net"}};
+  folder.write("ca.pem", ca.pem());
+  folder.write("paris.pem", crypto::issue_leaf(ca_key, ca, key.public_key(), request)->pem());
+  folder.write("ca.crl", crypto::issue_crl(ca_key, ca, {}, 1, now - 1h, now + 96h)->pem());
+  for (const auto* file : {"paris.key", "gateway.key"}) folder.write(file, as_text(key.to_pem(Secret())->view()));
+}
+
+}  // namespace
+
 TEST_CASE("the examples of conf/ pass the check") {
   const Folder folder;
+  write_certificates(folder);
   for (const auto* key : {"site.psk", "tokyo.psk", "osaka.psk", "van.psk", "aws-1.psk", "aws-2.psk", "azure.psk",
                           "gcp-0.psk", "gcp-1.psk", "fortigate.psk", "cisco.psk"})
     folder.write(key, "0s6jEhl0GzPfVvHX2e9ay0TsKuzZ8cDZX3D8QFkVqjJ3E=\n");
@@ -267,5 +292,5 @@ TEST_CASE("the examples of conf/ pass the check") {
     CHECK(config->warnings.empty());
     ++num_examples;
   }
-  CHECK(num_examples >= 9);
+  CHECK(num_examples >= 11);
 }
