@@ -25,7 +25,8 @@ class Ends:
         self.net, self.role = net, role
         remote = "%any" if role == "initiator" else net.A.wan4
         self.strongswan = lab.strongswan(net.B.gw, swanctl_conf(net.B.wan4, remote, "b.example", "a.example", PSK, net.B.lan4, net.A.lan4,
-                                                                IKE, ESP, dpd=dpd, extra=extra, child_extra=child_extra), settings)
+                                                                IKE, ESP, dpd=dpd, extra=extra, child_extra=child_extra),
+                                         settings=settings)
         conf = tables(net.A, net.B, carry="ip", start="always" if role == "initiator" else "wait",
                       peer={"ike": [IKE], "esp": [ESP], **(peer or {})},
                       tunnel={"local": [net.A.lan4], "remote": [net.B.lan4], "mtu": 1400})
