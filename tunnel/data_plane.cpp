@@ -37,7 +37,7 @@ class LinuxDataPlane final : public DataPlane {
 
   Result<void> install(ChildSaKeys keys, bool use_outbound) override;
   void activate_outbound(Spi inbound_spi) override;
-  void move(Spi inbound_spi, const Endpoint& local, const Endpoint& remote) override;
+  void move(Spi inbound_spi, const Endpoint& local, const Endpoint& remote, EspEncapsulation encapsulation) override;
   void remove(Spi inbound_spi) override;
   void flush_waiting(ChildId child) override;
 
@@ -190,8 +190,12 @@ void LinuxDataPlane::activate_outbound(Spi inbound_spi) {
   wait_for_workers_to_leave();
 }
 
-void LinuxDataPlane::move(Spi inbound_spi, const Endpoint& local, const Endpoint& remote) {
-  if (SaPair* pair = registry_.pair(inbound_spi)) pair->outbound->path.store({local, remote});
+void LinuxDataPlane::move(Spi inbound_spi, const Endpoint& local, const Endpoint& remote,
+                          EspEncapsulation encapsulation) {
+  SaPair* pair = registry_.pair(inbound_spi);
+  if (!pair) return;
+  pair->outbound->path.store({local, remote, encapsulation});
+  pair->inbound->remote_tag.store(endpoint_tag(remote), std::memory_order_relaxed);
 }
 
 void LinuxDataPlane::remove(Spi inbound_spi) {

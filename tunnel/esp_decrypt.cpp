@@ -87,6 +87,7 @@ void commit_group(PacketBatch& batch, InboundSa& sa, std::uint64_t mask, const O
   {
     const std::lock_guard hold(sa.window_lock);
     for_each_bit(mask, [&](std::size_t i) {
+      batch[i].newest = work.sequence[i] > sa.window.top();
       if (const auto wrong = to_drop_reason(sa.window.commit(work.sequence[i]))) batch.drop(i, *wrong);
     });
   }

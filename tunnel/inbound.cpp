@@ -22,10 +22,12 @@ constexpr std::size_t bytes_per_round = std::size_t{128} * 1024;
 void Worker::forward_inbound(const SocketSet::Udp& from) {
   const auto slots = prepare_slots();
   const auto received = slots.first(from.socket.receive_batch(io_, slots));
+  source_port_ = from.socket.local().port;
   count_one(udp_receive_batches_);
   note_received(received);
   const PublishedTables::Reading tables(tables_, index_);
   for (const ReceiveSlot& slot : received) {
+    source_tag_ = endpoint_tag(slot.remote);
     // Datagrams that came together go through together, so that what was one super-packet becomes one again.
     if (batch_.size() + slot.num_datagrams() > PacketBatch::capacity) open_and_deliver();
     for (MutableByteView rest = slot.buffer.first(slot.len);;) {
@@ -103,6 +105,10 @@ void Worker::queue_esp(const Tables& tables, const ReceiveSlot& slot, MutableByt
   Packet packet = Packet::in_buffer(bytes, 0, bytes.size());
   packet.outer_tos = slot.tos;
   packet.inbound_sa = sa;
+  if (local_port != 0 && sa->remote_tag.load(std::memory_order_relaxed) != source_tag_) {
+    packet.elsewhere = heard_elsewhere_ = true;
+    packet.slot = static_cast<std::uint8_t>(&slot - slots_.data());
+  }
   packet.child = as_before ? before->child : &tables.child(sa->child)->tunnels;
   batch_.add(packet);
 }
@@ -119,7 +125,19 @@ void Worker::open_and_deliver() {
     reported = batch_[i].inbound_sa;
     report_events(*reported);
   }
+  if (std::exchange(heard_elsewhere_, false)) report_moves();
   batch_.clear();
+}
+
+/// RFC 7296 §2.23: a NAT may have a new mapping. Only what is newer than all before it says so: a copy from elsewhere,
+/// or a packet that was late, does not. What it means is for the control plane to decide.
+void Worker::report_moves() {
+  for (std::size_t i = 0; i < batch_.size(); ++i) {
+    const Packet& packet = batch_[i];
+    if (!packet.elsewhere || !packet.newest || !packet.inbound_sa->may_report_move(woke_)) continue;
+    const ReceiveSlot& slot = slots_[packet.slot];
+    post(PathEvent{packet.inbound_sa->inbound_spi, {slot.local, source_port_}, slot.remote});
+  }
 }
 
 void Worker::deliver(Port& port, std::uint64_t mask) {

@@ -310,7 +310,7 @@ void Worker::send_encrypted() {
   std::size_t num_items = 0;
   batch_.for_each_alive([&](std::size_t i, const Packet& packet) {
     if (packet.outbound_sa != sa) {
-      if (num_items != 0) send_run(*sa, path, num_items);
+      if (num_items != 0) send_run(path, num_items);
       num_items = 0;
       sa = packet.outbound_sa;
       path = sa->path.load();
@@ -318,12 +318,12 @@ void Worker::send_encrypted() {
     items_[num_items] = {packet.view(), path.remote, path.local.address, packet.outer_tos, false};
     item_places_[num_items++] = i;
   });
-  if (num_items != 0) send_run(*sa, path, num_items);
+  if (num_items != 0) send_run(path, num_items);
 }
 
-void Worker::send_run(const OutboundSa& sa, const OuterPath& path, std::size_t num_items) {
+void Worker::send_run(const OuterPath& path, std::size_t num_items) {
   const auto items = std::span(items_).first(num_items);
-  if (sa.encapsulation == EspEncapsulation::udp) {
+  if (path.encapsulation == EspEncapsulation::udp) {
     if (const UdpSocket* socket = sockets_.find_nat(path.local)) socket->send_batch(io_, items);
   } else {
     if (const RawEspSocket* socket = sockets_.find_raw(path.local.address)) socket->send_batch(io_, items);

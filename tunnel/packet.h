@@ -39,6 +39,9 @@ struct Packet {
   /// not at its end; encrypt_batch reads them from there. nullptr: all is in place.
   const std::uint8_t* body = nullptr;
   std::uint32_t body_len = 0;
+  bool elsewhere = false;  ///< inbound: it did not come from where its SA sends to
+  bool newest = false;     ///< inbound: set by decrypt_batch: its number is above all that were seen before it
+  std::uint8_t slot = 0;   ///< inbound: of the worker, with the addresses
 
   /// The buffer as a whole, with a packet of `length` bytes that begins `headroom` bytes into it; it must fit.
   [[nodiscard]] static Packet in_buffer(MutableByteView buffer, std::size_t headroom, std::size_t length) noexcept {

@@ -33,6 +33,11 @@ Endpoint from_words(const EndpointWords& words) noexcept {
 
 }  // namespace
 
+std::uint64_t endpoint_tag(const Endpoint& endpoint) noexcept {
+  const EndpointWords words = to_words(endpoint);
+  return words[0] << 32 ^ words[1] ^ words[2] * 0x9E3779B97F4A7C15;
+}
+
 // A reader that sees a word of the next-but-one store also sees the version that was stored before it, and reads again.
 OuterPath AtomicPath::load() const noexcept {
   for (;;) {
@@ -40,13 +45,15 @@ OuterPath AtomicPath::load() const noexcept {
     const Words& words = places_[version & 1];
     std::array<EndpointWords, 2> ends;
     for (std::size_t i = 0; i < num_words; ++i) ends[i / 3][i % 3] = words[i].load(std::memory_order_acquire);
-    if (version_.load(std::memory_order_relaxed) == version) return {from_words(ends[0]), from_words(ends[1])};
+    if (version_.load(std::memory_order_relaxed) != version) continue;
+    return {from_words(ends[0]), from_words(ends[1]), static_cast<EspEncapsulation>(ends[0][0] >> 24)};
   }
 }
 
 void AtomicPath::store(const OuterPath& path) noexcept {
   const std::uint32_t next = version_.load(std::memory_order_relaxed) + 1;
-  const std::array<EndpointWords, 2> ends{to_words(path.local), to_words(path.remote)};
+  std::array<EndpointWords, 2> ends{to_words(path.local), to_words(path.remote)};
+  ends[0][0] |= std::uint64_t{static_cast<std::uint8_t>(path.encapsulation)} << 24;
   for (std::size_t i = 0; i < num_words; ++i) places_[next & 1][i].store(ends[i / 3][i % 3], std::memory_order_release);
   version_.store(next, std::memory_order_release);
 }
@@ -118,6 +125,13 @@ InboundSa::InboundSa(const SaCommon& common, std::unique_ptr<crypto::AeadKey> ke
                      std::uint32_t window_size)
     : SaCommon(common), events(*pair_events), meter(limits), window(window_size), key_(std::move(key)) {}
 
+bool InboundSa::may_report_move(TimePoint now) noexcept {
+  constexpr Duration pause = std::chrono::milliseconds(250);
+  const auto ticks = now.time_since_epoch().count();
+  auto due = next_move_report_.load(std::memory_order_relaxed);
+  return ticks >= due && next_move_report_.compare_exchange_strong(due, ticks + pause.count());
+}
+
 Result<SaPair> make_sa_pair(ChildSaKeys keys) {
   if (keys.inbound_spi.value() < wire::min_esp_spi || keys.outbound_spi.value() < wire::min_esp_spi) {
     return fail(Errc::invalid, "an ESP SPI below 256 (RFC 4303 section 2.1)");
@@ -136,16 +150,16 @@ Result<SaPair> make_sa_pair(ChildSaKeys keys) {
                   .child = keys.child,
                   .suite = &crypto::info(keys.suite),
                   .mode = keys.mode,
-                  .encapsulation = keys.encapsulation,
                   .esn = keys.esn,
                   .selectors = std::make_shared<SelectorSet>(std::move(keys.local), std::move(keys.remote)),
                   .pair_events = std::make_shared<EventFlags>()};
   const TrafficMeter::Limits limits{keys.soft_bytes, keys.soft_packets, keys.hard_bytes, keys.hard_packets};
   SaPair pair;
   pair.inbound = std::make_shared<InboundSa>(common, std::move(*in_key), limits, keys.replay_window);
+  pair.inbound->remote_tag.store(endpoint_tag(keys.remote_endpoint));
   common.spi = keys.outbound_spi;
-  pair.outbound = std::make_shared<OutboundSa>(common, std::move(*out_key), limits,
-                                               OuterPath{keys.local_endpoint, keys.remote_endpoint});
+  pair.outbound = std::make_shared<OutboundSa>(
+      common, std::move(*out_key), limits, OuterPath{keys.local_endpoint, keys.remote_endpoint, keys.encapsulation});
   return pair;
 }
 

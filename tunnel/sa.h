@@ -8,6 +8,7 @@
 #include "culvert/base/ip.h"
 #include "culvert/base/result.h"
 #include "culvert/base/secret.h"
+#include "culvert/base/time.h"
 #include "culvert/child_sa.h"
 #include "culvert/crypto/aead.h"
 #include "packet.h"
@@ -16,12 +17,17 @@
 
 namespace culvert::tunnel {
 
-/// Outer addresses of a pair of SAs; the ports matter for UDP encapsulation only.
+/// Outer addresses of a pair of SAs, and what ESP is in on the way; the ports matter for UDP encapsulation only.
 struct OuterPath {
   Endpoint local;
   Endpoint remote;
+  EspEncapsulation encapsulation = EspEncapsulation::udp;
   friend bool operator==(const OuterPath&, const OuterPath&) noexcept = default;
 };
+
+/// Tells UDP endpoints apart by one comparison. IPv4: exactly; of IPv6 two may look the same, and then a move to the
+/// other one goes unnoticed.
+[[nodiscard]] std::uint64_t endpoint_tag(const Endpoint& endpoint) noexcept;
 
 /// A path that the control thread moves while workers read it. Two places in turn, so that a reader never waits for a
 /// writer that was interrupted: it reads again only when the path moved twice meanwhile.
@@ -105,7 +111,6 @@ struct SaCommon {
   ChildId child;
   const crypto::CipherSuiteInfo* suite = nullptr;
   EspMode mode = EspMode::tunnel;
-  EspEncapsulation encapsulation = EspEncapsulation::udp;
   bool esn = false;
   std::shared_ptr<const SelectorSet> selectors;
   std::shared_ptr<EventFlags> pair_events;  ///< never null
@@ -154,6 +159,10 @@ class InboundSa : public SaCommon {
 
   EventFlags& events;  ///< of the pair
   TrafficMeter meter;
+  /// endpoint_tag of where the pair sends to: what comes from elsewhere may mean that a NAT has a new mapping.
+  std::atomic<std::uint64_t> remote_tag{0};
+  /// Whether somebody may report such a packet now: one now and then is enough. Any thread.
+  [[nodiscard]] bool may_report_move(TimePoint now) noexcept;
 
   /// The window, under its lock. Taken twice a batch, never while anything is decrypted.
   alignas(64) std::mutex window_lock;
@@ -161,6 +170,7 @@ class InboundSa : public SaCommon {
 
  private:
   std::unique_ptr<crypto::AeadKey> key_;
+  std::atomic<Duration::rep> next_move_report_{0};
 };
 
 struct SaPair {

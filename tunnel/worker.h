@@ -96,7 +96,7 @@ class Worker {
   void return_too_big(const PortView& at, const wire::Flow& flow, ByteView packet, std::uint16_t mtu);
   void send_queued(const PortView& at);
   void send_encrypted();
-  void send_run(const OutboundSa& sa, const OuterPath& path, std::size_t num_items);
+  void send_run(const OuterPath& path, std::size_t num_items);
 
   // Inbound (inbound.cpp).
   void forward_inbound(const SocketSet::Udp& from);
@@ -107,6 +107,7 @@ class Worker {
   void queue_esp(const Tables& tables, const ReceiveSlot& slot, MutableByteView bytes, std::uint16_t local_port);
   void open_and_deliver();
   void deliver(Port& port, std::uint64_t mask);
+  void report_moves();
   void report_unknown_spi(const ReceiveSlot& slot, std::uint16_t local_port, Spi spi);
 
   // Notices for the control thread.
@@ -149,6 +150,9 @@ class Worker {
   std::size_t num_slots_ = few_slots;  ///< to receive into at a time
   Coalescer coalescer_;
 
+  std::uint64_t source_tag_ = 0;   ///< inbound: of the datagrams at hand
+  std::uint16_t source_port_ = 0;  ///< inbound: ours, where they came in
+  bool heard_elsewhere_ = false;   ///< inbound: a packet in batch_ is `elsewhere`
   UnknownSpiLimit unknown_spi_limit_;
   std::vector<Event> unposted_;  ///< SA events that found the control queue full; a few for each SA at most
   bool control_has_news_ = false;

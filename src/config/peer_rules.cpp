@@ -76,6 +76,28 @@ void check_addresses(const RawPeer& raw, const GatewayConfig& gateway, ike::Peer
   }
 }
 
+void check_local_addresses(const RawPeer& raw, const GatewayConfig& gateway, ike::PeerConfig& peer,
+                           Findings& findings) {
+  if (!raw.local_address.value) return;
+  const std::string key = raw.key("local_address");
+  for (const auto& [address, at] : *raw.local_address.value) {
+    const auto covers = [&](const IpAddress& own) {
+      return own == address || (own.is_unspecified() && own.family() == address.family());
+    };
+    if (address.is_unspecified() || address.is_multicast()) {
+      findings.error(at, key, fmt::format("{} is no address to send from", address.to_string()));
+    } else if (std::ranges::find(peer.local_addresses, address) != peer.local_addresses.end()) {
+      findings.error(at, key, fmt::format("{} is listed twice", address.to_string()));
+    } else if (!gateway.listen.empty() && std::ranges::none_of(gateway.listen, covers)) {
+      findings.error(at, key, fmt::format("gateway.listen does not cover {}", address.to_string()));
+    }
+    peer.local_addresses.push_back(address);
+  }
+  if (peer.local_addresses.size() > max_addresses) {
+    findings.error(raw.local_address.at, key, fmt::format("more than {} addresses", max_addresses));
+  }
+}
+
 void check_start(const RawPeer& raw, ike::PeerConfig& peer, Findings& findings) {
   const bool from_anywhere = raw.address.value && raw.address.value->any;
   peer.start = raw.start.value.value_or(from_anywhere ? ike::StartMode::wait : ike::StartMode::always);
@@ -126,6 +148,7 @@ void fill_timers(const RawPeer& raw, ike::PeerConfig& peer) {
   peer.unique = raw.unique.value.value_or(peer.unique);
   peer.resumption = raw.resumption.value.value_or(peer.resumption);
   peer.childless = raw.childless.value.value_or(peer.childless);
+  peer.mobike = raw.mobike.value.value_or(peer.mobike);
 }
 
 /// RFC 791 §3.2: each IPv4 host takes 576 bytes; smaller fragments would only be more.
@@ -153,6 +176,7 @@ ike::PeerConfig check_peer(const RawPeer& raw, PeerId id, const GatewayConfig& g
   peer.id = id;
   peer.name = raw.name;
   check_addresses(raw, gateway, peer, findings);
+  check_local_addresses(raw, gateway, peer, findings);
   check_start(raw, peer, findings);
   fill_timers(raw, peer);
   check_fragment_size(raw, peer, findings);

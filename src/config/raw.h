@@ -101,6 +101,8 @@ struct RawPeer {
   Field<Duration> reauth_lifetime;
   Field<Duration> liveness, retransmit_timeout, keepalive;
   Field<std::int64_t> retransmit_tries, fragment_size;
+  Field<bool> mobike;
+  List<IpAddress> local_address;
   Field<ike::UniquePolicy> unique;
   Field<bool> resumption;
   Field<ike::ChildlessPolicy> childless;

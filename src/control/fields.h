@@ -68,6 +68,9 @@ void visit_fields(Visitor& visit, T& peer) {
   visit("spi_r", peer.spi_r);
   visit("nat_local", peer.nat_local);
   visit("nat_remote", peer.nat_remote);
+  visit("mobike", peer.mobike);
+  visit("ike_sas", peer.ike_sas);
+  visit("child_sas", peer.child_sas);
   visit("established_s", peer.established_s);
   visit("rekey_in_s", peer.rekey_in_s);
   visit("retry_in_s", peer.retry_in_s);

@@ -127,6 +127,11 @@ Result<void> Daemon::open(const DaemonOptions& options) {
         if (!stopping_) perform(ike_->on_computed(Clock::now(), id, std::move(result)));
       });
   revocation_ = std::make_unique<RevocationKeeper>(io_, config_.revocation);
+  machine_->refresh_addresses();
+  auto network = NetworkWatch::open(
+      io_, [this](int ifindex) { return machine_->owns(ifindex); }, [this] { on_network_change(); });
+  if (!network) return std::unexpected(network.error());
+  network_ = std::move(*network);
   const int events = dup(plane_->event_fd());
   if (events < 0) return fail(Errc::io, fmt::format("data plane: {}", std::strerror(errno)), errno);
   plane_events_.assign(events);
@@ -188,6 +193,9 @@ ike::Actions Daemon::on_event(TimePoint now, const tunnel::Event& event) {
                           return ike_->on_acquire(now, acquire.child, acquire.source, acquire.destination);
                         },
                         [&](const tunnel::SaEvent& sa) { return ike_->on_child_event(now, sa.inbound_spi, sa.event); },
+                        [&](const tunnel::PathEvent& moved) {
+                          return ike_->on_esp_moved(now, moved.inbound_spi, {moved.local, moved.remote});
+                        },
                         [&](const tunnel::UnknownSpiEvent& unknown) {
                           report_unknown_spi(now, unknown);
                           return ike_->on_unknown_spi(now, {unknown.local, unknown.remote}, unknown.spi);
@@ -203,6 +211,13 @@ void Daemon::report_unknown_spi(TimePoint now, const tunnel::UnknownSpiEvent& un
   unknown_spi_reported_ = now;
   log::info("ESP from {} with SPI 0x{:08x}: no SA has that SPI (of one that is gone, or not meant for us)",
             unknown.remote.to_string(), unknown.spi.value());
+}
+
+/// Links, addresses, routes: perhaps another way to some peers, perhaps none.
+void Daemon::on_network_change() {
+  if (stopping_) return;
+  machine_->refresh_addresses();
+  perform(ike_->on_network_change(Clock::now()));
 }
 
 // ---- time -----------------------------------------------------------------------------------------------------------
@@ -298,6 +313,7 @@ void Daemon::shut_down() {
   perform(ike_->shut_down(Clock::now()));
   stopping_ = true;
   control_.reset();
+  network_.reset();
   plane_events_.close();
   machine_->tear_down(*plane_);
   io_.stop();

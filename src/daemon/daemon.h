@@ -23,6 +23,7 @@
 #include "culvert/tunnel/data_plane.h"
 #include "debug_keys.h"
 #include "machine.h"
+#include "network_watch.h"
 #include "resolver.h"
 #include "revocation.h"
 
@@ -66,6 +67,7 @@ class Daemon {
   void wait_for_events();
   void take_events();
   [[nodiscard]] ike::Actions on_event(TimePoint now, const tunnel::Event& event);
+  void on_network_change();
   void report_unknown_spi(TimePoint now, const tunnel::UnknownSpiEvent& unknown);
   void arm_deadline();
   void arm_tick();
@@ -81,10 +83,12 @@ class Daemon {
   void perform_each(ike::Actions& actions);
   void perform_one(ike::KeepTicketKeys& keep);
   void perform_one(ike::SendDatagram& send);
+  void report_unsent(const ike::Path& path, const Error& error);
   void perform_one(ike::InstallChild& install);
   void perform_one(ike::ActivateOutbound& activate);
   void perform_one(ike::RemoveChild& remove);
   void perform_one(ike::MoveChild& move);
+  void perform_one(ike::FindPaths& find);
   void perform_one(ike::ResolveAddresses& resolve);
   void perform_one(ike::Report& report);
   void perform_one(ike::CountDrop& drop);
@@ -110,12 +114,15 @@ class Daemon {
   std::unique_ptr<Resolver> resolver_;
   std::unique_ptr<ComputePool> compute_pool_;
   std::unique_ptr<RevocationKeeper> revocation_;
+  std::unique_ptr<NetworkWatch> network_;
   std::unique_ptr<ControlServer> control_;
 
   std::unordered_map<Spi, InstalledSa> installed_;
   std::set<ChildId> wanted_;  ///< children that packets wait for
   TimePoint unknown_spi_reported_{};
   TimePoint expiry_announced_ = Clock::now();  ///< at the start as warnings of the configuration
+  TimePoint unsent_reported_{};
+  std::size_t unsent_since_ = 0;
   std::deque<FollowUp> follow_ups_;
   bool deadline_armed_ = false;
   bool performing_ = false;

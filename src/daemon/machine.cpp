@@ -229,11 +229,18 @@ std::uint32_t Machine::path_mtu(const IpAddress& remote) {
   return route ? std::clamp<std::uint32_t>(route->mtu, 576, 65535) : default_path_mtu;
 }
 
+std::vector<ike::Path> Machine::find_paths(std::vector<IpAddress> remotes, const std::vector<IpAddress>& ours) {
+  std::erase_if(remotes, [this](const IpAddress& remote) { return leads_into_tunnel(remote).has_value(); });
+  return path_finder_.find(netlink_, remotes, ours);
+}
+
+bool Machine::owns(int ifindex) const noexcept {
+  return std::ranges::any_of(ours_.devices, [&](const DeviceRecord& device) { return device.ifindex == ifindex; });
+}
+
 std::optional<std::string> Machine::leads_into_tunnel(const IpAddress& remote) {
   const auto route = netlink_.lookup_route(remote);
-  if (!route ||
-      std::ranges::none_of(ours_.devices, [&](const DeviceRecord& device) { return device.ifindex == route->ifindex; }))
-    return std::nullopt;
+  if (!route || !owns(route->ifindex)) return std::nullopt;
   return fmt::format("the route to {} leads into our own tunnel device {}: add a route to it outside the tunnel",
                      remote.to_string(), route->device);
 }

@@ -8,6 +8,7 @@
 #include "culvert/base/result.h"
 #include "culvert/config/config.h"
 #include "netlink_linux.h"
+#include "path_finder.h"
 #include "state_dir.h"
 #include "tunnel_mtu.h"
 
@@ -38,12 +39,17 @@ class Machine {
 
   [[nodiscard]] const StateDir& state() const noexcept { return state_; }
   [[nodiscard]] std::uint16_t mtu(TunnelId id) const;
+  /// Our addresses have changed: find_paths looks at them anew.
+  void refresh_addresses() { path_finder_.refresh(netlink_); }
+  /// See PathFinder; without those that lead into one of our own devices.
+  [[nodiscard]] std::vector<ike::Path> find_paths(std::vector<IpAddress> remotes, const std::vector<IpAddress>& ours);
+  [[nodiscard]] bool owns(int ifindex) const noexcept;  ///< one of our own devices
   /// A sentence when packets to this address would go into one of our own devices: ESP into itself.
   [[nodiscard]] std::optional<std::string> leads_into_tunnel(const IpAddress& remote);
 
  private:
   Machine(const config::Config& config, Netlink netlink, StateDir state)
-      : config_(&config), netlink_(std::move(netlink)), state_(std::move(state)) {}
+      : config_(&config), netlink_(std::move(netlink)), state_(std::move(state)), path_finder_(config.gateway.listen) {}
   [[nodiscard]] Result<void> remove_leftovers();
   [[nodiscard]] Result<void> keep_record() const;
   [[nodiscard]] Result<void> set_up_guards();
@@ -59,6 +65,7 @@ class Machine {
   const config::Config* config_;
   Netlink netlink_;
   StateDir state_;
+  PathFinder path_finder_;
   MachineRecord ours_;                 ///< as recorded
   std::vector<IpPrefix> kept_guards_;  ///< not to be removed by abandon
   std::map<TunnelId, std::uint16_t> mtus_;

@@ -58,7 +58,6 @@ std::unexpected<Error> out_of_memory() {
 }
 
 constexpr std::uint32_t guard_metric = 4'000'000'000;  ///< worse than what anybody takes for a route that is used
-constexpr std::uint8_t guard_protocol = 197;           ///< of ours; iproute2's table of names leaves it free
 
 RoutePtr make_guard(const IpPrefix& to) {
   RoutePtr route(rtnl_route_alloc());
@@ -253,6 +252,25 @@ Result<std::vector<IpPrefix>> Netlink::addresses() {
   return result;
 }
 
+Result<std::vector<LocalAddress>> Netlink::local_addresses() {
+  nl_cache* cache_raw = nullptr;
+  if (const int error = rtnl_addr_alloc_cache(socket_.get(), &cache_raw); error < 0)
+    return netlink_error("addresses", error);
+  const CachePtr cache(cache_raw);
+  std::vector<LocalAddress> result;
+  for (nl_object* object = nl_cache_get_first(cache_raw); object != nullptr; object = nl_cache_get_next(object)) {
+    auto* address = reinterpret_cast<rtnl_addr*>(object);
+    nl_addr* local = rtnl_addr_get_local(address);
+    constexpr unsigned not_now = IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED;
+    const bool counts = local != nullptr && rtnl_addr_get_scope(address) == RT_SCOPE_UNIVERSE &&
+                        (rtnl_addr_get_flags(address) & not_now) == 0;
+    if (!counts) continue;
+    const ByteView bytes(static_cast<const std::uint8_t*>(nl_addr_get_binary_addr(local)), nl_addr_get_len(local));
+    if (const auto ip = IpAddress::from_bytes(bytes)) result.push_back({*ip, rtnl_addr_get_ifindex(address)});
+  }
+  return result;
+}
+
 Result<void> Netlink::add_route(int ifindex, const IpPrefix& to, const std::optional<IpAddress>& source) {
   auto route = make_route(ifindex, to);
   if (!route) return std::unexpected(route.error());
@@ -320,40 +338,33 @@ std::string Netlink::describe_routes(const IpPrefix& to, int ifindex, bool& same
   return text.empty() ? "but is gone again" : text;
 }
 
-namespace {
-
-struct LookupAnswer {
-  int ifindex = 0;
-  std::uint32_t mtu = 0;
-};
-
-int take_route(nl_msg* message, void* out) {
+int Netlink::take_route(nl_msg* message, void* out) {
   rtnl_route* raw = nullptr;
   if (rtnl_route_parse(nlmsg_hdr(message), &raw) < 0) return NL_SKIP;
   const RoutePtr route(raw);
-  auto& answer = *static_cast<LookupAnswer*>(out);
+  auto& answer = *static_cast<RouteAnswer*>(out);
   if (rtnl_route_get_nnexthops(raw) > 0) answer.ifindex = rtnl_route_nh_get_ifindex(rtnl_route_nexthop_n(raw, 0));
   std::uint32_t mtu = 0;
   if (rtnl_route_get_metric(raw, RTAX_MTU, &mtu) == 0) answer.mtu = mtu;
   return NL_STOP;
 }
 
-}  // namespace
-
-Result<RouteLookup> Netlink::lookup_route(const IpAddress& to) {
+Result<Netlink::RouteAnswer> Netlink::ask_route(const IpAddress& to, const IpAddress* from) {
   const std::string what = fmt::format("route to {}", to.to_string());
   const MessagePtr request(nlmsg_alloc_simple(RTM_GETROUTE, NLM_F_REQUEST));
   if (!request) return out_of_memory();
   rtmsg header{};
   header.rtm_family = static_cast<unsigned char>(family_of(to));
   header.rtm_dst_len = static_cast<unsigned char>(to.bits());
+  if (from != nullptr) header.rtm_src_len = static_cast<unsigned char>(from->bits());
   header.rtm_flags = RTM_F_FIB_MATCH;
   if (nlmsg_append(request.get(), &header, sizeof header, NLMSG_ALIGNTO) < 0 ||
-      nla_put(request.get(), RTA_DST, static_cast<int>(to.size()), to.bytes().data()) < 0)
+      nla_put(request.get(), RTA_DST, static_cast<int>(to.size()), to.bytes().data()) < 0 ||
+      (from != nullptr && nla_put(request.get(), RTA_SRC, static_cast<int>(from->size()), from->bytes().data()) < 0))
     return out_of_memory();
   if (const int error = nl_send_auto(socket_.get(), request.get()); error < 0) return netlink_error(what, error);
 
-  LookupAnswer answer;
+  RouteAnswer answer;
   nl_cb* callbacks = nl_cb_alloc(NL_CB_DEFAULT);
   if (callbacks == nullptr) return out_of_memory();
   nl_cb_set(callbacks, NL_CB_VALID, NL_CB_CUSTOM, take_route, &answer);
@@ -363,9 +374,21 @@ Result<RouteLookup> Netlink::lookup_route(const IpAddress& to) {
   // nl_send_auto asked for an acknowledgement behind the answer.
   (void)nl_wait_for_ack(socket_.get());
   if (answer.ifindex == 0) return fail(Errc::not_found, what + ": none");
-  auto link = link_by(answer.ifindex, nullptr);
+  return answer;
+}
+
+Result<RouteLookup> Netlink::lookup_route(const IpAddress& to) {
+  const auto answer = ask_route(to, nullptr);
+  if (!answer) return std::unexpected(answer.error());
+  auto link = link_by(answer->ifindex, nullptr);
   if (!link) return std::unexpected(link.error());
-  return RouteLookup{answer.ifindex, link->name, answer.mtu != 0 ? answer.mtu : link->mtu};
+  return RouteLookup{answer->ifindex, link->name, answer->mtu != 0 ? answer->mtu : link->mtu};
+}
+
+Result<int> Netlink::route_device(const IpAddress& to, const IpAddress& from) {
+  const auto answer = ask_route(to, &from);
+  if (!answer) return std::unexpected(answer.error());
+  return answer->ifindex;
 }
 
 }  // namespace culvert::daemon

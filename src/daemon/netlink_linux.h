@@ -11,6 +11,7 @@
 #include "culvert/base/result.h"
 
 struct nl_sock;
+struct nl_msg;
 
 namespace culvert::daemon {
 
@@ -27,6 +28,15 @@ struct RouteLookup {
   std::string device;
   std::uint32_t mtu = 0;  ///< of the route when it has one, else of the device
 };
+
+/// An address by which others may reach this host.
+struct LocalAddress {
+  IpAddress address;
+  int ifindex = 0;
+};
+
+/// Of the unreachable routes that stand behind a tunnel's routes (add_guard); iproute2's table of names leaves it free.
+inline constexpr std::uint8_t guard_protocol = 197;
 
 struct LinkChange {
   std::optional<std::uint32_t> mtu;
@@ -60,6 +70,8 @@ class Netlink {
   /// `prefix` may have host bits; IPv6 without duplicate address detection (nobody else is on a point-to-point tunnel).
   [[nodiscard]] Result<void> add_address(int ifindex, const IpPrefix& prefix);
   [[nodiscard]] Result<std::vector<IpPrefix>> addresses();
+  /// Neither loopback nor link-local ones, nor such as are not ready yet or about to go.
+  [[nodiscard]] Result<std::vector<LocalAddress>> local_addresses();
 
   /// Main table, scope link. A route to the same prefix through the same device is replaced; one through another device
   /// is left alone: Errc::invalid then names it. `source` is the preferred source address of what this host itself
@@ -73,12 +85,20 @@ class Netlink {
   /// Errc::not_found when there is none.
   [[nodiscard]] Result<void> remove_guard(const IpPrefix& to);
   [[nodiscard]] Result<RouteLookup> lookup_route(const IpAddress& to);
+  /// The device by which a packet from `from`, one of our own addresses, would leave. Errc::not_found: by none.
+  [[nodiscard]] Result<int> route_device(const IpAddress& to, const IpAddress& from);
 
  private:
   struct Close {
     void operator()(nl_sock* socket) const noexcept;
   };
   explicit Netlink(nl_sock* socket) noexcept : socket_(socket) {}
+  struct RouteAnswer {
+    int ifindex = 0;
+    std::uint32_t mtu = 0;
+  };
+  [[nodiscard]] Result<RouteAnswer> ask_route(const IpAddress& to, const IpAddress* from);
+  static int take_route(nl_msg* message, void* out);
   [[nodiscard]] Result<LinkInfo> link_by(int ifindex, const char* name);
   /// In words, the routes to exactly `to`; sets `same_device` when one of them leads to `ifindex`.
   [[nodiscard]] std::string describe_routes(const IpPrefix& to, int ifindex, bool& same_device);

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <boost/asio/post.hpp>
+#include <chrono>
 #include <utility>
 #include <variant>
 
@@ -36,8 +37,21 @@ void Daemon::perform_one(ike::KeepTicketKeys& keep) {
 
 void Daemon::perform_one(ike::SendDatagram& send) {
   const auto sent = plane_->send_control(send.path.local, send.path.remote, send.bytes, send.keepalive);
-  // ike sends again by itself, or gives the peer up; here it is only worth a word.
-  if (!sent) log::warn("IKE to {}: {}", send.path.remote.to_string(), sent.error().detail);
+  if (!sent) report_unsent(send.path, sent.error());
+}
+
+/// ike sends again by itself, or gives the peer up; here it is only worth a word, and one a second is enough: when a
+/// link goes down, it goes down for all peers.
+void Daemon::report_unsent(const ike::Path& path, const Error& error) {
+  const TimePoint now = Clock::now();
+  if (now - unsent_reported_ < std::chrono::seconds(1)) {
+    ++unsent_since_;
+    return;
+  }
+  unsent_reported_ = now;
+  const auto more = std::exchange(unsent_since_, 0);
+  log::warn("IKE to {}: {}{}", path.remote.to_string(), error.detail,
+            more == 0 ? "" : fmt::format(" (and {} others that could not be sent)", more));
 }
 
 void Daemon::perform_one(ike::InstallChild& install) {
@@ -72,16 +86,24 @@ void Daemon::perform_one(ike::RemoveChild& remove) {
 }
 
 void Daemon::perform_one(ike::MoveChild& move) {
-  plane_->move(move.inbound_spi, move.local_endpoint, move.remote_endpoint);
+  plane_->move(move.inbound_spi, move.local_endpoint, move.remote_endpoint, move.encapsulation);
   const auto sa = installed_.find(move.inbound_spi);
   if (sa == installed_.end()) return;
+  sa->second.shape.encapsulation = move.encapsulation;
   sa->second.shape.outer_family = move.remote_endpoint.address.family();
   machine_->adapt_mtu(*plane_, sa->second.child, sa->second.shape, move.remote_endpoint.address);
 }
 
+void Daemon::perform_one(ike::FindPaths& find) {
+  const auto& peer = config_.peers[find.peer.value()];
+  auto paths = machine_->find_paths(std::move(find.remotes), peer.local_addresses);
+  follow_ups_.push_back(
+      [this, id = find.peer, paths = std::move(paths)](TimePoint now) { return ike_->on_paths(now, id, paths); });
+}
+
 void Daemon::perform_one(ike::ResolveAddresses& resolve) {
   const auto& peer = config_.peers[resolve.peer.value()];
-  resolver_->resolve(peer.id, peer.addresses, peer.port);
+  resolver_->resolve(peer.id, peer.addresses, peer.port, peer.local_addresses);
 }
 
 void Daemon::perform_one(ike::Report& report) {

@@ -152,8 +152,9 @@ Resolver::Resolver(boost::asio::io_context& io, ResolverOptions options, Done do
 
 Resolver::~Resolver() = default;
 
-void Resolver::resolve(PeerId peer, const std::vector<std::string>& names, std::uint16_t port) {
-  if (!under_way_.emplace(peer, port).second) return;
+void Resolver::resolve(PeerId peer, const std::vector<std::string>& names, std::uint16_t port,
+                       const std::vector<IpAddress>& ours) {
+  if (!under_way_.emplace(peer, Wanted{port, ours.empty() ? options_.listen : ours}).second) return;
   const bool literal =
       std::ranges::all_of(names, [](const std::string& name) { return IpAddress::parse(name).has_value(); });
   if (literal) {
@@ -219,7 +220,7 @@ void Resolver::take_answers() {
   for (auto& answer : answers) {
     --num_running_;
     const auto entry = under_way_.find(answer.peer);
-    const std::uint16_t port = entry->second;
+    const auto [port, ours] = std::move(entry->second);
     under_way_.erase(entry);
     std::vector<ike::Path> paths;
     std::string why = std::move(answer.why);
@@ -228,7 +229,7 @@ void Resolver::take_answers() {
       const Endpoint remote{address, port};
       if (const auto refused = options_.refuse ? options_.refuse(address) : std::nullopt) {
         add_reason(why, *refused);
-      } else if (const auto local = local_address_towards(remote, options_.listen)) {
+      } else if (const auto local = local_address_towards(remote, ours)) {
         const ike::Path path{{*local, options_.ike_port}, remote};
         if (std::ranges::find(paths, path) == paths.end()) paths.push_back(path);
       } else {

@@ -48,8 +48,9 @@ class Resolver {
   Resolver& operator=(const Resolver&) = delete;
 
   /// Answers once by `done`, never from within this call. A peer whose resolution is under way already gets that one's
-  /// answer.
-  void resolve(PeerId peer, const std::vector<std::string>& names, std::uint16_t port);
+  /// answer. `ours`: our addresses to use, in order of preference; empty: `listen`, and the kernel's choice among them.
+  void resolve(PeerId peer, const std::vector<std::string>& names, std::uint16_t port,
+               const std::vector<IpAddress>& ours = {});
 
  private:
   struct Mailbox;
@@ -66,7 +67,11 @@ class Resolver {
   Done done_;
   std::shared_ptr<Mailbox> mailbox_;
   boost::asio::posix::stream_descriptor wakeup_;
-  std::map<PeerId, std::uint16_t> under_way_;  ///< with the remote port
+  struct Wanted {
+    std::uint16_t port = 0;  ///< the peer's
+    std::vector<IpAddress> ours;
+  };
+  std::map<PeerId, Wanted> under_way_;
   std::deque<Request> queued_;
   std::size_t num_running_ = 0;
 };

@@ -138,6 +138,7 @@ void fill_established(const ike::PeerStatus& peer, const StatusSources& sources,
   report.spi_r = fmt::format("0x{:016x}", peer.spi_r.value());
   report.nat_local = peer.nat_local;
   report.nat_remote = peer.nat_remote;
+  report.mobike = peer.mobike;
   report.established_s = seconds_between(peer.established, sources.now);
   report.rekey_in_s = seconds_until(peer.rekey_at, sources.now);
 }
@@ -157,6 +158,8 @@ control::PeerReport make_peer(const ike::PeerConfig& config, const ike::PeerStat
       report.reason = log::sanitize(peer->reason);
       report.retry_in_s = seconds_until(peer->retry_at, sources.now);
     }
+    report.ike_sas = peer->ike_sas;
+    report.child_sas = peer->child_sas;
     for (const auto& child : peer->children) report.children.push_back(make_child(child, sources));
   }
   for (const auto& settings : sources.config.tunnels)

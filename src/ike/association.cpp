@@ -45,6 +45,8 @@ void Association::add_session(Session& session, bool current) {
 }
 
 void Association::make_current(Session& session) {
+  // Where the peer is counts for the association; what an IKE SA has heard that was not the current one does not.
+  if (current_ && current_->path() != session.path()) session.adopt_path(current_->path());
   current_ = &session;
 }
 
@@ -121,6 +123,7 @@ void Association::run() {
   }
   while (!ended_ && current_ && current_->ready()) {
     const auto due = [&](const Task& task) {
+      if (task.kind == Task::Kind::update_addresses && !session_for_update()) return false;
       const bool fits = !redundant_ || task.kind == Task::Kind::delete_child || task.kind == Task::Kind::probe;
       return fits && task.not_before <= core_.now();
     };
@@ -128,9 +131,10 @@ void Association::run() {
         tasks_, [&](const Task& task) { return due(task) && task.kind == Task::Kind::delete_child; });
     if (next == tasks_.end()) next = std::ranges::find_if(tasks_, due);
     if (next == tasks_.end()) return;
+    Session* by = next->kind == Task::Kind::update_addresses ? session_for_update() : current_;
     Task task = std::move(*next);
     tasks_.erase(next);
-    if (current_->begin(std::move(task))) return;
+    if (by->begin(std::move(task))) return;
   }
 }
 
@@ -209,9 +213,11 @@ std::optional<TimePoint> Association::deadline() const {
   earliest(first, tidy_at_);
   if (current_ && current_->ready()) {
     for (const Task& task : tasks_) {
+      if (task.kind == Task::Kind::update_addresses && !session_for_update()) continue;  // its answer runs it
       if (!redundant_ || task.kind == Task::Kind::delete_child || task.kind == Task::Kind::probe)
         earliest(first, task.not_before);
     }
+    earliest(first, mobility_.prefer_at);
     const Duration liveness = peer_.config().liveness;
     if (liveness > Duration::zero()) earliest(first, last_heard_ + liveness);
   }
@@ -234,6 +240,10 @@ void Association::on_deadline() {
   if (tidy_at_ && *tidy_at_ <= core_.now()) tidy_children();
   if (redundant_at_ && *redundant_at_ <= core_.now()) resolve_redundancy();
   if (!ended_ && !redundant_) reauthenticate_when_due();
+  if (!ended_ && current_ && current_->ready() && mobility_.prefer_at && *mobility_.prefer_at <= core_.now()) {
+    mobility_.prefer_at = core_.now() + mobility_.prefer_pause.next(core_.random());
+    queue(Task::Kind::test_path);
+  }
   const Duration liveness = peer_.config().liveness;
   if (ended_ || liveness <= Duration::zero() || !current_ || !current_->ready()) return;
   if (last_heard_ + liveness <= core_.now()) check_liveness();

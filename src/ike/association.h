@@ -9,6 +9,7 @@
 #include "child.h"
 #include "core.h"
 #include "lifetime.h"
+#include "mobility.h"
 #include "task.h"
 
 namespace culvert::ike {
@@ -77,7 +78,34 @@ class Association {
   /// now on.
   void drop_child(Spi inbound);
   void on_child_event(ChildSa& child, ChildEvent event);
-  void move_children(const Path& path);
+  /// Child SAs go to child_path(), with the encapsulation that its NAT status asks for; those that are there already stay.
+  void move_children();
+
+  // ---- addresses (association_mobility.cpp) ----
+  [[nodiscard]] Mobility& mobility() noexcept { return mobility_; }
+  /// MOBIKE is in use, and we are the initiator: who decides which addresses are used (RFC 4555 §1.3).
+  [[nodiscard]] bool leads() const noexcept { return mobility_.supported && lineage_.ours; }
+  /// Where ESP goes; with the IKE SA's path unless that waits to be verified.
+  [[nodiscard]] const Path& child_path() const;
+  /// IKE_AUTH is through: what the peer said of its addresses.
+  void start_mobility(const AddressNotifies& said);
+  void on_network_change();
+  void on_paths(std::vector<Path> paths);
+  void on_esp_moved(const Path& path);
+  void on_peer_addresses(const AddressNotifies& said, const Path& heard_on);
+  /// A request under way has been answered by another path than that of the IKE SA.
+  void on_answer_by(const Path& path);
+  /// The peer, who decides, is at `path` from now on.
+  void follow_update(const Path& path, const std::optional<NatStatus>& nat);
+  /// The peer can be reached there: the children go there, too.
+  void verified(const Path& path);
+  /// The peer does not want the path in use: another one, if there is one.
+  void leave_refused_path(const std::string& why);
+  /// Usable paths but the one in use: all, or those that would be better.
+  [[nodiscard]] std::vector<Path> other_paths() const;
+  [[nodiscard]] std::vector<Path> better_paths() const;
+  /// Ours beside the one in use.
+  [[nodiscard]] std::vector<IpAddress> own_addresses() const;
 
   // ---- tasks ----
   void add_task(Task task, bool first = false);
@@ -131,6 +159,7 @@ class Association {
  private:
   [[nodiscard]] ChildSa child_from(const NewChild& made) const;
   [[nodiscard]] ChildSaKeys keys_for(const ChildSa& child, NewChild& made) const;
+  [[nodiscard]] EspEncapsulation encapsulation_now() const;
   void remove_from_plane(ChildSa& child, bool linger);
   void remove_all_children(bool linger);
   void child_deadlines();
@@ -140,6 +169,14 @@ class Association {
   void resolve_redundancy();
   [[nodiscard]] Lifetime authentication_lifetime() const;
   void reauthenticate_when_due();
+  void find_paths();
+  [[nodiscard]] Session* session_for_update() const;
+  void relocate(const Path& path);
+  void lead_to(const Path& path, std::string_view why);
+  void change_local(const Path& path);
+  void announce();
+  void plan_return();
+  void queue(Task::Kind kind);
   friend class Session;
 
   Core& core_;
@@ -160,6 +197,7 @@ class Association {
   TimePoint redundant_since_{};
   std::optional<TimePoint> tidy_at_;  ///< when to look for children that are there twice
   bool ended_ = false;
+  Mobility mobility_;
 };
 
 }  // namespace culvert::ike

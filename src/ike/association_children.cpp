@@ -48,8 +48,8 @@ ChildSa Association::child_from(const NewChild& made) const {
   child.remote = made.agreement.remote;
   child.ours = made.ours;
   child.lowest_nonce = made.lowest_nonce;
-  const bool udp = current_->nat().needs_udp() && current_->path().local.port == core_.options().nat_port;
-  child.encapsulation = udp ? EspEncapsulation::udp : EspEncapsulation::raw;
+  child.path = child_path();
+  child.encapsulation = encapsulation_now();
   child.established = core_.now();
   const Lifetime lifetime = lifetime_from(core_.now(), config.child_lifetime, config.jitter, core_.random());
   child.soft_at = lifetime.soft;
@@ -73,8 +73,8 @@ ChildSaKeys Association::keys_for(const ChildSa& child, NewChild& made) const {
   keys.esn = child.suite.esn;
   keys.local = child.local;
   keys.remote = child.remote;
-  keys.local_endpoint = current_->path().local;
-  keys.remote_endpoint = current_->path().remote;
+  keys.local_endpoint = child.path.local;
+  keys.remote_endpoint = child.path.remote;
   keys.replay_window = child.config->replay_window;
   const VolumeLimit bytes = volume_limit(config.child_bytes, config.jitter, core_.random());
   const VolumeLimit packets = volume_limit(config.child_packets, config.jitter, core_.random());
@@ -215,11 +215,20 @@ void Association::expire(ChildSa& child) {
     peer_.on_child_down(config, "its lifetime was over and no rekey succeeded", false);
 }
 
-void Association::move_children(const Path& path) {
-  for (const auto& [spi, child] : children_) {
-    if (child.in_plane) core_.emit(MoveChild{spi, path.local, path.remote});
+EspEncapsulation Association::encapsulation_now() const {
+  const bool udp = current_->nat().needs_udp() && child_path().local.port == core_.options().nat_port;
+  return udp ? EspEncapsulation::udp : EspEncapsulation::raw;
+}
+
+void Association::move_children() {
+  const Path path = child_path();
+  const EspEncapsulation encapsulation = encapsulation_now();
+  for (auto& [spi, child] : children_) {
+    if (child.path == path && child.encapsulation == encapsulation) continue;
+    child.path = path;
+    child.encapsulation = encapsulation;
+    if (child.in_plane) core_.emit(MoveChild{spi, path.local, path.remote, encapsulation});
   }
-  core_.report(log::Level::info, fmt::format("{}: now at {}", peer_.label(), path.remote.to_string()));
 }
 
 // ---- time

@@ -11,6 +11,7 @@
 #include "culvert/child_sa.h"
 #include "culvert/crypto/key_exchange.h"
 #include "culvert/ike/config.h"
+#include "culvert/ike/endpoint.h"
 #include "culvert/ike/proposal.h"
 
 namespace culvert::ike {
@@ -44,6 +45,7 @@ struct ChildSa {
   std::optional<Spi> successor;  ///< inbound SPI of what a rekey made of it
   /// We answered for it, and have no sign yet that the answer arrived: the IKE SA whose next request will be one.
   std::optional<IkeSpi> unconfirmed_on;
+  Path path;  ///< outer addresses and ports
   TimePoint established{};
   std::optional<TimePoint> soft_at, hard_at, give_up_at;
   std::optional<TimePoint> activate_at;  ///< when to send on it at the latest (Association::may_send_at_once)

@@ -79,6 +79,18 @@ Narrowed narrow_tunnel(const ChildContext& context, const ChildConfig& config, c
   return result;
 }
 
+/// A rekey may always have what is in use (RFC 7296 §2.9.2), also when that names IKE addresses from before a move
+/// (RFC 4555).
+Narrowed keep_selectors(const ChildSa& old, bool transport_asked, const Selectors& ts_i, const Selectors& ts_r) {
+  Narrowed result;
+  if (transport_asked != (old.mode == EspMode::transport)) return result;
+  result.config = old.config;
+  result.mode = old.mode;
+  result.remote = result.wire_remote = narrow(ts_i, old.remote);
+  result.local = result.wire_local = narrow(ts_r, old.local);
+  return result;
+}
+
 bool fits(const Narrowed& narrowed) {
   return !narrowed.local.empty() && !narrowed.remote.empty();
 }
@@ -214,8 +226,11 @@ std::expected<ChildAgreement, std::string> accept_child(const ChildContext& cont
   if (transport) {
     agreement.mode = EspMode::transport;
     // RFC 7296 §2.23.1: the responder may answer with the addresses as it sees them.
-    if (context.nat.local) agreement.local = substitute(std::move(agreement.local), context.path.local.address);
-    if (context.nat.remote) agreement.remote = substitute(std::move(agreement.remote), context.path.remote.address);
+    // What it left as we sent it stays: our address may be another one by now (RFC 4555).
+    if (context.nat.local && !covers_all(offer.local, agreement.local))
+      agreement.local = substitute(std::move(agreement.local), context.path.local.address);
+    if (context.nat.remote && !covers_all(offer.remote, agreement.remote))
+      agreement.remote = substitute(std::move(agreement.remote), context.path.remote.address);
   }
   // RFC 7296 §2.9: the responder may narrow, never widen.
   if (agreement.local.empty() || agreement.remote.empty() || !covers_all(offer.local, agreement.local) ||
@@ -238,8 +253,12 @@ std::expected<ChildAnswer, Refusal> answer_child(const ChildContext& context, co
     return std::unexpected(refusal(NotifyType::invalid_syntax, "its request for a child lacks an SA or TS payload"));
 
   const bool transport_asked = request.find_notify(NotifyType::use_transport_mode) != nullptr;
-  Narrowed narrowed = rekeyed ? try_config(context, *rekeyed->config, transport_asked, ts_i->selectors, ts_r->selectors)
-                              : pick_config(context, transport_asked, ts_i->selectors, ts_r->selectors);
+  Narrowed narrowed;
+  if (rekeyed) narrowed = keep_selectors(*rekeyed, transport_asked, ts_i->selectors, ts_r->selectors);
+  if (!fits(narrowed)) {
+    narrowed = rekeyed ? try_config(context, *rekeyed->config, transport_asked, ts_i->selectors, ts_r->selectors)
+                       : pick_config(context, transport_asked, ts_i->selectors, ts_r->selectors);
+  }
   if (!narrowed.config || !fits(narrowed)) return std::unexpected(no_selectors(context, *ts_i, *ts_r, transport_asked));
 
   const Result<EspChoice> choice = choose_esp(context.peer.esp_proposals, *sa, context.negotiation);

@@ -66,6 +66,27 @@ Actions IkeEndpoint::on_revocation(TimePoint now, std::uint64_t id,
   return impl_->core.finish();
 }
 
+Actions IkeEndpoint::on_network_change(TimePoint now) {
+  impl_->core.begin(now);
+  impl_->core.touch();
+  for (const auto& peer : impl_->core.peers()) peer->on_network_change();
+  return impl_->core.finish();
+}
+
+Actions IkeEndpoint::on_paths(TimePoint now, PeerId id, std::vector<Path> paths) {
+  impl_->core.begin(now);
+  impl_->core.touch();
+  if (Peer* peer = impl_->core.find_peer(id)) peer->on_paths(std::move(paths));
+  return impl_->core.finish();
+}
+
+Actions IkeEndpoint::on_esp_moved(TimePoint now, Spi inbound_spi, const Path& path) {
+  impl_->core.begin(now);
+  impl_->core.touch();
+  if (Association* association = impl_->core.owner_of(inbound_spi)) association->on_esp_moved(path);
+  return impl_->core.finish();
+}
+
 Actions IkeEndpoint::on_acquire(TimePoint now, ChildId child, const TrafficSelector& source,
                                 const TrafficSelector& destination) {
   impl_->core.begin(now);

@@ -42,6 +42,7 @@ void Session::send_auth(AuthPayload ours) {
   if (!config().remote_id.has_wildcard()) payloads.emplace_back(id_payload(config().remote_id, false));
   payloads.emplace_back(std::move(ours));
   add_auth_notifies(payloads);
+  offer_mobike(payloads);
   const bool childless = handshake_->childless_supported && config().childless == ChildlessPolicy::prefer;
   if (const ChildConfig* child = childless ? nullptr : peer_->first_wanted()) {
     const ChildContext context = child_context(EspNegotiation::ike_auth);
@@ -65,6 +66,7 @@ void Session::on_auth_response(const Message& message) {
   const bool unwanted = handshake_->unwanted;
   Association& association =
       peer_->establish(*this, proof, {true, created_, lower(handshake_->ni, handshake_->nr)}, false);
+  agree_on_mobike(message);
   if (unwanted) {
     core_.release_esp_spi(handshake_->offer ? handshake_->offer->spi : Spi(0));
     handshake_.reset();
@@ -178,9 +180,15 @@ Session::Reply Session::answer_auth(const Message& message) {
   if (!done.ours || !*done.ours)
     return refuse_initiator(message,
                             "we cannot authenticate ourselves to it: " + (done.ours ? done.ours->error() : ""));
+  if (!no_nat_between(message, answering_->path)) {  // RFC 4555 §3.9
+    Reply reply = reply_with(refusal(NotifyType::unexpected_nat_detected, "a NAT is on the path, and it allows none"));
+    reply.close = true;
+    return reply;
+  }
   const bool initial_contact = message.find_notify(NotifyType::initial_contact) != nullptr;
   claimed->establish(*this, proof, {false, created_, lower(handshake_->ni, handshake_->nr)}, initial_contact);
 
+  agree_on_mobike(message);
   Reply reply;
   reply.payloads.emplace_back(id_payload(config().local_id, false));
   if (!handshake_->resumed)
@@ -188,6 +196,7 @@ Session::Reply Session::answer_auth(const Message& message) {
   reply.payloads.emplace_back(std::move(**done.ours));
   read_auth_notifies(message);
   add_auth_notifies(reply.payloads);
+  if (association_->mobility().supported) offer_mobike(reply.payloads);
   answer_first_child(message, reply.payloads);
   handshake_.reset();
   return reply;

@@ -175,7 +175,8 @@ void Session::finish_init(AcceptedInit accepted, ByteView g_ir) {
 /// §2.23: with a NAT on the path (or one that an end says to be there) the initiator goes on from port 4500 to port
 /// 4500; either end's may be configured to be another.
 void Session::float_to_nat_port() {
-  if (!origin_.nat.needs_udp()) return;
+  // RFC 4555 §3.3: with MOBIKE always, so that a NAT on some later path changes no ports.
+  if (!origin_.nat.needs_udp() && !(config().mobike && uses_nat_traversal())) return;
   origin_.path.local.port = core_.options().nat_port;
   origin_.path.remote.port = config().nat_port;
 }

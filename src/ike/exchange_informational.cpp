@@ -44,6 +44,8 @@ bool Session::begin_probe(const Task& task) {
     store_be(complaint.data.data(), task.message_id);
     payloads.emplace_back(std::move(complaint));
   }
+  // RFC 4555 §3.8: how does the peer see us by now?
+  if (association_->leads() && origin_.nat.local) add_nat_detection(payloads, origin_.path);
   send_request(ExchangeType::informational, payloads, Probing{});
   return true;
 }
@@ -89,6 +91,7 @@ Session::Reply Session::answer_informational(const Message& message) {
     if (deletion->protocol == ProtocolId::esp) answer_delete(*deletion, paired);
   }
   if (!paired.spis.empty()) reply.payloads.emplace_back(std::move(paired));
+  answer_addresses(message, reply);
   return reply;
 }
 

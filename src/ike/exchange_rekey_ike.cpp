@@ -135,6 +135,8 @@ Session& Session::make_successor(bool initiator, IkeSpi spi_i, IkeSpi spi_r, con
   origin.spi_r = spi_r;
   auto successor = std::make_unique<Session>(core_, origin, State::established, MessageId(0));
   successor->peer_ = peer_;
+  successor->confirmed_ = initiator;
+  successor->generation_ = generation_ + 1;
   successor->suite_ = suite;
   const Secret seed = skeyseed_rekey(suite_.prf, sk_d_.view(), g_ir, ni, nr);
   IkeKeys keys = derive_ike_keys(suite, seed.view(), ni, nr, spi_i, spi_r);

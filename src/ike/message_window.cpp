@@ -26,6 +26,13 @@ void RequestWindow::answered() noexcept {
   next_ = MessageId(next_.value() + 1);
 }
 
+void RequestWindow::restart(TimePoint now) noexcept {
+  if (!pending_) return;
+  pending_->num_sent = 1;
+  pending_->interval = pending_->policy.first;
+  pending_->due = now + pending_->interval;
+}
+
 RequestWindow::Due RequestWindow::on_deadline(TimePoint now) {
   if (!pending_ || held_ || now < pending_->due) return Due::nothing;
   if (pending_->num_sent >= pending_->policy.tries) return Due::lost;

@@ -38,8 +38,11 @@ class RequestWindow {
   void hold() noexcept { held_ = true; }
   /// The work was not done: the response counts as lost, and the request goes out again when it is due.
   void release() noexcept { held_ = false; }
+  [[nodiscard]] bool held() const noexcept { return held_; }
   /// The response is in: the next request takes the next ID.
   void answered() noexcept;
+  /// As if it had just been sent for the first time: there is a new path to try.
+  void restart(TimePoint now) noexcept;
   /// Forgets the request under way: the IKE SA is about to go.
   void abandon() noexcept {
     pending_.reset();

@@ -36,6 +36,10 @@ std::string_view notify_name(NotifyType type) noexcept {
       return "TS_UNACCEPTABLE";
     case NotifyType::invalid_selectors:
       return "INVALID_SELECTORS";
+    case NotifyType::unacceptable_addresses:
+      return "UNACCEPTABLE_ADDRESSES";
+    case NotifyType::unexpected_nat_detected:
+      return "UNEXPECTED_NAT_DETECTED";
     case NotifyType::temporary_failure:
       return "TEMPORARY_FAILURE";
     case NotifyType::child_sa_not_found:
@@ -66,6 +70,18 @@ std::string_view notify_name(NotifyType type) noexcept {
       return "NON_FIRST_FRAGMENTS_ALSO";
     case NotifyType::mobike_supported:
       return "MOBIKE_SUPPORTED";
+    case NotifyType::additional_ip4_address:
+      return "ADDITIONAL_IP4_ADDRESS";
+    case NotifyType::additional_ip6_address:
+      return "ADDITIONAL_IP6_ADDRESS";
+    case NotifyType::no_additional_addresses:
+      return "NO_ADDITIONAL_ADDRESSES";
+    case NotifyType::update_sa_addresses:
+      return "UPDATE_SA_ADDRESSES";
+    case NotifyType::cookie2:
+      return "COOKIE2";
+    case NotifyType::no_nats_allowed:
+      return "NO_NATS_ALLOWED";
     case NotifyType::auth_lifetime:
       return "AUTH_LIFETIME";
     case NotifyType::redirect_supported:

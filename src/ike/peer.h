@@ -29,6 +29,8 @@ class Peer {
   void start();
   void on_addresses(std::vector<Path> paths, std::string why);
   void on_acquire(const ChildConfig& config, Trigger trigger);
+  void on_network_change();
+  void on_paths(std::vector<Path> paths);
   void on_deadline();
   [[nodiscard]] std::optional<TimePoint> deadline() const;
   [[nodiscard]] Result<void> up();
@@ -51,10 +53,16 @@ class Peer {
   void on_child_down(const ChildConfig& config, std::string reason, bool refused);
   /// Somebody who calls himself this peer failed to authenticate, or did not accept us.
   void on_bad_credentials(std::string reason);
+  /// Our address has changed and the peer cannot follow: a new IKE SA, at once.
+  void start_over(Association& association, const std::string& reason);
 
   // ---- what they ask ----
   [[nodiscard]] bool may_come_from(const IpAddress& address) const;
   [[nodiscard]] bool names_address(const IpAddress& address) const;  ///< one of the configured or resolved ones is this
+  [[nodiscard]] bool configures_address(const IpAddress& address) const;  ///< the operator wrote exactly this one
+  /// In order of preference, as configured and as last resolved.
+  [[nodiscard]] std::vector<IpAddress> known_addresses() const;
+  [[nodiscard]] bool may_call() const noexcept { return wanted_ && !any_address_; }  ///< we initiate when it is down
   [[nodiscard]] bool admin_down() const noexcept { return admin_down_; }
   [[nodiscard]] bool has_association() const;
   [[nodiscard]] Association* preferred() const;

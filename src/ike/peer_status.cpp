@@ -33,6 +33,10 @@ PeerStatus Peer::status() const {
     status.state = State::waiting;
   }
   if (status.state != State::established) status.reason = reason_text();
+  for (const auto& association : associations_) {
+    status.ike_sas += association->num_open_sessions();
+    status.child_sas += association->children().size();
+  }
   for (const ChildNeed& need : needs_) status.children.push_back(child_status(need));
   return status;
 }
@@ -69,6 +73,7 @@ void Peer::describe_session(PeerStatus& status) const {
   status.remote_certificate_until = proof.until();
   status.nat_local = session->nat().local;
   status.nat_remote = session->nat().remote;
+  status.mobike = preferred()->mobility().supported;
   status.established = session->established_at();
   status.rekey_at = session->soft_at();
 }

@@ -53,6 +53,8 @@ void Session::on_request(const Path& path, ByteView datagram, const Message& mes
   auto opened = open(datagram, message, request_fragments_);
   if (!opened) return;
   core_.touch();
+  confirmed_ = true;
+  heard_on_ = path;
   follow(path);
   if (association_) {
     association_->heard();
@@ -83,6 +85,8 @@ void Session::on_response(const Path& path, ByteView datagram, const Message& me
   auto opened = open(datagram, message, response_fragments_);
   if (!opened) return;
   core_.touch();
+  confirmed_ = true;
+  heard_on_ = answer_path_ = path;
   follow(path);
   if (association_) association_->heard();
   if (opened->malformed) {
@@ -96,6 +100,7 @@ void Session::on_response(const Path& path, ByteView datagram, const Message& me
 void Session::take_response(Message opened) {
   if (compute_for_response(opened)) return;
   requests_.answered();
+  note_answer(answer_path_);
   dispatch_response(opened.header.exchange, opened);
 }
 
@@ -152,6 +157,10 @@ void Session::dispatch_response(ExchangeType exchange, const Message& opened) {
   if (auto* rekey = std::get_if<RekeyingIke>(&about)) return on_rekey_ike_response(std::move(*rekey), opened);
   if (auto* deletion = std::get_if<DeletingChild>(&about)) return on_delete_child_response(*deletion);
   if (std::holds_alternative<DeletingIke>(about)) return close();
+  if (!association_ || association_->ended()) return;
+  if (std::holds_alternative<Probing>(about)) return on_probe_response(opened);
+  if (auto* update = std::get_if<UpdatingAddresses>(&about)) return on_update_response(std::move(*update), opened);
+  if (const auto* check = std::get_if<CheckingAddress>(&about)) return on_check_response(*check, opened);
 }
 
 /// RFC 7296 §2.25.2: a Delete that crosses ours is answered as usual; there is nothing left for other requests.
@@ -161,7 +170,14 @@ Session::Reply Session::answer_when_closed(const Message& request) {
   }
   const auto* deletion = request.find<DeletePayload>();
   if (deletion && deletion->protocol == ProtocolId::ike) return {{}, true, "deleted by both sides at once"};
-  return {};
+  Reply reply;
+  if (state_ == State::closing && association_ && !association_->ended()) {
+    answer_addresses(request,
+                     reply);  // of an IKE SA that a rekey has replaced: the addresses are those of its successor, too
+  } else {
+    echo_cookie2(request, reply);  // RFC 4555 §3.7: or the peer would have to take us for somebody else
+  }
+  return reply;
 }
 
 Session::Reply Session::reply_with(Refusal refused) {
@@ -212,7 +228,8 @@ RetransmitPolicy Session::retransmit_policy() const {
   return {config().retransmit_first, config().retransmit_factor, config().retransmit_tries};
 }
 
-void Session::send_request(ExchangeType exchange, const std::vector<Payload>& payloads, Exchange about) {
+void Session::send_request(ExchangeType exchange, const std::vector<Payload>& payloads, Exchange about,
+                           std::vector<Path> detours) {
   Result<std::vector<Bytes>> datagrams = seal(header(exchange, false, requests_.id()), build_payloads(payloads));
   if (!datagrams) {
     core_.report(log::Level::error, fmt::format("{}: cannot protect a request: {}", label(), datagrams.error().detail));
@@ -221,11 +238,13 @@ void Session::send_request(ExchangeType exchange, const std::vector<Payload>& pa
   exchange_ = std::move(about);
   response_fragments_.clear();
   requests_.sent(core_.now(), exchange, std::move(*datagrams), retransmit_policy());
-  send_all(origin_.path, requests_.datagrams());
+  detours_ = std::move(detours);
+  went_elsewhere_ = false;
+  transmit();
 }
 
 bool Session::begin(Task task) {
-  assert(ready());
+  assert(ready() || (task.kind == Task::Kind::update_addresses && requests_.idle()));
   switch (task.kind) {
     case Task::Kind::create_child:
     case Task::Kind::rekey_child:
@@ -239,6 +258,14 @@ bool Session::begin(Task task) {
       return begin_probe(task);
     case Task::Kind::announce_token:
       return begin_announce_token();
+    case Task::Kind::update_addresses:
+      return begin_update(std::move(task));
+    case Task::Kind::announce_addresses:
+      return begin_announcement();
+    case Task::Kind::check_address:
+      return begin_check();
+    case Task::Kind::test_path:
+      return begin_test();
   }
   return false;
 }
@@ -312,19 +339,21 @@ void Session::become_established(Association& association) {
   give_up_at_.reset();
   established_at_ = core_.now();
   lifetime_ = lifetime_from(core_.now(), config().ike_lifetime, config().jitter, core_.random());
-  const bool floated = origin_.path.local.port == core_.options().nat_port;
-  if (origin_.nat.local && floated && config().keepalive > Duration::zero())
-    keepalive_at_ = core_.now() + config().keepalive;
+  set_nat(origin_.nat);
 }
 
 /// RFC 7296 §2.23: the end that is not behind a NAT follows the other one, on fresh authenticated messages alone; the
-/// end behind the NAT does not, since a single forged packet could then cut it off.
+/// end behind the NAT does not, since a single forged packet could then cut it off. With MOBIKE neither does on IKE
+/// messages (RFC 4555 §3.8), so that they can test a path.
 void Session::follow(const Path& path) {
-  if (path == origin_.path) return;
+  if (path == origin_.path || (association_ && association_->mobility().supported)) return;
   const bool behind_nat = origin_.nat.remote && !origin_.nat.local;
   if (state_ != State::half_open && !behind_nat) return;
   origin_.path = path;
-  if (association_ && association_->current() == this) association_->move_children(path);
+  if (!association_ || association_->current() != this) return;
+  association_->move_children();
+  core_.report_limited("move " + config().name, log::Level::info,
+                       fmt::format("{}: now at {}", label(), path.remote.to_string()));
 }
 
 void Session::supersede() {
@@ -348,6 +377,12 @@ void Session::take_exchange_back() {
     association_->add_task(std::move(child->task));
   } else if (auto* deletion = std::get_if<DeletingChild>(&about)) {
     association_->add_task(std::move(deletion->task));
+  } else if (auto* update = std::get_if<UpdatingAddresses>(&about)) {
+    association_->add_task(std::move(update->task), true);
+  } else if (std::holds_alternative<CheckingAddress>(about)) {
+    association_->queue(Task::Kind::check_address);
+  } else if (std::holds_alternative<Announcing>(about)) {
+    association_->queue(Task::Kind::announce_addresses);
   }
   if (preparing && preparing->kind != Task::Kind::rekey_ike) association_->add_task(std::move(*preparing));
 }
@@ -425,7 +460,7 @@ void Session::on_deadline() {
   switch (requests_.on_deadline(now)) {
     case RequestWindow::Due::resend:
       try_smaller_fragments();
-      send_all(origin_.path, requests_.datagrams());
+      transmit();
       break;
     case RequestWindow::Due::lost:
       return on_lost();

@@ -15,6 +15,7 @@
 #include "lifetime.h"
 #include "message.h"
 #include "message_window.h"
+#include "mobility.h"
 #include "nat.h"
 #include "payload_table.h"
 #include "reassembly.h"
@@ -56,8 +57,19 @@ struct DeletingChild {
 };
 struct DeletingIke {};
 struct Probing {};
-using Exchange =
-    std::variant<std::monostate, Handshaking, CreatingChild, RekeyingIke, DeletingChild, DeletingIke, Probing>;
+struct UpdatingAddresses {
+  Task task;
+  std::uint32_t moves = 0;  ///< Mobility::moves when it was sent
+  Bytes cookie;
+};
+struct Announcing {};
+struct CheckingAddress {
+  Path path;
+  std::uint32_t moves = 0;
+  Bytes cookie;
+};
+using Exchange = std::variant<std::monostate, Handshaking, CreatingChild, RekeyingIke, DeletingChild, DeletingIke,
+                              Probing, UpdatingAddresses, Announcing, CheckingAddress>;
 
 /// Our half of a key exchange: the secret, and what we send. Both empty without one.
 struct Exchanged {
@@ -178,6 +190,12 @@ class Session {
   /// Without a word to the peer.
   void close();
   void supersede();
+  /// The addresses of the IKE SA. What is under way is sent again at once, to there (RFC 4555 §3.5).
+  void relocate(const Path& path);
+  /// The same for one that nothing is under way on that would have to be sent again.
+  void adopt_path(const Path& path) noexcept { origin_.path = path; }
+  /// What NAT detection found on the path.
+  void set_nat(const NatStatus& found);
 
   [[nodiscard]] State state() const noexcept { return state_; }
   [[nodiscard]] bool is_open() const noexcept { return state_ != State::closing && state_ != State::closed; }
@@ -195,6 +213,8 @@ class Session {
   [[nodiscard]] std::optional<TimePoint> soft_at() const noexcept { return lifetime_.soft; }
   [[nodiscard]] std::optional<TimePoint> hard_at() const noexcept { return lifetime_.hard; }
   [[nodiscard]] bool idle() const noexcept { return requests_.idle(); }
+  /// The peer has used it, or answered for it: it has it, too.
+  [[nodiscard]] bool confirmed() const noexcept { return confirmed_; }
   [[nodiscard]] bool close_wanted() const noexcept { return close_wanted_; }
   void mark_unwanted();
   [[nodiscard]] Association* association() const noexcept { return association_; }
@@ -235,7 +255,9 @@ class Session {
   void complain(ByteView datagram, const Message& message);
   [[nodiscard]] static Reply reply_to_problem(const PayloadProblem& problem);
   void send_reply(Reply reply);
-  void send_request(ExchangeType exchange, const std::vector<Payload>& payloads, Exchange about);
+  /// `detours`: it goes by these first, and by the path of the IKE SA only when they stay silent.
+  void send_request(ExchangeType exchange, const std::vector<Payload>& payloads, Exchange about,
+                    std::vector<Path> detours = {});
   [[nodiscard]] Header header(ExchangeType exchange, bool response, MessageId id) const;
   [[nodiscard]] RetransmitPolicy retransmit_policy() const;
   void follow(const Path& path);
@@ -378,6 +400,26 @@ class Session {
   void answer_delete(const DeletePayload& deletion, DeletePayload& paired);
   void on_delete_child_response(const DeletingChild& exchange);
 
+  // exchange_mobike.cpp
+  void offer_mobike(std::vector<Payload>& payloads) const;
+  void agree_on_mobike(const Message& message);
+  void transmit();
+  void note_answer(const Path& path);
+  void send_pending(const Path& path);
+  [[nodiscard]] bool uses_nat_traversal() const;
+  void add_nat_detection(std::vector<Payload>& payloads, const Path& path);
+  bool begin_update(Task task);
+  void on_update_response(UpdatingAddresses exchange, const Message& message);
+  bool begin_announcement();
+  bool begin_check();
+  void on_check_response(const CheckingAddress& exchange, const Message& message);
+  bool begin_test();
+  void on_probe_response(const Message& message);
+  [[nodiscard]] bool cookie2_holds(const Bytes& sent, const AddressNotifies& said);
+  static void echo_cookie2(const Message& message, Reply& reply);
+  void answer_addresses(const Message& message, Reply& reply);
+  [[nodiscard]] bool answer_update(const Message& message, const AddressNotifies& said);
+
   Core& core_;
   Origin origin_;
   State state_;
@@ -396,6 +438,7 @@ class Session {
   std::optional<Answering> answering_;
   std::optional<Task> preparing_;  ///< its key pair is being made
   bool close_wanted_ = false;
+  bool confirmed_ = false;
   bool soft_due_ = false;
   TimePoint created_{};
   TimePoint established_at_{};
@@ -404,6 +447,12 @@ class Session {
   std::optional<TimePoint> over_at_;     ///< closed
   std::optional<TimePoint> keepalive_at_;
   std::optional<TimePoint> complained_at_;
+  std::uint32_t generation_ = 0;  ///< of IKE SAs of the association
+  Path heard_on_;                 ///< by which the message came that is being handled
+  Path answer_path_;              ///< the same of the last response
+  std::vector<Path> detours_;     ///< of the request under way
+  bool ambiguous_ = false;        ///< the request that has just been answered was
+  bool went_elsewhere_ = false;   ///< it was sent by other paths than that of the IKE SA
 };
 
 /// The lower of two nonces, octet by octet, a prefix being lower (RFC 7296 §2.8.1).

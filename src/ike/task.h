@@ -17,10 +17,14 @@ struct Task {
     create_child,
     rekey_child,  ///< `spi`: inbound SPI of the old one
     rekey_ike,
-    delete_child,    ///< `spi`: inbound SPI, also of one that only the peer may have
-    probe,           ///< liveness check (RFC 7296 §2.4)
-    announce_token,  ///< QCD_TOKEN of an IKE SA that our rekey has made (RFC 6290 §4.4)
-    complain,        ///< INVALID_MESSAGE_ID (RFC 7296 §2.3) about `message_id`
+    delete_child,        ///< `spi`: inbound SPI, also of one that only the peer may have
+    probe,               ///< liveness check (RFC 7296 §2.4)
+    announce_token,      ///< QCD_TOKEN of an IKE SA that our rekey has made (RFC 6290 §4.4)
+    update_addresses,    ///< MOBIKE: the peer learns where we are now (RFC 4555 §3.5)
+    announce_addresses,  ///< …by which other addresses we can be reached (§3.6)
+    check_address,       ///< …can the peer be reached where it says to be? (§3.7)
+    test_path,           ///< …is a path that we would prefer usable again? (§3.10)
+    complain,            ///< INVALID_MESSAGE_ID (RFC 7296 §2.3) about `message_id`
   };
   Kind kind = Kind::probe;
   const ChildConfig* config = nullptr;  ///< create_child

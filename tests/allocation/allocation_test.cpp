@@ -135,7 +135,7 @@ TEST_CASE(
   pair.install(1);
   const Endpoint wire_address{*IpAddress::parse("127.0.0.9"), 4500};
   const UdpEnd wire(wire_address);
-  pair.a.plane->move(GatewayPair::spi_a(1), pair.endpoint_a(), wire_address);
+  pair.a.plane->move(GatewayPair::spi_a(1), pair.endpoint_a(), wire_address, pair.encapsulation());
   pair.a.device->send(udp_packet(host_a, host_b, 1, 500));
   const auto esp = wire.receive();
   REQUIRE(esp);

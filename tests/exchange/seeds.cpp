@@ -25,6 +25,8 @@ struct Story {
   bool disturbed = false;  ///< crashes and commands
   bool ends_down = false;
   bool short_lived = false;  ///< rekeys by lifetime never end
+  bool mobile = false;       ///< addresses of both ends change
+  bool behind_nat = false;   ///< side a, and the NAT gets new mappings
 };
 
 Duration random_delay(SeededRandom& random, Duration most) {
@@ -73,6 +75,58 @@ void draw_credentials(Simulation& simulation) {
   };
   if (needs_it(a) || needs_it(b))
     for (const Side side : {a, b}) simulation.config(side).auth.digital_signatures = true;
+}
+
+constexpr const char* homes_of[2][3] = {{"192.0.2.1", "192.0.2.9", "203.0.113.1"},
+                                        {"192.0.2.2", "192.0.2.10", "203.0.113.2"}};
+
+std::vector<IpAddress> random_homes(SeededRandom& random, Side side) {
+  std::vector<IpAddress> homes;
+  const std::size_t first = random.next() % 3;
+  homes.push_back(*IpAddress::parse(homes_of[side][first]));
+  if (random.chance(0.4)) homes.push_back(*IpAddress::parse(homes_of[side][(first + 1) % 3]));
+  return homes;
+}
+
+/// RFC 4555 at both ends, at one, or at none; each knows all addresses of the other.
+void make_mobile(Simulation& simulation) {
+  SeededRandom& random = simulation.random();
+  for (const Side side : {a, b}) {
+    simulation.config(side).mobike = random.chance(0.85);
+    simulation.config(side).addresses.assign(std::begin(homes_of[other(side)]), std::end(homes_of[other(side)]));
+    simulation.rehome(side, {*IpAddress::parse(homes_of[side][0])});
+  }
+}
+
+void random_mapping(Simulation& simulation) {
+  SeededRandom& random = simulation.random();
+  const IpAddress address = *IpAddress::parse(random.chance(0.7) ? "203.0.113.7" : "203.0.113.8");
+  const auto port = [&] { return static_cast<std::uint16_t>(20000 + random.next() % 40000); };
+  simulation.put_behind_nat({address, port()}, {address, port()});
+}
+
+void hide_behind_nat(Simulation& simulation) {
+  SeededRandom& random = simulation.random();
+  for (const Side side : {a, b}) simulation.config(side).mobike = random.chance(0.7);
+  simulation.config(b).addresses.clear();
+  simulation.config(b).start = StartMode::wait;
+  simulation.config(a).start = StartMode::always;
+  simulation.node(a).inner.address = *IpAddress::parse("192.168.1.9");
+  random_mapping(simulation);
+}
+
+/// An address changes, or a mapping; sometimes twice in a row, or at both ends.
+void random_move(Simulation& simulation, const Story& story) {
+  SeededRandom& random = simulation.random();
+  for (int i = random.chance(0.3) ? 2 : 1; i > 0; --i) {
+    const Side side = random.chance(0.6) ? a : b;
+    if (story.behind_nat) {
+      random_mapping(simulation);
+    } else {
+      simulation.rehome(side, random_homes(random, side));
+    }
+    if (random.chance(0.5)) simulation.run_for(random_delay(random, 300ms));
+  }
 }
 
 Story set_up(Simulation& simulation) {
@@ -127,6 +181,10 @@ Story set_up(Simulation& simulation) {
     story.short_lived = true;
   }
   if (random.chance(0.3)) simulation.config(random.chance(0.5) ? a : b).start = StartMode::wait;
+  story.mobile = !story.lossless && random.chance(0.35);
+  story.behind_nat = !story.lossless && !story.mobile && random.chance(0.2);
+  if (story.mobile) make_mobile(simulation);
+  if (story.behind_nat) hide_behind_nat(simulation);
   return story;
 }
 
@@ -178,11 +236,14 @@ std::string run_seed(std::uint64_t seed, bool verbose) {
   simulation.run_for(random.chance(0.5) ? Duration::zero() : random_delay(random, 500ms));
   simulation.start(b);
   simulation.run_for(12s);
-  if (story.lossless) simulation.set_traffic(40ms);
+  if (story.lossless || (story.behind_nat && random.chance(0.5))) simulation.set_traffic(40ms);
   const int num_events = 4 + static_cast<int>(random.next() % 8);
   for (int i = 0; i < num_events; ++i) {
     if (story.disturbed && random.chance(0.3)) {
       random_trouble(simulation);
+    } else if ((story.mobile || story.behind_nat) && random.chance(0.5)) {
+      random_move(simulation, story);
+      if (random.chance(0.3)) random_rekey(simulation);
     } else {
       random_rekey(simulation);
     }
@@ -201,6 +262,7 @@ std::string run_seed(std::uint64_t seed, bool verbose) {
   if (story.ends_down) return simulation.both_gone() ? "" : "they are not both down";
   if (story.short_lived) simulation.run_until([&] { return !simulation.disagreement(); }, 60s);
   if (const auto wrong = simulation.disagreement()) return *wrong;
+  if (const auto wrong = simulation.misplaced()) return *wrong;
   for (const Side side : {a, b}) {
     const Node& node = simulation.node(side);
     if (story.lossless && (node.lost > 0 || node.unsent > 0 || node.received == 0)) {

@@ -43,6 +43,7 @@ PeerConfig make_config(Side side) {
       AuthConfig::psk(std::make_shared<const Secret>(Secret::copy_of(as_bytes("correct horse battery staple"))));
   config.addresses = {side == a ? "192.0.2.2" : "192.0.2.1"};
   config.encapsulation = EncapsulationPreference::automatic;
+  config.mobike = false;  // what stands without it; mobike.cpp and the seeds have it
   config.ike_proposals = {ike_proposal("aes128gcm16-prfsha256-x25519")};
   config.esp_proposals = {esp_proposal("aes128gcm16-x25519-esn")};
   ChildConfig child;
@@ -175,8 +176,9 @@ void Simulation::send(Side from, const Path& path, Bytes bytes) {
   if (filter && !filter(datagram)) return;
   if (random_.chance(conditions_.loss)) return;
   const int copies = random_.chance(conditions_.duplicate) ? 2 : 1;
-  for (int i = 0; i < copies; ++i)
-    enqueue({now_, 0, other(from), seen_by_receiver(from, path), datagram.bytes, {}, {}, 0});
+  const auto seen = seen_by_receiver(from, path);
+  if (!seen) return;
+  for (int i = 0; i < copies; ++i) enqueue({now_, 0, other(from), *seen, datagram.bytes, {}, {}, 0});
 }
 
 void Simulation::enqueue(Event event) {
@@ -186,15 +188,48 @@ void Simulation::enqueue(Event event) {
   events_.push(std::move(event));
 }
 
-Path Simulation::seen_by_receiver(Side from, const Path& path) const {
+/// nullopt: it does not arrive.
+std::optional<Path> Simulation::seen_by_receiver(Side from, const Path& path) const {
+  const auto has = [](const Node& node, const IpAddress& address) {
+    return node.homes.empty() || std::ranges::find(node.homes, address) != node.homes.end();
+  };
+  if (broken && broken(path.local.address, path.remote.address)) return std::nullopt;
+  if (!has(nodes_[from], path.local.address)) return std::nullopt;
   Path seen{path.remote, path.local};
-  if (!nat_) return seen;
-  if (from == a) {
+  if (nat_ && from == a) {
     seen.remote = path.local.port == 500 ? nat_500_ : nat_4500_;
-  } else {
+  } else if (nat_) {
+    if (path.remote != nat_500_ && path.remote != nat_4500_) return std::nullopt;  // a mapping that is gone
     seen.local = {nodes_[a].inner.address, path.remote == nat_500_ ? std::uint16_t{500} : std::uint16_t{4500}};
   }
+  if (!has(nodes_[other(from)], seen.local.address)) return std::nullopt;
   return seen;
+}
+
+std::vector<Path> Simulation::find_paths(Side side, const std::vector<IpAddress>& remotes) const {
+  const Node& node = nodes_[side];
+  const std::vector<IpAddress> ours = node.homes.empty() ? std::vector{node.inner.address} : node.homes;
+  std::vector<Path> chosen, others;
+  for (const IpAddress& remote : remotes) {
+    bool first = true;
+    for (const IpAddress& local : ours) {
+      if (local.family() != remote.family()) continue;
+      (std::exchange(first, false) ? chosen : others).push_back({{local, 500}, {remote, 500}});
+    }
+  }
+  chosen.insert(chosen.end(), others.begin(), others.end());
+  return chosen;
+}
+
+void Simulation::rehome(Side side, std::vector<IpAddress> homes) {
+  Node& node = nodes_[side];
+  node.homes = std::move(homes);
+  if (!node.homes.empty()) {
+    node.inner.address = node.homes.front();
+    if (!(nat_ && side == a)) node.address.address = node.homes.front();
+    if (trace) tell(side, "is at " + node.homes.front().to_string());
+  }
+  if (node.ike) perform(side, node.ike->on_network_change(now_));
 }
 
 namespace {
@@ -279,7 +314,8 @@ std::vector<Datagram> Simulation::inject(const Datagram& datagram) {
 }
 
 void Simulation::deliver(const Datagram& datagram) {
-  receive({now_, 0, other(datagram.from), seen_by_receiver(datagram.from, datagram.path), datagram.bytes, {}, {}, 0});
+  const auto seen = seen_by_receiver(datagram.from, datagram.path);
+  if (seen) receive({now_, 0, other(datagram.from), *seen, datagram.bytes, {}, {}, 0});
 }
 
 void Simulation::receive(const Event& event) {
@@ -289,7 +325,7 @@ void Simulation::receive(const Event& event) {
     if (event.incarnation == node.incarnation) compute(event.to, *event.compute);
     return;
   }
-  if (event.esp) return receive_esp(event.to, event.path, *event.esp);
+  if (event.esp) return receive_esp(event);
   const bool stale_mapping = nat_ && event.to == b && event.path.local.address != nodes_[b].address.address;
   if (stale_mapping) return;
   if (trace) tell(event.to, "  gets " + header_text(event.bytes));
@@ -309,25 +345,33 @@ void Simulation::send_data(Side from) {
     return;
   }
   ++node.sent;
-  const Path path{nodes_[other(from)].address, node.address};  // as the other side sees it
-  if (random_.chance(conditions_.loss)) return;
-  enqueue({now_, 0, other(from), path, {}, node.plane.at(sending->second).keys.outbound_spi, {}, 0});
+  PlaneSa& sa = node.plane.at(sending->second);
+  const auto seen = seen_by_receiver(from, {sa.keys.local_endpoint, sa.keys.remote_endpoint});
+  const std::uint64_t sequence = sa.next_sequence++;
+  if (random_.chance(conditions_.loss) || !seen) return;
+  enqueue({now_, 0, other(from), *seen, {}, sa.keys.outbound_spi, {}, 0, sequence});
 }
 
-void Simulation::receive_esp(Side to, const Path& path, Spi spi) {
+void Simulation::receive_esp(const Event& event) {
+  const Side to = event.to;
+  const Spi spi = *event.esp;
   Node& node = nodes_[to];
   const auto found = node.plane.find(spi);
   if (found == node.plane.end()) {
     ++node.lost;
     if (trace) tell(to, fmt::format("gets a packet for {:08x}, which it does not have", spi.value()));
-    return perform(to, node.ike->on_unknown_spi(now_, path, spi));
+    return perform(to, node.ike->on_unknown_spi(now_, event.path, spi));
   }
   ++node.received;
   PlaneSa& sa = found->second;
   ++sa.received;
+  const bool newest = event.sequence > sa.top_sequence;
+  if (newest) sa.top_sequence = event.sequence;
+  const bool elsewhere = sa.keys.encapsulation == EspEncapsulation::udp && sa.keys.remote_endpoint != event.path.remote;
+  const bool first = !std::exchange(sa.heard, true);
   node.ike->on_inbound_traffic(now_, spi);
-  if (std::exchange(sa.heard, true)) return;
-  perform(to, node.ike->on_child_event(now_, spi, ChildEvent::first_inbound));
+  if (newest && elsewhere) perform(to, node.ike->on_esp_moved(now_, spi, event.path));
+  if (first) perform(to, node.ike->on_child_event(now_, spi, ChildEvent::first_inbound));
 }
 
 // ---- calls
@@ -347,6 +391,15 @@ void Simulation::perform(Side side, Actions actions) {
     node.computing.pop_front();
     if (node.ike) compute(side, *work);
   }
+  // As the daemon does: every action of a call before the next call.
+  if (std::exchange(answering_, true)) return;
+  while (!questions_.empty()) {
+    const auto [asker, find] = std::move(questions_.front());
+    questions_.pop_front();
+    if (nodes_[asker].ike)
+      perform(asker, nodes_[asker].ike->on_paths(now_, find.peer, find_paths(asker, find.remotes)));
+  }
+  answering_ = false;
 }
 
 /// What a pool of threads does in the daemon.
@@ -386,9 +439,16 @@ void Simulation::act(Side side, Action& action) {
     std::erase_if(node.sending, [&](const auto& entry) { return entry.second == remove->inbound_spi; });
   } else if (auto* move = std::get_if<MoveChild>(&action)) {
     ++node.moves;
+    if (trace)
+      tell(side, fmt::format("moves {:08x}: {} to {}, {}", move->inbound_spi.value(), move->local_endpoint.to_string(),
+                             move->remote_endpoint.to_string(),
+                             move->encapsulation == EspEncapsulation::udp ? "UDP" : "raw ESP"));
     expect(node.plane.contains(move->inbound_spi), "an SA is moved that is not there");
     node.plane[move->inbound_spi].keys.local_endpoint = move->local_endpoint;
     node.plane[move->inbound_spi].keys.remote_endpoint = move->remote_endpoint;
+    node.plane[move->inbound_spi].keys.encapsulation = move->encapsulation;
+  } else if (auto* find = std::get_if<FindPaths>(&action)) {
+    questions_.emplace_back(side, std::move(*find));
   } else if (auto* resolve = std::get_if<ResolveAddresses>(&action)) {
     ++node.resolves;
     std::vector<Path> paths =
@@ -479,6 +539,24 @@ std::optional<std::string> Simulation::disagreement() const {
   return std::nullopt;
 }
 
+std::optional<std::string> Simulation::misplaced() const {
+  for (const Side side : {a, b}) {
+    const Path path = status(side).path;
+    const auto seen = seen_by_receiver(side, path);
+    if (!seen) return fmt::format("{} sends where nobody is: {}", side == a ? "a" : "b", path.remote.to_string());
+    const Path there = status(other(side)).path;
+    if (*seen != there)
+      return fmt::format("{} sends from {} to {}, the other side thinks it is at {}", side == a ? "a" : "b",
+                         path.local.to_string(), path.remote.to_string(), there.remote.to_string());
+    for (const auto& [spi, sa] : nodes_[side].plane) {
+      if (sa.keys.local_endpoint != path.local || sa.keys.remote_endpoint != path.remote)
+        return fmt::format("ESP of {} goes to {}, IKE to {}", side == a ? "a" : "b",
+                           sa.keys.remote_endpoint.to_string(), path.remote.to_string());
+    }
+  }
+  return std::nullopt;
+}
+
 std::optional<std::string> Simulation::mismatch(const ChildSaKeys& mine, const ChildSaKeys& theirs) const {
   if (mine.inbound_spi != theirs.outbound_spi || mine.child != theirs.child) return "the SPIs do not match crosswise";
   if (!mine.inbound.encryption.equals(theirs.outbound.encryption.view()) ||
@@ -488,7 +566,9 @@ std::optional<std::string> Simulation::mismatch(const ChildSaKeys& mine, const C
   if (mine.esn != theirs.esn || mine.mode != theirs.mode || mine.encapsulation != theirs.encapsulation) {
     return "the SAs differ in kind";
   }
-  if (mine.local != theirs.remote && !nat_) return "the selectors differ";
+  // Transport mode puts in the address that an end sees (RFC 7296 §2.23.1): where one moves, it may be an earlier one.
+  const bool as_seen = mine.mode == EspMode::transport && !nodes_[a].homes.empty();
+  if (mine.local != theirs.remote && !nat_ && !as_seen) return "the selectors differ";
   return std::nullopt;
 }
 

@@ -52,6 +52,7 @@ struct PlaneSa {
   ChildSaKeys keys;
   bool heard = false;
   std::uint64_t received = 0;
+  std::uint64_t next_sequence = 1, top_sequence = 0;
 };
 
 enum Side : int { a = 0, b = 1 };
@@ -66,6 +67,7 @@ struct Node {
   EndpointOptions options;
   std::unique_ptr<SeededRandom> random;
   std::unique_ptr<IkeEndpoint> ike;  ///< empty while it is down
+  std::vector<IpAddress> homes;      ///< its addresses: by others it neither sends nor receives. Empty: not checked
   std::map<Spi, PlaneSa> plane;      ///< by inbound SPI
   std::map<ChildId, Spi> sending;    ///< inbound SPI of the pair that each child sends on
   std::vector<Report> reports;
@@ -143,6 +145,10 @@ class Simulation {
   void tell(Side side, const std::string& what);
   /// Side a behind a NAT: what the other side sees of it from this port on (changes are a rebinding).
   void put_behind_nat(const Endpoint& public_500, const Endpoint& public_4500);
+  /// The addresses of a side, the kernel's choice first; it is told by its network.
+  void rehome(Side side, std::vector<IpAddress> homes);
+  /// Pairs of addresses between which nothing passes, as either side sees them.
+  std::function<bool(const IpAddress&, const IpAddress&)> broken;
 
   // ---- data ----
   /// One packet a `period` in both directions on whatever each side sends on; zero: none.
@@ -162,6 +168,8 @@ class Simulation {
   /// Both know of the same single IKE SA and of one pair of SAs for each child, with each other's keys; else what is
   /// wrong.
   [[nodiscard]] std::optional<std::string> disagreement() const;
+  /// Both say the same of where they are, and ESP goes where IKE goes; else what is wrong. Of sides that agree.
+  [[nodiscard]] std::optional<std::string> misplaced() const;
   [[nodiscard]] std::optional<std::string> mismatch(const ChildSaKeys& mine, const ChildSaKeys& theirs) const;
   /// Nothing at all is left.
   [[nodiscard]] bool both_gone() const;
@@ -183,21 +191,25 @@ class Simulation {
     std::optional<Spi> esp;            ///< a data packet instead
     std::shared_ptr<Compute> compute;  ///< work that is done instead
     int incarnation = 0;               ///< of who asked for it
+    std::uint64_t sequence = 0;        ///< its number
     bool operator<(const Event& that) const { return at != that.at ? at > that.at : order > that.order; }
   };
   void send(Side from, const Path& path, Bytes bytes);
   void enqueue(Event event);
-  [[nodiscard]] Path seen_by_receiver(Side from, const Path& path) const;
+  [[nodiscard]] std::optional<Path> seen_by_receiver(Side from, const Path& path) const;
+  [[nodiscard]] std::vector<Path> find_paths(Side side, const std::vector<IpAddress>& remotes) const;
   [[nodiscard]] std::optional<TimePoint> next_event() const;
   void step();
   void receive(const Event& event);
-  void receive_esp(Side to, const Path& path, Spi spi);
+  void receive_esp(const Event& event);
   void act(Side side, Action& action);
   void compute(Side side, Compute& work);
   void expect(bool holds, const std::string& what);
 
   Node nodes_[2];
   std::string fault_;
+  std::deque<std::pair<Side, FindPaths>> questions_;
+  bool answering_ = false;
   Conditions conditions_;
   SeededRandom random_;
   TimePoint now_{};

@@ -150,7 +150,7 @@ TEST_CASE("tunnels and SAs of others come and go, paths move and MTUs change, wh
       keys.child = other.child;
       REQUIRE(pair.a.plane->install(std::move(keys), true));
     }
-    pair.a.plane->move(GatewayPair::spi_a(1), pair.endpoint_a(), pair.endpoint_b());
+    pair.a.plane->move(GatewayPair::spi_a(1), pair.endpoint_a(), pair.endpoint_b(), pair.encapsulation());
     pair.a.plane->set_mtu(the_tunnel, i % 2 == 0 ? 1400 : 1500);
     for (std::uint32_t n = 0; n < 20; ++n) pair.a.plane->remove(GatewayPair::spi_a(1000 + n));
     pair.a.plane->remove_tunnel(other.id);

@@ -264,7 +264,7 @@ TEST_CASE("a moved SA sends to the new address from then on") {
   check_both_ways(pair, 1);
   const Endpoint elsewhere{*IpAddress::parse("127.0.0.9"), 34567};
   const UdpEnd nat(elsewhere);
-  pair.a.plane->move(GatewayPair::spi_a(1), pair.endpoint_a(), elsewhere);
+  pair.a.plane->move(GatewayPair::spi_a(1), pair.endpoint_a(), elsewhere, pair.encapsulation());
   pair.a.device->send(udp_packet(host_a, host_b, 5, 100));
   const auto seen = nat.receive();
   REQUIRE(seen);
@@ -281,7 +281,7 @@ TEST_CASE("replayed, changed, cut and unknown datagrams are counted, one reason 
   pair.install(1);
   const Endpoint wire_address{*IpAddress::parse("127.0.0.9"), 4500};
   const UdpEnd wire(wire_address);
-  pair.a.plane->move(GatewayPair::spi_a(1), pair.endpoint_a(), wire_address);
+  pair.a.plane->move(GatewayPair::spi_a(1), pair.endpoint_a(), wire_address, pair.encapsulation());
   pair.a.device->send(udp_packet(host_a, host_b, 1, 100));
   const auto esp = wire.receive();
   REQUIRE(esp);
@@ -326,7 +326,7 @@ TEST_CASE(
   pair.install(1);
   const Endpoint wire_address{*IpAddress::parse("127.0.0.9"), 4500};
   const UdpEnd wire(wire_address);
-  pair.a.plane->move(GatewayPair::spi_a(1), pair.endpoint_a(), wire_address);
+  pair.a.plane->move(GatewayPair::spi_a(1), pair.endpoint_a(), wire_address, pair.encapsulation());
   const std::uint8_t ef_ect0 = 0xB8 | 2, ef_ce = 0xB8 | 3, ef_not_ect = 0xB8;
   const Bytes inner = udp_packet(host_a, host_b, 1, 100);
 

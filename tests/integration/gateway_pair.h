@@ -72,6 +72,7 @@ class GatewayPair {
   static Spi spi_b(std::uint32_t number) { return Spi{0x200000 + number}; }
   [[nodiscard]] ChildSaKeys keys_a(std::uint32_t number) const;
   [[nodiscard]] ChildSaKeys keys_b(std::uint32_t number) const;
+  [[nodiscard]] EspEncapsulation encapsulation() const { return agreement_.encapsulation; }
   [[nodiscard]] Endpoint endpoint_a() const { return {*IpAddress::parse(agreement_.a), 4500}; }
   [[nodiscard]] Endpoint endpoint_b() const { return {*IpAddress::parse(agreement_.b), 4500}; }
 

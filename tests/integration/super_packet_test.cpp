@@ -390,7 +390,7 @@ TEST_CASE("joined datagrams are taken apart: ESP of two SAs, IKE, garbage, a rep
   std::vector<Bytes> esp;
   for (const std::uint32_t sa : {1U, 2U}) {  // the newest is used
     pair.install(sa);
-    pair.a.plane->move(GatewayPair::spi_a(sa), pair.endpoint_a(), wire_address);
+    pair.a.plane->move(GatewayPair::spi_a(sa), pair.endpoint_a(), wire_address, pair.encapsulation());
     for (std::uint32_t i = 0; i < 2; ++i) {
       pair.a.device->send(udp_packet(host_a, host_b, sa * 10 + i, 200));
       const auto seen = wire.receive();

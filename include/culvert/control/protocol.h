@@ -50,6 +50,8 @@ struct PeerReport {
   std::string role;                      ///< "initiator", "responder"
   std::string suite, spi_i, spi_r;
   bool nat_local = false, nat_remote = false;
+  bool mobike = false;
+  std::uint64_t ike_sas = 0, child_sas = 0;  ///< held with the peer, also those that others are about to replace
   std::uint64_t established_s = 0;  ///< age: seconds since it came up, 0 when down
   std::optional<std::uint64_t> rekey_in_s, retry_in_s;
   std::string reason;

@@ -103,6 +103,8 @@ struct PeerConfig {
   Duration retransmit_first = std::chrono::milliseconds(1000);
   double retransmit_factor = 1.8;
   int retransmit_tries = 7;         ///< after this many sends without an answer the peer is lost
+  bool mobike = true;  ///< RFC 4555: addresses of either end may change without a new IKE SA
+  std::vector<IpAddress> local_addresses;  ///< ours towards this peer, in order of preference; empty: the kernel's choice
   Duration keepalive = std::chrono::seconds(20);            ///< NAT keepalive, RFC 3948 §4, only when we are behind a NAT
 };
 

@@ -51,11 +51,17 @@ struct ActivateOutbound {
 struct RemoveChild {
   Spi inbound_spi;
 };
-/// New outer addresses of an SA pair.
+/// New outer addresses of an SA pair, and perhaps another encapsulation: a NAT has come or gone.
 struct MoveChild {
   Spi inbound_spi;
   Endpoint local_endpoint;
   Endpoint remote_endpoint;
+  EspEncapsulation encapsulation = EspEncapsulation::udp;
+};
+/// Which of our addresses would reach these of a peer? Answer with Endpoint::on_paths, without waiting for anything.
+struct FindPaths {
+  PeerId peer;
+  std::vector<IpAddress> remotes;  ///< in order of preference, each once
 };
 /// Resolve a peer's names (asynchronously) and answer with Endpoint::on_addresses.
 struct ResolveAddresses {
@@ -107,8 +113,8 @@ struct KeepTicketKeys {
   Secret keys;
 };
 
-using Action = std::variant<KeepTicketKeys, SendDatagram, InstallChild, ActivateOutbound, RemoveChild, MoveChild, ResolveAddresses, Report, CountDrop,
-                            Compute, CheckRevocation, DebugIkeKeys>;
+using Action = std::variant<KeepTicketKeys, SendDatagram, InstallChild, ActivateOutbound, RemoveChild, MoveChild, FindPaths, ResolveAddresses,
+                            Report, CountDrop, Compute, CheckRevocation, DebugIkeKeys>;
 using Actions = std::vector<Action>;
 
 // ---- what status shows ------------------------------------------------------------------------------------------------------
@@ -140,6 +146,8 @@ struct PeerStatus {
   std::string local_auth, remote_auth;    ///< how we and the peer have proved who we are, for people
   std::optional<std::chrono::sys_seconds> remote_certificate_until;  ///< the first moment at which its chain is over
   bool nat_local = false, nat_remote = false;
+  bool mobike = false;                    ///< RFC 4555 is in use
+  std::size_t ike_sas = 0, child_sas = 0; ///< held with the peer, also those that others are about to replace
   TimePoint established{};
   std::optional<TimePoint> rekey_at, retry_at;
   std::string reason;                     ///< last reason for being down, in words
@@ -184,6 +192,15 @@ class IkeEndpoint {
   /// Answer to CheckRevocation: CRLs, and the OCSP responses of this chain, as far as there are any (nullptr: nothing).
   [[nodiscard]] Actions on_revocation(TimePoint now, std::uint64_t id,
                                       std::shared_ptr<const crypto::RevocationData> known);
+  /// A link, an address or a route of ours has changed.
+  [[nodiscard]] Actions on_network_change(TimePoint now);
+  /// Answer to FindPaths: pairs of addresses that have a route now. For each remote in order what the kernel would choose (or the
+  /// configuration names), then all other pairs: the peer learns of the local addresses in them (RFC 4555 §3.4). The ports do not count. Empty: nothing can
+  /// be reached.
+  [[nodiscard]] Actions on_paths(TimePoint now, PeerId peer, std::vector<Path> paths);
+  /// ESP that authenticated, newer than all before it, came by another path than that of its SA: a NAT may have a new mapping
+  /// (RFC 7296 §2.23).
+  [[nodiscard]] Actions on_esp_moved(TimePoint now, Spi inbound_spi, const Path& path);
   /// A packet waits for the child: bring it up. The selectors are the packet's own (RFC 7296 §2.9).
   [[nodiscard]] Actions on_acquire(TimePoint now, ChildId child, const TrafficSelector& source, const TrafficSelector& destination);
   [[nodiscard]] Actions on_child_event(TimePoint now, Spi inbound_spi, ChildEvent event);

@@ -72,7 +72,13 @@ struct UnknownSpiEvent {
   Endpoint local, remote;
   Spi spi;
 };
-using Event = std::variant<ControlDatagram, AcquireEvent, SaEvent, UnknownSpiEvent>;
+/// ESP in UDP that authenticated, with a number above all before it, came from another endpoint than that of its SA. At most four a
+/// second for each SA.
+struct PathEvent {
+  Spi inbound_spi;
+  Endpoint local, remote;                ///< as it came
+};
+using Event = std::variant<ControlDatagram, AcquireEvent, SaEvent, UnknownSpiEvent, PathEvent>;
 
 struct TunnelCounters {
   std::uint64_t inbound_packets = 0, inbound_bytes = 0, outbound_packets = 0, outbound_bytes = 0;
@@ -99,7 +105,8 @@ class DataPlane {
   /// Makes the pair able to receive; sends on it when `use_outbound`. Packets that waited for the child leave at once, in order.
   [[nodiscard]] virtual Result<void> install(ChildSaKeys keys, bool use_outbound) = 0;
   virtual void activate_outbound(Spi inbound_spi) = 0;
-  virtual void move(Spi inbound_spi, const Endpoint& local, const Endpoint& remote) = 0;
+  /// What leaves from here on takes the new path. Inbound nothing changes: an SA is found by its SPI alone.
+  virtual void move(Spi inbound_spi, const Endpoint& local, const Endpoint& remote, EspEncapsulation encapsulation) = 0;
   virtual void remove(Spi inbound_spi) = 0;
   /// Drops what waits for a child (its peer could not be reached).
   virtual void flush_waiting(ChildId child) = 0;

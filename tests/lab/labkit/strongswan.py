@@ -92,7 +92,8 @@ class StrongSwan:
             self.process.stop(5)
 
 
-def swanctl_conf(local, remote, local_id, remote_id, psk, local_ts, remote_ts, ike, esp, start="none", dpd="0s", extra="", child_extra=""):
+def swanctl_conf(local, remote, local_id, remote_id, psk, local_ts, remote_ts, ike, esp, start="none", dpd="0s", extra="", child_extra="",
+                 mobike="no"):
     """The swanctl.conf of one connection `gw` with one child `net`; remote "%any" waits."""
     return f"""
 connections {{
@@ -101,7 +102,7 @@ connections {{
     local_addrs = {local}
     remote_addrs = {remote}
     proposals = {ike}
-    mobike = no
+    mobike = {mobike}
     dpd_delay = {dpd}
     rekey_time = 4h
     {extra}

@@ -59,6 +59,9 @@ PeerReport sample_peer() {
   peer.spi_i = "0x0102030405060708";
   peer.spi_r = "0x1112131415161718";
   peer.nat_remote = true;
+  peer.mobike = true;
+  peer.ike_sas = 1;
+  peer.child_sas = 2;
   peer.established_s = 8000;
   peer.rekey_in_s = 6400;
   peer.children = {sample_child()};
@@ -80,7 +83,7 @@ constexpr std::string_view golden_status =
     R"({"schema":1,"ok":true,"status":{"version":"0.1.0","id":"paris.example.net","uptime_s":86400,"aead":"vaes512","workers":4,"packet_memory":17890304,"peers":[)"
     R"({"name":"tokyo","state":"up","remote_id":"tokyo.example.net","local_auth":"pre-shared key","remote_auth":"certificate CN=tokyo","local":"192.0.2.1:4500","remote":"198.51.100.1:4500",)"
     R"("role":"initiator","suite":"AES-GCM-16-256 PRF-HMAC-SHA2-384 x25519","spi_i":"0x0102030405060708","spi_r":"0x1112131415161718",)"
-    R"("nat_local":false,"nat_remote":true,"established_s":8000,"rekey_in_s":6400,"retry_in_s":null,"reason":"","children":[)"
+    R"("nat_local":false,"nat_remote":true,"mobike":true,"ike_sas":1,"child_sas":2,"established_s":8000,"rekey_in_s":6400,"retry_in_s":null,"reason":"","children":[)"
     R"({"name":"tokyo-gre","state":"up","inbound_spi":"0xc0ffee01","outbound_spi":"0xdeadbeef","suite":"AES-GCM-16-256 x25519 ESN",)"
     R"("mode":"transport","encapsulation":"udp","esn":true,"local":["192.0.2.1/32[gre]"],"remote":["198.51.100.1/32[gre]"],)"
     R"("established_s":725,"rekey_in_s":2400,"inbound_packets":1234567,"inbound_bytes":18446744073709551615,"outbound_packets":3,)"

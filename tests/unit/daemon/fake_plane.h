@@ -18,7 +18,7 @@ class FakePlane : public tunnel::DataPlane {
   void set_mtu(TunnelId, std::uint16_t) override {}
   Result<void> install(ChildSaKeys, bool) override { return {}; }
   void activate_outbound(Spi) override {}
-  void move(Spi, const Endpoint&, const Endpoint&) override {}
+  void move(Spi, const Endpoint&, const Endpoint&, EspEncapsulation) override {}
   void remove(Spi) override {}
   void flush_waiting(ChildId) override {}
   Result<void> send_control(const Endpoint&, const Endpoint&, ByteView, bool) override { return {}; }

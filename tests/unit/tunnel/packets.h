@@ -94,7 +94,6 @@ inline std::shared_ptr<OutboundSa> outbound_at(ChildSaKeys keys, std::uint64_t n
                   .child = keys.child,
                   .suite = &crypto::info(keys.suite),
                   .mode = keys.mode,
-                  .encapsulation = keys.encapsulation,
                   .esn = keys.esn,
                   .selectors = std::make_shared<SelectorSet>(keys.local, keys.remote),
                   .pair_events = std::make_shared<EventFlags>()};
@@ -103,7 +102,7 @@ inline std::shared_ptr<OutboundSa> outbound_at(ChildSaKeys keys, std::uint64_t n
   return std::make_shared<OutboundSa>(
       common, std::move(*key),
       TrafficMeter::Limits{keys.soft_bytes, keys.soft_packets, keys.hard_bytes, keys.hard_packets},
-      OuterPath{keys.local_endpoint, keys.remote_endpoint}, next_sequence);
+      OuterPath{keys.local_endpoint, keys.remote_endpoint, keys.encapsulation}, next_sequence);
 }
 
 /// An ESP packet around any plaintext (payload, padding, trailer as given): to make what no honest sender makes. AEAD

@@ -107,7 +107,7 @@ TEST_CASE("a path that moves is read whole: old or new, never half of each") {
   const auto path_number = [](std::uint16_t n) {
     const auto address =
         n % 2 == 0 ? IpAddress::v4(n) : *IpAddress::from_bytes(Bytes(16, static_cast<std::uint8_t>(n)));
-    return OuterPath{{address, n}, {address, n}};
+    return OuterPath{{address, n}, {address, n}, n % 3 == 0 ? EspEncapsulation::udp : EspEncapsulation::raw};
   };
   AtomicPath path(path_number(0));
   CHECK(path.load() == path_number(0));
