@@ -19,6 +19,7 @@ class Mischief {
     simulation_.use_debug_keys();
     simulation_.config(a).liveness = 0s;
     simulation_.config(b).liveness = 0s;
+    simulation_.config(a).mobike = simulation_.config(b).mobike = seed % 2 == 0;
     simulation_.start();
   }
 

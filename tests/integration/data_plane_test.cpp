@@ -275,6 +275,69 @@ TEST_CASE("a moved SA sends to the new address from then on") {
   REQUIRE(pair.b.device->receive());
 }
 
+// RFC 7296 §2.23: only what authenticates, and is newer than all before it, says that a NAT has a new mapping.
+TEST_CASE(
+    "ESP from another endpoint is reported when it is authentic and the newest, and not when it is forged or late") {
+  NEEDS_ROOT();
+  GatewayPair pair;
+  pair.install(1);
+  check_both_ways(pair, 1);
+  const Endpoint wire_address{*IpAddress::parse("127.0.0.9"), 34567};
+  const UdpEnd wire(wire_address), mapping({*IpAddress::parse("127.0.0.10"), 45678}),
+      attacker({*IpAddress::parse("127.0.0.66"), 4500});
+  pair.a.plane->move(GatewayPair::spi_a(1), pair.endpoint_a(), wire_address, pair.encapsulation());
+  std::vector<Bytes> esp;
+  for (std::uint32_t n = 0; n < 3; ++n) {
+    pair.a.device->send(udp_packet(host_a, host_b, 100 + n, 100));
+    const auto seen = wire.receive();
+    REQUIRE(seen);
+    esp.push_back(seen->bytes);
+  }
+  const auto reported = [&]() -> std::optional<tunnel::PathEvent> {
+    for (const auto& event : pair.b.plane->poll_events(100)) {
+      if (const auto* moved = std::get_if<tunnel::PathEvent>(&event)) return *moved;
+    }
+    return std::nullopt;
+  };
+  Bytes forged = esp[2];
+  forged.back() ^= 1;
+  attacker.send(pair.endpoint_b(), forged);
+  REQUIRE(eventually([&] { return pair.b.drops(DropReason::icv_failed) == 1; }));
+  CHECK_FALSE(reported());
+
+  mapping.send(pair.endpoint_b(), esp[1]);
+  REQUIRE(pair.b.device->receive());
+  auto moved = pair.b.next<tunnel::PathEvent>();
+  REQUIRE(moved);
+  CHECK(moved->inbound_spi == GatewayPair::spi_b(1));
+  CHECK(moved->local == pair.endpoint_b());
+  CHECK(moved->remote == Endpoint{*IpAddress::parse("127.0.0.10"), 45678});
+
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));  // it may be reported again
+  attacker.send(pair.endpoint_b(), esp[1]);                     // a copy
+  REQUIRE(eventually([&] { return pair.b.drops(DropReason::replay) == 1; }));
+  attacker.send(pair.endpoint_b(), esp[0]);  // genuine, late, and held back by somebody
+  REQUIRE(pair.b.device->receive());
+  CHECK_FALSE(reported());
+
+  // Once the control plane has moved the pair, what comes from there is no news.
+  pair.b.plane->move(GatewayPair::spi_b(1), pair.endpoint_b(), moved->remote, pair.encapsulation());
+  mapping.send(pair.endpoint_b(), esp[2]);
+  REQUIRE(pair.b.device->receive());
+  CHECK_FALSE(reported());
+}
+
+TEST_CASE("a moved SA may change between UDP and raw ESP") {
+  NEEDS_ROOT();
+  GatewayPair pair;
+  pair.install(1);
+  pair.a.plane->move(GatewayPair::spi_a(1), pair.endpoint_a(), pair.endpoint_b(), EspEncapsulation::raw);
+  pair.b.plane->move(GatewayPair::spi_b(1), pair.endpoint_b(), pair.endpoint_a(), EspEncapsulation::raw);
+  check_both_ways(pair, 1);
+  pair.a.plane->move(GatewayPair::spi_a(1), pair.endpoint_a(), pair.endpoint_b(), EspEncapsulation::udp);
+  check_both_ways(pair, 2);
+}
+
 TEST_CASE("replayed, changed, cut and unknown datagrams are counted, one reason each, and nothing comes out") {
   NEEDS_ROOT();
   GatewayPair pair;

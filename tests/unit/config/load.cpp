@@ -45,6 +45,8 @@ TEST_CASE("keys that are left out have the defaults of the reference") {
   CHECK(peer.retransmit_first == Duration(1s));
   CHECK(peer.retransmit_tries == 7);
   CHECK(peer.fragment_size == 1280);
+  CHECK(peer.mobike);
+  CHECK(peer.local_addresses.empty());
   CHECK(peer.keepalive == Duration(20s));
   CHECK(peer.unique == ike::UniquePolicy::replace);
   CHECK(peer.reauth_lifetime == Duration(0));
@@ -98,6 +100,8 @@ liveness = "0s"
 retransmit_timeout = "500ms"
 retransmit_tries = 3
 fragment_size = 576
+mobike = false
+local_address = ["192.0.2.1"]
 keepalive = "7s"
 unique = "keep"
 reauth_lifetime = "1d"
@@ -157,6 +161,8 @@ replay_window = 64
   CHECK(peer.retransmit_first == Duration(500ms));
   CHECK(peer.retransmit_tries == 3);
   CHECK(peer.fragment_size == 576);
+  CHECK_FALSE(peer.mobike);
+  CHECK(peer.local_addresses == std::vector{address("192.0.2.1")});
   CHECK(peer.keepalive == Duration(7s));
   CHECK(peer.unique == ike::UniquePolicy::keep);
   CHECK(peer.reauth_lifetime == Duration(24h));

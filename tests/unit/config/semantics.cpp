@@ -63,6 +63,9 @@ TEST_CASE("an address that leads nowhere is refused") {
           {"# gateway", "listen = [\"::\"]", 5, 12, "peer.tokyo.address",
            "gateway.listen has no IPv4 address to reach 198.51.100.1 from"},
           {"# gateway", "listen = [\"::\", \"0.0.0.0\", \"::\"]", 3, 28, "gateway.listen", ":: is listed twice"},
+          {"# peer", "local_address = [\"192.0.2.9\", \"192.0.2.9\"]", 8, 31, "peer.tokyo.local_address",
+           "is listed twice"},
+          {"# peer", "local_address = [\"0.0.0.0\"]", 8, 18, "peer.tokyo.local_address", "no address to send from"},
           {"# gateway", "listen = [\"224.0.0.1\", \"0.0.0.0\"]", 3, 11, "gateway.listen", "multicast"},
       });
 }
