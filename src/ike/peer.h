@@ -127,6 +127,7 @@ class Peer {
   Session* attempt_ = nullptr;
   std::optional<TimePoint>
       retry_at_;  ///< backing_off: when to try again; resolving: when to stop waiting for an answer
+  TimePoint network_retry_{};  ///< when a change of the network last made us try
   Backoff backoff_;
   std::string reason_;
   TimePoint reason_at_{};

@@ -6,12 +6,25 @@
 
 namespace culvert::ike {
 
+namespace {
+
+constexpr Duration network_pause = std::chrono::seconds(5);  // between attempts that changes of the network cause
+
+}  // namespace
+
 void Peer::on_network_change() {
   if (Association* association = preferred()) return association->on_network_change();
   if (admin_down_ || !wanted_ || has_association()) return;
   if (phase_ == Phase::connecting && attempt_ && attempt_->state() == Session::State::init_sent) abandon_attempt();
-  // What failed may work now: at once, instead of at the end of a pause that has grown.
+  // What failed may work now: at once, instead of at the end of a pause that has grown. Not at each of many changes.
   if (phase_ != Phase::backing_off && phase_ != Phase::idle) return;
+  const TimePoint earliest = network_retry_ + network_pause;
+  if (core_.now() < earliest) {
+    phase_ = Phase::backing_off;
+    retry_at_ = std::min(retry_at_.value_or(earliest), earliest);
+    return;
+  }
+  network_retry_ = core_.now();
   phase_ = Phase::idle;
   retry_at_.reset();
   want();
