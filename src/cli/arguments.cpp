@@ -16,7 +16,7 @@ struct Arguments {
   StatusOptions status;
   std::string watch;
   bool drops_json = false, drops_all = false;
-  std::string peer, file;
+  std::string peer, file, gateway;
   bool rekey_ike = false, rekey_child = false;
   std::string key_type;
   PkiArguments pki;
@@ -138,6 +138,7 @@ ExitCode dispatch(const std::string& command, Arguments& arguments, bool watches
     std::puts("culvert " CULVERT_VERSION);
     return ExitCode::ok;
   }
+  if (command == "redirect") return run_request(arguments.socket, {command, "", arguments.gateway});
   return run_request(arguments.socket, {command, arguments.peer, command == "rekey" ? what_of(arguments) : ""});
 }
 
@@ -162,6 +163,10 @@ int run(int argc, const char* const* argv) {
   add_peer_command(app, "up", "bring a peer and its tunnels up", arguments);
   add_peer_command(app, "down", "take a peer and its tunnels down, until `up` or a restart", arguments);
   add_rekey(app, arguments);
+  app.add_subcommand("redirect",
+                     "send who calls and who is up to another gateway (RFC 5685), until `none` or a restart")
+      ->add_option("GATEWAY", arguments.gateway, "a host name or an address; none: no more")
+      ->required();
   add_drops(app, arguments);
   app.add_subcommand("version", "the version of this command");
   for (CLI::App* command : app.get_subcommands({}))

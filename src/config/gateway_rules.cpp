@@ -89,6 +89,11 @@ GatewayConfig check_gateway(const RawGateway& raw, const std::filesystem::path& 
   gateway.busy_poll = std::chrono::microseconds(raw.busy_poll_us.value.value_or(0));
   gateway.aead = check_aead(raw.aead, crypto::aead_implementations(), findings);
   gateway.log_level = raw.log_level.value.value_or(gateway.log_level);
+  gateway.redirect = raw.redirect.value.value_or("");
+  if (raw.redirect.value && !IpAddress::parse(gateway.redirect) && !is_host_name(gateway.redirect)) {
+    findings.error(raw.redirect.at, "gateway.redirect",
+                   fmt::format("expected a host name or an address, got {}", in_quotes(gateway.redirect)));
+  }
   gateway.crash_detection = raw.crash_detection.value.value_or(gateway.crash_detection);
   gateway.control_group = raw.control_group.value.value_or(gateway.control_group);
   return gateway;

@@ -12,6 +12,8 @@ namespace {
 constexpr std::size_t max_addresses = 16;
 constexpr std::size_t max_proposals = 16;
 
+}  // namespace
+
 /// RFC 1123 §2.1: letters, digits and inner hyphens in labels of at most 63 bytes, 253 in all. A name of digits and
 /// dots alone is an address that did not parse.
 bool is_host_name(std::string_view text) {
@@ -31,6 +33,8 @@ bool is_host_name(std::string_view text) {
   }
   return true;
 }
+
+namespace {
 
 void check_address(const RawPeer& raw, const Located<std::string>& name, const GatewayConfig& gateway,
                    Findings& findings) {
@@ -147,6 +151,7 @@ void fill_timers(const RawPeer& raw, ike::PeerConfig& peer) {
   peer.keepalive = raw.keepalive.value.value_or(peer.keepalive);
   peer.unique = raw.unique.value.value_or(peer.unique);
   peer.resumption = raw.resumption.value.value_or(peer.resumption);
+  peer.follow_redirects = raw.follow_redirects.value.value_or(peer.follow_redirects);
   peer.childless = raw.childless.value.value_or(peer.childless);
   peer.mobike = raw.mobike.value.value_or(peer.mobike);
 }

@@ -79,6 +79,7 @@ struct RawGateway {
   Field<RawAuth> auth;
   Field<RawPeerAuth> peer_auth;
   Field<bool> crash_detection;
+  Field<std::string> redirect;
 };
 
 struct Profile;  // profiles.h
@@ -104,7 +105,7 @@ struct RawPeer {
   Field<bool> mobike;
   List<IpAddress> local_address;
   Field<ike::UniquePolicy> unique;
-  Field<bool> resumption;
+  Field<bool> resumption, follow_redirects;
   Field<ike::ChildlessPolicy> childless;
 
   [[nodiscard]] std::string key(std::string_view field) const { return dotted(dotted("peer", name), field); }

@@ -66,4 +66,7 @@ void make_children(const std::vector<RawTunnel>& raw, std::vector<TunnelSettings
 /// triggered.
 inline constexpr std::size_t max_selectors_of_tunnel = 63;
 
+/// RFC 1123 §2.1; a name of digits and dots alone is an address that did not parse.
+[[nodiscard]] bool is_host_name(std::string_view text);
+
 }  // namespace culvert::config

@@ -131,9 +131,10 @@ struct CommandShape {
   bool takes_peer;
   bool takes_what;
 };
+constexpr std::size_t max_gateway_len = 253;  // of a host name
 constexpr std::array commands = {
     CommandShape{"status", false, false}, CommandShape{"drops", false, false}, CommandShape{"up", true, false},
-    CommandShape{"down", true, false},    CommandShape{"rekey", true, true},
+    CommandShape{"down", true, false},    CommandShape{"rekey", true, true},   CommandShape{"redirect", false, true},
 };
 
 Result<void> check_members(const json::object& object) {
@@ -150,7 +151,8 @@ Result<void> check_members(const json::object& object) {
 Result<void> check_shape(Request& request) {
   const auto shape = std::ranges::find(commands, request.command, &CommandShape::name);
   if (shape == commands.end()) {
-    return fail(Errc::malformed, "\"command\" must be \"status\", \"drops\", \"up\", \"down\" or \"rekey\"");
+    return fail(Errc::malformed,
+                "\"command\" must be \"status\", \"drops\", \"up\", \"down\", \"rekey\" or \"redirect\"");
   }
   if (shape->takes_peer != !request.peer.empty()) {
     return fail(Errc::malformed,
@@ -160,6 +162,10 @@ Result<void> check_shape(Request& request) {
   if (!shape->takes_what) {
     if (request.what.empty()) return {};
     return fail(Errc::malformed, fmt::format("\"{}\" takes no \"what\"", shape->name));
+  }
+  if (request.command == "redirect") {
+    if (!request.what.empty() && request.what.size() <= max_gateway_len) return {};
+    return fail(Errc::malformed, "\"redirect\" needs the gateway as \"what\", or \"none\"");
   }
   if (request.what.empty()) request.what = "both";
   if (request.what != "ike" && request.what != "children" && request.what != "both") {

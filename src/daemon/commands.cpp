@@ -49,6 +49,11 @@ control::Response Daemon::answer(const control::Request& request) {
   if (request.command == "rekey")
     return answer_change(ike_->rekey(now, request.peer, rekey_what(request.what)),
                          fmt::format("{}: rekeying", request.peer));
+  if (request.command == "redirect") {
+    const std::string gateway = request.what == "none" ? "" : request.what;
+    return answer_change(ike_->redirect(now, gateway),
+                         gateway.empty() ? "redirect: off" : fmt::format("callers are sent to {}", gateway));
+  }
   return refuse("malformed", fmt::format("unknown command \"{}\"", request.command));
 }
 

@@ -109,6 +109,7 @@ Result<void> Daemon::open(const DaemonOptions& options) {
   ike_options.debug_keys = debug_keys_.has_value();
   ike_options.ike_port = gateway.ike_port;
   ike_options.nat_port = gateway.nat_port;
+  ike_options.redirect = gateway.redirect;
   ike_options.crash_secret = std::move(crash_secret);
   ike_options.ticket_keys =
       std::make_shared<const Secret>(machine_->state().kept_secret(ticket_keys_name, max_ticket_keys_len));

@@ -103,7 +103,8 @@ void Daemon::perform_one(ike::FindPaths& find) {
 
 void Daemon::perform_one(ike::ResolveAddresses& resolve) {
   const auto& peer = config_.peers[resolve.peer.value()];
-  resolver_->resolve(peer.id, peer.addresses, peer.port, peer.local_addresses);
+  const std::vector<std::string> elsewhere{resolve.instead};
+  resolver_->resolve(peer.id, resolve.instead.empty() ? peer.addresses : elsewhere, peer.port, peer.local_addresses);
 }
 
 void Daemon::perform_one(ike::Report& report) {

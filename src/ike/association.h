@@ -25,6 +25,7 @@ class Association {
     bool ours = false;    ///< we initiated the first IKE SA
     TimePoint created{};  ///< when its first message left or came
     Bytes lowest_nonce;   ///< of its IKE_SA_INIT
+    bool follows_redirects = false;  ///< the peer does (RFC 5685); never of one that we initiated
   };
   Association(Core& core, Peer& peer, const AuthenticatedPeer& proof, Lineage lineage);
   ~Association();
@@ -150,6 +151,7 @@ class Association {
 
   [[nodiscard]] Peer& peer() const noexcept { return peer_; }
   [[nodiscard]] const AuthenticatedPeer& proof() const noexcept { return proof_; }
+  [[nodiscard]] bool follows_redirects() const noexcept { return lineage_.follows_redirects; }
   [[nodiscard]] const Lineage& lineage() const noexcept { return lineage_; }
   [[nodiscard]] TimePoint established() const noexcept { return established_; }
   [[nodiscard]] bool redundant() const noexcept { return redundant_; }

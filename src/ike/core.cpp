@@ -27,6 +27,7 @@ Core::Core(EndpointOptions options, std::vector<PeerConfig> configs, crypto::Ran
       cookies_(random),
       decoy_psk_(random_secret(random, 32)),
       crash_tokens_(options.crash_secret) {
+  redirect_ = options.redirect;
   const bool resumes = std::ranges::any_of(configs, [](const PeerConfig& config) { return config.resumption; });
   if (resumes) tickets_.emplace(random, options.ticket_keys ? options.ticket_keys->view() : ByteView{});
   for (const PeerConfig& config : configs) {

@@ -94,6 +94,9 @@ class Core {
   Session& add_session(std::unique_ptr<Session> session);
   [[nodiscard]] Session* find_session(IkeSpi ours) const;
   [[nodiscard]] const std::map<IkeSpi, std::unique_ptr<Session>>& sessions() const noexcept { return sessions_; }
+  /// Where who calls is sent (RFC 5685); empty: nowhere.
+  [[nodiscard]] const std::string& redirect() const noexcept { return redirect_; }
+  std::size_t redirect_to(std::string gateway);
   /// Wall clock, as the daemon has set it against `now`.
   [[nodiscard]] UnixSeconds unix_now() const;
   /// nullptr where no peer may resume.
@@ -162,6 +165,9 @@ class Core {
   std::uint64_t last_computation_ = 0;
   std::vector<Lingering> lingering_;
   std::map<std::string, Topic> topics_;
+  [[nodiscard]] bool redirects(const Path& path, const Message& message);
+
+  std::string redirect_;
   CrashTokens crash_tokens_;
   std::optional<TicketBox> tickets_;
   RateLimit stranger_limit_{std::chrono::milliseconds(100), 10};

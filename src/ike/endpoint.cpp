@@ -162,6 +162,19 @@ Result<Actions> IkeEndpoint::rekey(TimePoint now, std::string_view peer, RekeyWh
   return command(impl_->core, now, peer, [what](Peer& found) { return found.rekey(what); });
 }
 
+Result<Actions> IkeEndpoint::redirect(TimePoint now, const std::string& gateway) {
+  if (!gateway.empty() && !IpAddress::parse(gateway) && !is_gateway_name(gateway))
+    return fail(Errc::invalid, fmt::format("{} is neither an address nor a host name", log::sanitize(gateway)));
+  impl_->core.begin(now);
+  impl_->core.touch();
+  const std::size_t num = impl_->core.redirect_to(gateway);
+  impl_->core.report(log::Level::info, gateway.empty() ? "redirect: off"
+                                                       : fmt::format("redirect: to {}; {} that are up and follow "
+                                                                     "redirects are told so",
+                                                                     gateway, num));
+  return impl_->core.finish();
+}
+
 Actions IkeEndpoint::shut_down(TimePoint now) {
   impl_->core.begin(now);
   impl_->core.touch();
@@ -319,6 +332,7 @@ void Core::admit(const Path& path, ByteView datagram, const Message& message) {
                    fmt::format("{}: IKE_SA_INIT from an address that no configured peer has; refused", from));
     return answer_stranger(path, header, {NotifyPayload{NotifyType::no_proposal_chosen, ProtocolId::none, {}, {}}});
   }
+  if (redirects(path, message)) return;
   const Result<IkeChoice> choice = choose_for(candidates, *message.find<SaPayload>());
   if (!choice) {
     report_limited("proposal " + from, log::Level::warn,
@@ -336,6 +350,8 @@ void Core::admit(const Path& path, ByteView datagram, const Message& message) {
                          .path = path,
                          .nat = read_nat(message.payloads, header.spi_i, IkeSpi(0), path)};
   origin.nat.announced = origin.nat.supported && candidates.announce_nat;
+  origin.follows_redirects =
+      message.find_notify(NotifyType::redirect_supported) || message.find_notify(NotifyType::redirected_from);
   origin.announce_childless = candidates.peers.front()->childless != ChildlessPolicy::never;
   // RFC 7383 §2.3: supported when the request and the response both say so.
   origin.fragmentation =

@@ -65,7 +65,7 @@ void Session::on_auth_response(const Message& message) {
   const AuthenticatedPeer proof = std::move((*peer)->proof);
   const bool unwanted = handshake_->unwanted;
   Association& association =
-      peer_->establish(*this, proof, {true, created_, lower(handshake_->ni, handshake_->nr)}, false);
+      peer_->establish(*this, proof, {true, created_, lower(handshake_->ni, handshake_->nr), false}, false);
   agree_on_mobike(message);
   if (unwanted) {
     core_.release_esp_spi(handshake_->offer ? handshake_->offer->spi : Spi(0));
@@ -75,6 +75,7 @@ void Session::on_auth_response(const Message& message) {
   read_auth_notifies(message);
   accept_first_child(message);
   handshake_.reset();
+  on_redirect(message);
 }
 
 /// §2.21.2: the responder believes that all is well, so it is told by an exchange of its own.
@@ -186,7 +187,8 @@ Session::Reply Session::answer_auth(const Message& message) {
     return reply;
   }
   const bool initial_contact = message.find_notify(NotifyType::initial_contact) != nullptr;
-  claimed->establish(*this, proof, {false, created_, lower(handshake_->ni, handshake_->nr)}, initial_contact);
+  claimed->establish(*this, proof, {false, created_, lower(handshake_->ni, handshake_->nr), origin_.follows_redirects},
+                     initial_contact);
 
   agree_on_mobike(message);
   Reply reply;
@@ -197,7 +199,7 @@ Session::Reply Session::answer_auth(const Message& message) {
   read_auth_notifies(message);
   add_auth_notifies(reply.payloads);
   if (association_->mobility().supported) offer_mobike(reply.payloads);
-  answer_first_child(message, reply.payloads);
+  if (!add_redirect(reply.payloads)) answer_first_child(message, reply.payloads);
   handshake_.reset();
   return reply;
 }

@@ -76,6 +76,7 @@ void Session::send_init() {
     payloads.push_back(std::move(payload));
   }
   if (config().fragment_size != 0) payloads.emplace_back(fragmentation_supported());
+  add_redirect_support(payloads);
   handshake_->hashes_announced = announces_hashes(config().auth);
   if (handshake_->hashes_announced) payloads.emplace_back(hashes_payload());
   handshake_->init_request = build(header(ExchangeType::ike_sa_init, false, MessageId(0)), payloads);
@@ -91,6 +92,7 @@ void Session::on_init_response(const Path& path, ByteView datagram, const Messag
       path.remote.address == origin_.path.remote.address && !message.encrypted && requests_.answers(message.header);
   if (!plausible) return core_.count(DropReason::ike_malformed);
   if (handshake_->resuming) return on_resume_response(path, datagram, message);
+  if (on_init_redirect(message)) return;
   if (check_payloads(MessageKind::init_response, message.payloads)) return core_.count(DropReason::ike_malformed);
   if (message.find_notify(NotifyType::cookie) || message.find_notify(NotifyType::invalid_ke_payload)) {
     if (handshake_->restarts >= max_restarts)

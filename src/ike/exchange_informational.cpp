@@ -80,6 +80,10 @@ Session::Reply Session::answer_informational(const Message& message) {
     peer_->on_bad_credentials(why);
     return {{}, true, why};
   }
+  if (message.find_notify(NotifyType::redirect) && origin_.initiator && config().follow_redirects) {
+    on_redirect(message);  // our Delete goes out beside our answer
+    return {};
+  }
   read_crash_token(message);
   read_auth_lifetime(message);
   Reply reply;

@@ -55,9 +55,10 @@ void Peer::want() {
 
 void Peer::resolve() {
   if (any_address_) return;  // the peer initiates
+  redirected_from_.reset();
   phase_ = Phase::resolving;
   retry_at_ = core_.now() + resolve_time;
-  core_.emit(ResolveAddresses{config_.id});
+  core_.emit(ResolveAddresses{config_.id, {}});
 }
 
 void Peer::on_addresses(std::vector<Path> paths, std::string why) {

@@ -8,6 +8,7 @@
 #include "core.h"
 #include "culvert/ike/endpoint.h"
 #include "lifetime.h"
+#include "redirect.h"
 
 namespace culvert::ike {
 
@@ -80,6 +81,9 @@ class Peer {
   [[nodiscard]] bool has_taken_over(const Association& old) const;
   /// Another association's child for the same traffic carries it.
   [[nodiscard]] bool sends_elsewhere(const Association& here, const ChildConfig& config) const;
+  /// The gateway of `session` sends us to another one (RFC 5685).
+  void on_redirected(const Session& session, const std::string& gateway);
+  [[nodiscard]] std::optional<IpAddress> redirected_from() const noexcept { return redirected_from_; }
   /// To resume by when the IKE SA is lost; in place of the one before (RFC 5723).
   void keep_ticket(StoredTicket ticket);
   /// Makes a new IKE SA beside `old`, which is to take its place (RFC 7296 §2.8.3). False: not now.
@@ -134,6 +138,8 @@ class Peer {
   std::vector<ChildNeed> needs_;
   std::vector<std::unique_ptr<Association>> associations_;
   std::unique_ptr<StoredTicket> ticket_;
+  RedirectLoop redirect_loop_;
+  std::optional<IpAddress> redirected_from_;  ///< while we are at a gateway that we have been sent to
 };
 
 }  // namespace culvert::ike

@@ -256,6 +256,8 @@ bool Session::begin(Task task) {
     case Task::Kind::probe:
     case Task::Kind::complain:
       return begin_probe(task);
+    case Task::Kind::redirect:
+      return begin_redirect();
     case Task::Kind::announce_token:
       return begin_announce_token();
     case Task::Kind::update_addresses:

@@ -152,7 +152,8 @@ class Session {
     IkeSpi spi_i, spi_r;
     Path path;
     NatStatus nat;
-    bool announce_childless = false;   ///< responder: RFC 6023
+    bool announce_childless = false;  ///< responder: RFC 6023
+    bool follows_redirects = false;   ///< responder: the initiator does, RFC 5685
     bool fragmentation = false;        ///< both ends have announced it (RFC 7383 §2.3)
     std::uint16_t fragment_limit = 0;  ///< bytes of IP that the path was found to carry; 0: nothing found
   };
@@ -206,6 +207,7 @@ class Session {
   [[nodiscard]] IkeSpi spi_r() const noexcept { return origin_.spi_r; }
   [[nodiscard]] IkeSpi our_spi() const noexcept { return origin_.initiator ? origin_.spi_i : origin_.spi_r; }
   [[nodiscard]] const Path& path() const noexcept { return origin_.path; }
+  [[nodiscard]] bool follows_redirects() const noexcept { return origin_.follows_redirects; }
   [[nodiscard]] const NatStatus& nat() const noexcept { return origin_.nat; }
   [[nodiscard]] const IkeSuite& suite() const noexcept { return suite_; }
   [[nodiscard]] TimePoint created() const noexcept { return created_; }
@@ -327,6 +329,13 @@ class Session {
   void read_auth_notifies(const Message& message);
   /// Responder: why an authenticated peer is not let in.
   [[nodiscard]] std::optional<Reply> unwelcome(const Peer& claimed, const Message& message) const;
+
+  // redirect.cpp
+  void add_redirect_support(std::vector<Payload>& payloads) const;
+  [[nodiscard]] bool on_init_redirect(const Message& message);
+  void on_redirect(const Message& message);
+  bool begin_redirect();
+  [[nodiscard]] bool add_redirect(std::vector<Payload>& payloads) const;
 
   // exchange_resume.cpp
   void send_resume();

@@ -19,6 +19,7 @@ struct Task {
     rekey_ike,
     delete_child,        ///< `spi`: inbound SPI, also of one that only the peer may have
     probe,               ///< liveness check (RFC 7296 §2.4)
+    redirect,            ///< send the peer to another gateway (RFC 5685 §5)
     announce_token,      ///< QCD_TOKEN of an IKE SA that our rekey has made (RFC 6290 §4.4)
     update_addresses,    ///< MOBIKE: the peer learns where we are now (RFC 4555 §3.5)
     announce_addresses,  ///< …by which other addresses we can be reached (§3.6)

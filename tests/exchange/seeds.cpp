@@ -163,6 +163,7 @@ Story set_up(Simulation& simulation) {
   for (const Side side : {a, b}) {
     simulation.node(side).options.unix_at_zero = 1'800'000'000s;
     if (random.chance(0.5)) simulation.config(side).resumption = true;
+    if (random.chance(0.5)) simulation.config(side).follow_redirects = true;
   }
   if (random.chance(0.4)) draw_credentials(simulation);
   if (random.chance(0.25)) add_second_child(simulation);
@@ -210,7 +211,9 @@ void random_trouble(Simulation& simulation) {
   SeededRandom& random = simulation.random();
   const Side side = random.chance(0.5) ? a : b;
   Node& node = simulation.node(side);
-  switch (random.next() % 4) {
+  switch (random.next() % 5) {
+    case 2:  // drains, or does no more
+      return simulation.command(side, node.ike->redirect(simulation.now(), random.chance(0.6) ? "192.0.2.77" : ""));
     case 0:  // kill -9 and return
       simulation.kill(side);
       simulation.run_for(random_delay(random, 20s));

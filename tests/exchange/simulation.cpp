@@ -453,6 +453,7 @@ void Simulation::act(Side side, Action& action) {
     ++node.resolves;
     std::vector<Path> paths =
         node.resolved ? *node.resolved : std::vector{Path{node.inner, nodes_[other(side)].address}};
+    if (const auto elsewhere = IpAddress::parse(resolve->instead)) paths = {Path{node.inner, {*elsewhere, 500}}};
     perform(side, node.ike->on_addresses(now_, resolve->peer, std::move(paths), {}));
   } else if (auto* work = std::get_if<Compute>(&action)) {
     auto kept = std::make_shared<Compute>(std::move(*work));

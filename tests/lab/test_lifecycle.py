@@ -213,3 +213,46 @@ def test_ticket_of_a_gateway_that_has_lost_its_keys(lab, net):
     a.wait_up()
     b.wait_up()
     assert_reaches(net.A.host, net.B.host4)
+
+
+@pytest.fixture
+def second_addresses(net):
+    """Each gateway is reached at a second address, too; the addresses."""
+    both = {}
+    for site in (net.A, net.B):
+        both[site.letter] = site.wan4.rsplit(".", 1)[0] + ".77"
+        site.gw.address("wan", f"{both[site.letter]}/24")
+    yield both
+    for site in (net.A, net.B):
+        site.gw.ip("addr", "del", f"{both[site.letter]}/24", "dev", "wan")
+
+
+def test_culvert_sends_strongswan_to_another_gateway(lab, net, second_addresses):
+    """RFC 5685 with strongSwan as client: in IKE_SA_INIT, and back in INFORMATIONAL while the gateway drains."""
+    other = second_addresses["A"]
+    ends = Ends(lab, net, "responder", up=False)
+    ends.culvert.ctl("redirect", other)
+    ends.strongswan.ctl("--initiate", "--child", "net")
+    ends.culvert.wait_up()
+    assert ends.culvert.peer()["local"].startswith(other + ":"), ends.culvert.describe()
+    assert_reaches(net.B.host, net.A.host4)
+    old = ends.culvert.ike_spis()
+    ends.culvert.ctl("redirect", net.A.wan4)
+    ends.culvert.wait_new_ike(old)
+    assert ends.culvert.peer()["local"].startswith(net.A.wan4 + ":"), ends.culvert.describe()
+    assert "N(REDIR)" in ends.strongswan.log() and "N(REDIR_FROM)" in ends.strongswan.log()
+
+
+def test_strongswan_sends_culvert_to_another_gateway(lab, net, second_addresses):
+    """swanctl --redirect of an IKE SA that is up."""
+    other = second_addresses["B"]
+    strongswan = lab.strongswan(net.B.gw, swanctl_conf("%any", "%any", "b.example", "a.example", PSK, net.B.lan4, net.A.lan4, IKE, ESP))
+    culvert = lab.culvert(net.A.gw, tables(net.A, net.B, carry="ip", peer={"ike": [IKE], "esp": [ESP], "follow_redirects": True},
+                                           tunnel={"local": [net.A.lan4], "remote": [net.B.lan4], "mtu": 1400}),
+                          secrets={"lab.psk": PSK})
+    culvert.wait_up()
+    assert "N(REDIR_SUP)" in strongswan.log()
+    strongswan.ctl("--redirect", "--ike", "gw", "--gateway", other)
+    wait_for(lambda: f"culvert is at {other}\n{culvert.describe()}", lambda: culvert.is_up() and culvert.peer()["remote"].startswith(other))
+    assert "N(REDIR_FROM)" in strongswan.log()
+    assert_reaches(net.A.host, net.B.host4)

@@ -37,6 +37,7 @@ struct GatewayConfig {
   std::filesystem::path control_socket = "/run/culvert/control.sock";
   std::string control_group = "culvert";             ///< may open the socket beside root, when the group exists
   std::filesystem::path state_dir = "/run/culvert";  ///< what to clean up after a crash stands here
+  std::string redirect;                              ///< callers are sent there (RFC 5685); empty: nowhere
   bool crash_detection = true;                       ///< give peers a token by which they know that we have restarted
 };
 

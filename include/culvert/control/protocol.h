@@ -18,9 +18,9 @@ inline constexpr std::size_t max_response_len = 64u << 20;  ///< bytes of a resp
 inline constexpr std::size_t max_name_len = 64;             ///< bytes of a peer's name
 
 struct Request {
-  std::string command;  ///< "status", "drops", "up", "down", "rekey"
+  std::string command;  ///< "status", "drops", "up", "down", "rekey", "redirect"
   std::string peer;     ///< for up, down, rekey
-  std::string what;     ///< for rekey: "ike", "children" or "both"
+  std::string what;     ///< for rekey: "ike", "children" or "both"; for redirect: the gateway, or "none"
 };
 
 struct ChildReport {

@@ -96,6 +96,7 @@ struct PeerConfig {
   /// 30 s.
   Duration reauth_lifetime{};
   bool resumption = false;  ///< session tickets, RFC 5723: asked for, used, given and taken
+  bool follow_redirects = false;  ///< go where the peer sends us, RFC 5685
   UniquePolicy unique = UniquePolicy::replace;
   ChildlessPolicy childless = ChildlessPolicy::allow;
 

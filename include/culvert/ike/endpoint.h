@@ -66,6 +66,7 @@ struct FindPaths {
 /// Resolve a peer's names (asynchronously) and answer with Endpoint::on_addresses.
 struct ResolveAddresses {
   PeerId peer;
+  std::string instead;  ///< a redirect has named this gateway (RFC 5685): in place of the peer's own addresses
 };
 /// A line for the operator.
 struct Report {
@@ -164,6 +165,7 @@ struct EndpointOptions {
   std::shared_ptr<const Secret> crash_secret;  ///< outlives a crash: makes the tokens of RFC 6290; nullptr: none
   std::shared_ptr<const Secret> ticket_keys;   ///< what KeepTicketKeys gave last, also to a daemon before this one
   std::chrono::seconds unix_at_zero{};         ///< wall clock (seconds since 1970) where TimePoint is zero
+  std::string redirect;                        ///< gateway that callers are sent to (RFC 5685); empty: none
   std::uint16_t nat_port = 4500;              ///< our port for IKE and ESP in UDP once a NAT is found (Path::local)
 };
 
@@ -217,6 +219,9 @@ class IkeEndpoint {
   [[nodiscard]] Result<Actions> down(TimePoint now, std::string_view peer);
   enum class RekeyWhat : std::uint8_t { ike, children, both };
   [[nodiscard]] Result<Actions> rekey(TimePoint now, std::string_view peer, RekeyWhat what);
+  /// Sends who calls, and who is up, to another gateway, where they follow redirects (RFC 5685). Empty: no more.
+  /// Errc::invalid: neither an address nor a host name.
+  [[nodiscard]] Result<Actions> redirect(TimePoint now, const std::string& gateway);
   /// Deletes all IKE SAs (one Delete each, not retransmitted): the gateway goes down.
   [[nodiscard]] Actions shut_down(TimePoint now);
 

@@ -37,6 +37,7 @@ TEST_CASE("wrong usage exits 2, help and version 0") {
   CHECK(run_quietly({"up"}) == 2);
   CHECK(run_quietly({"up", "a", "b"}) == 2);
   CHECK(run_quietly({"rekey", "a", "--ike", "--child"}) == 2);
+  CHECK(run_quietly({"redirect"}) == 2);
   CHECK(run_quietly({"status", "--watch", "never"}) == 2);
   CHECK(run_quietly({"status", "--watch", "0"}) == 2);
   CHECK(run_quietly({"status", "drops"}) == 2);

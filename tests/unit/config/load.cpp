@@ -81,6 +81,7 @@ control_socket = "run/control.sock"
 control_group = "wheel"
 state_dir = "state"
 crash_detection = false
+redirect = "osaka.example.net"
 [peer.tokyo]
 address = ["tokyo.example.net", "198.51.100.1"]
 port = 2500
@@ -107,6 +108,7 @@ unique = "keep"
 reauth_lifetime = "1d"
 childless = "prefer"
 resumption = true
+follow_redirects = true
 [peer.tokyo.auth]
 psk_file = "good.psk"
 [tunnel.t]
@@ -139,6 +141,7 @@ replay_window = 64
   CHECK(gateway.control_group == "wheel");
   CHECK(gateway.state_dir == folder.file("state"));
   CHECK_FALSE(gateway.crash_detection);
+  CHECK(gateway.redirect == "osaka.example.net");
   const ike::PeerConfig& peer = config.peers.at(0);
   CHECK(peer.addresses == std::vector<std::string>{"tokyo.example.net", "198.51.100.1"});
   CHECK(peer.port == 2500);
@@ -168,6 +171,7 @@ replay_window = 64
   CHECK(peer.reauth_lifetime == Duration(24h));
   CHECK(peer.childless == ike::ChildlessPolicy::prefer);
   CHECK(peer.resumption);
+  CHECK(peer.follow_redirects);
   const TunnelSettings& settings = config.tunnels.at(0);
   CHECK(settings.addresses == std::vector{prefix("169.254.10.1/30"), prefix("fd00:10::1/64")});
   CHECK(settings.routes == std::vector{prefix("10.2.0.0/16")});

@@ -74,7 +74,8 @@ Response sample_status() {
   response.ok = true;
   response.status = StatusReport{"0.1.0", "paris.example.net", 86400, "vaes512", 4, 17890304, {sample_peer()}, {}, {}};
   response.status->certificates = {{"gateway.auth.certificate", "CN=paris", "2026-11-22 17:00:00 UTC", 864000, "soon"}};
-  response.status->revocation = {{"/etc/culvert/ca.crl", "CN=Example", "2025-11-01 00:00:00 UTC", "", 2, "out of date"}};
+  response.status->revocation = {
+      {"/etc/culvert/ca.crl", "CN=Example", "2025-11-01 00:00:00 UTC", "", 2, "out of date"}};
   return response;
 }
 
@@ -119,8 +120,9 @@ TEST_CASE("a status that is written and read again is the same") {
 }
 
 TEST_CASE("what status --json and drops --json print begins with the schema") {
-  CHECK(to_json(StatusReport{"0.1.0", "a.net", 1, "openssl", 2, 9, {}, {}, {}}) ==
-        R"({"schema":1,"version":"0.1.0","id":"a.net","uptime_s":1,"aead":"openssl","workers":2,"packet_memory":9,"peers":[],"certificates":[],"revocation":[]})");
+  CHECK(
+      to_json(StatusReport{"0.1.0", "a.net", 1, "openssl", 2, 9, {}, {}, {}}) ==
+      R"({"schema":1,"version":"0.1.0","id":"a.net","uptime_s":1,"aead":"openssl","workers":2,"packet_memory":9,"peers":[],"certificates":[],"revocation":[]})");
   CHECK(to_json(std::vector<DropReport>{{"replay", "seen before", 7}}) ==
         R"({"schema":1,"drops":[{"reason":"replay","text":"seen before","packets":7}]})");
 }
@@ -152,8 +154,9 @@ TEST_CASE("what a peer chose cannot break the line or colour the terminal that s
 }
 
 TEST_CASE("a request is read as it was written") {
-  for (const Request& request : {Request{"status", "", ""}, Request{"drops", "", ""}, Request{"up", "tokyo", ""},
-                                 Request{"down", "tokyo", ""}, Request{"rekey", "tokyo", "children"}}) {
+  for (const Request& request :
+       {Request{"status", "", ""}, Request{"drops", "", ""}, Request{"up", "tokyo", ""}, Request{"down", "tokyo", ""},
+        Request{"rekey", "tokyo", "children"}, Request{"redirect", "", "gw.example.net"}}) {
     const auto read = parse_request(to_json(request));
     REQUIRE(read.has_value());
     CHECK(read->command == request.command);
@@ -178,6 +181,7 @@ TEST_CASE("a request that is not exactly one of the documented ones is refused")
   CHECK(why_not(R"({"command":"status","peer":"tokyo"})").find("takes no \"peer\"") != std::string::npos);
   CHECK(why_not(R"({"command":"up"})").find("needs a \"peer\"") != std::string::npos);
   CHECK(why_not(R"({"command":"up","peer":"tokyo","what":"ike"})").find("takes no \"what\"") != std::string::npos);
+  CHECK(why_not(R"({"command":"redirect"})").find("needs the gateway") != std::string::npos);
   CHECK(why_not(R"({"command":"rekey","peer":"tokyo","what":"all"})").find("\"what\" must be") != std::string::npos);
   CHECK(why_not(R"({"command":"up","peer":")" + std::string(65, 'x') + "\"}").find("longer than a name") !=
         std::string::npos);
