@@ -79,6 +79,7 @@ bool Peer::has_taken_over(const Association& old) const {
     if (child.state != ChildSa::State::live) return true;
     // One that the peer has asked for, and may not have yet, has not taken over.
     if (const ChildSa* made = kept->live_child(*child.config)) return !made->activate_at;
+    if (kept->is_creating(*child.config)) return false;
     const auto need = std::ranges::find_if(needs_, [&](const ChildNeed& one) { return one.config == child.config; });
     return need == needs_.end() || !need->reason.empty();  // it was refused
   });
