@@ -4,6 +4,7 @@ culvert's certificates are made by `culvert pki` and checked by strongSwan, stro
 daemons holds all cases, each as a peer of its own with identities of its own."""
 import os
 import re
+import shutil
 import time
 from dataclasses import dataclass, field
 
@@ -301,3 +302,25 @@ def test_status_shows_lists_and_certificates(world):
     lists = {entry["source"]: entry for entry in status["revocation"]}
     assert lists[str(world.crl)]["issuer"] == "CN=strongSwan lab" and lists[str(world.crl)]["trouble"] == ""
     assert any(entry["name"] == "CN=a-p256.example" and entry["expires_in_s"] > 300 * 86400 for entry in status["certificates"])
+
+
+def test_what_culvert_pki_prints_is_enough_for_two_gateways(lab):
+    """From nothing: its text is pasted, its files are copied, and nothing else is written but the tunnel."""
+    net, pki = lab.net("AB"), CulvertPki(lab.path("pki"))
+    printed = {site.letter: pki.run("gateway", f"{site.letter.lower()}.example") for site in (net.A, net.B)}
+    hosts = f"{net.A.wan4} a.example\n{net.B.wan4} b.example\n"
+    gateways = {}
+    for us, them in ((net.B, net.A), (net.A, net.B)):
+        daemon = lab.culvert(us.gw, {"gateway": {}}, start=False, hosts=hosts)
+        for file in [pki.ca, *pki.dir.glob(f"{us.letter.lower()}.example.*")]:
+            shutil.copy2(file, daemon.dir)
+        ours = re.search(r"^\[gateway\]\n(.*?)\n\n", printed[us.letter], re.S | re.M)[1]
+        theirs = re.search(r"^\[peer\.NAME\]\n(.*)", printed[them.letter], re.S | re.M)[1]
+        daemon.config.write_text(f'[gateway]\ncontrol_socket = "{daemon.socket}"\nstate_dir = "{daemon.dir}/state"\n{ours}\n'
+                                 f'[peer.other]\n{theirs}\n[tunnel.t]\npeer = "other"\ncarry = "gre"\ndevice = "cv0"\n'
+                                 f'address = ["169.254.10.{us.number}/30"]\nroutes = ["{them.lan4}"]\n')
+        daemon.start()
+        gateways[us.letter] = daemon
+    for daemon in gateways.values():
+        daemon.wait_up()
+    assert_reaches(net.A.host, net.B.host4)
