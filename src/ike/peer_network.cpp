@@ -41,6 +41,7 @@ bool Peer::configures_address(const IpAddress& address) const {
 std::vector<IpAddress> Peer::known_addresses() const {
   std::vector<IpAddress> known;
   for (const Path& path : paths_) known.push_back(path.remote.address);
+  if (redirected_from_) return known;  // the configured ones are another gateway's, which has none of our IKE SAs
   for (const IpAddress& address : literal_addresses_) known.push_back(address);
   return known;
 }
