@@ -164,6 +164,7 @@ Story set_up(Simulation& simulation) {
     simulation.node(side).options.unix_at_zero = 1'800'000'000s;
     if (random.chance(0.5)) simulation.config(side).resumption = true;
     if (random.chance(0.5)) simulation.config(side).follow_redirects = true;
+    simulation.node(side).elsewhere = *IpAddress::parse(side == a ? "192.0.2.71" : "192.0.2.72");
   }
   if (random.chance(0.4)) draw_credentials(simulation);
   if (random.chance(0.25)) add_second_child(simulation);
@@ -213,7 +214,8 @@ void random_trouble(Simulation& simulation) {
   Node& node = simulation.node(side);
   switch (random.next() % 5) {
     case 2:  // drains, or does no more
-      return simulation.command(side, node.ike->redirect(simulation.now(), random.chance(0.6) ? "192.0.2.77" : ""));
+      return simulation.command(
+          side, node.ike->redirect(simulation.now(), random.chance(0.6) ? node.elsewhere->to_string() : ""));
     case 0:  // kill -9 and return
       simulation.kill(side);
       simulation.run_for(random_delay(random, 20s));

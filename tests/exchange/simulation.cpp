@@ -191,7 +191,7 @@ void Simulation::enqueue(Event event) {
 /// nullopt: it does not arrive.
 std::optional<Path> Simulation::seen_by_receiver(Side from, const Path& path) const {
   const auto has = [](const Node& node, const IpAddress& address) {
-    return node.homes.empty() || std::ranges::find(node.homes, address) != node.homes.end();
+    return node.homes.empty() || address == node.elsewhere || std::ranges::find(node.homes, address) != node.homes.end();
   };
   if (broken && broken(path.local.address, path.remote.address)) return std::nullopt;
   if (!has(nodes_[from], path.local.address)) return std::nullopt;
@@ -326,7 +326,9 @@ void Simulation::receive(const Event& event) {
     return;
   }
   if (event.esp) return receive_esp(event);
-  const bool stale_mapping = nat_ && event.to == b && event.path.local.address != nodes_[b].address.address;
+  const IpAddress& to_address = event.path.local.address;
+  const bool stale_mapping =
+      nat_ && event.to == b && to_address != nodes_[b].address.address && to_address != nodes_[b].elsewhere;
   if (stale_mapping) return;
   if (trace) tell(event.to, "  gets " + header_text(event.bytes));
   perform(event.to, node.ike->on_datagram(now_, event.path, event.bytes));

@@ -63,6 +63,7 @@ inline Side other(Side side) {
 struct Node {
   Endpoint address;  ///< as the other side sees it, port 500
   Endpoint inner;    ///< as it sees itself; differs behind a NAT
+  std::optional<IpAddress> elsewhere;  ///< its other gateway, to which it may redirect: itself by an address that stays
   std::vector<PeerConfig> configs;
   EndpointOptions options;
   std::unique_ptr<SeededRandom> random;
