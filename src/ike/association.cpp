@@ -155,7 +155,7 @@ void Association::check_liveness() {
 void Association::on_hint() {
   if (hinted_at_ && core_.now() - *hinted_at_ < hint_pause) return;
   hinted_at_ = core_.now();
-  core_.touch();
+  core_.touch(peer_);
   check_liveness();
 }
 

@@ -13,6 +13,10 @@ constexpr std::size_t nonce_len = 32;  // §2.10: at least half the key size of 
 constexpr std::size_t max_topics = 256;
 constexpr Duration topic_pause = std::chrono::seconds(10);
 
+void earliest(std::optional<TimePoint>& so_far, std::optional<TimePoint> other) {
+  if (other && (!so_far || *other < *so_far)) so_far = other;
+}
+
 Secret random_secret(crypto::RandomSource& random, std::size_t len) {
   Secret secret(len);
   random.fill(secret.mutable_view());
@@ -34,7 +38,12 @@ Core::Core(EndpointOptions options, std::vector<PeerConfig> configs, crypto::Ran
     if (std::holds_alternative<PreSharedKey>(decoy_auth_)) decoy_auth_ = config.auth.theirs;
   }
   if (std::holds_alternative<PreSharedKey>(decoy_auth_)) decoy_auth_ = PreSharedKey{};
-  for (PeerConfig& config : configs) peers_.push_back(std::make_unique<Peer>(*this, std::move(config)));
+  for (PeerConfig& config : configs) {
+    Peer& peer = *peers_.emplace_back(std::make_unique<Peer>(*this, std::move(config)));
+    peer_by_id_.emplace(peer.config().id, &peer);
+    peer_by_name_.emplace(peer.config().name, &peer);
+    for (const ChildConfig& child : peer.config().children) peer_by_child_.emplace(child.id, &peer);
+  }
 }
 
 Core::~Core() {
@@ -44,64 +53,102 @@ Core::~Core() {
 // ---- one public call
 // -----------------------------------------------------------------------------------------------------------
 
+void Core::touch(Session& session) {
+  if (!std::exchange(session.agenda_mark().touched, true)) touched_sessions_.push_back(&session);
+}
+
+void Core::touch(Peer& peer) {
+  if (!std::exchange(peer.agenda_mark().touched, true)) touched_peers_.push_back(&peer);
+}
+
+void Core::touch() {
+  for (const auto& peer : peers_) touch(*peer);
+  for (const auto& [spi, session] : sessions_) touch(*session);
+}
+
 Actions Core::finish() {
-  if (!std::exchange(touched_, false)) return std::exchange(actions_, {});
-  for (const auto& peer : peers_) peer->finish();
+  run_touched();
   sweep();
-  deadline_.reset();
   return std::exchange(actions_, {});
 }
 
+/// What runs for a peer may touch more.
+void Core::run_touched() {
+  for (std::size_t sessions = 0, peers = 0;;) {
+    if (sessions < touched_sessions_.size()) {
+      if (Peer* peer = touched_sessions_[sessions++]->peer()) touch(*peer);
+    } else if (peers < touched_peers_.size()) {
+      Peer& peer = *touched_peers_[peers++];
+      peer.finish();
+      // Which of its sessions is the current one decides about their deadlines, too.
+      for (const auto& association : peer.associations())
+        for (Session* session : association->sessions()) touch(*session);
+    } else {
+      return;
+    }
+  }
+}
+
+/// Drops what has ended, and enters into the agenda when the others want to be called.
 void Core::sweep() {
-  std::erase_if(sessions_, [&](const auto& entry) {
-    if (!entry.second->is_over()) return false;
-    if (Association* association = entry.second->association()) association->forget(*entry.second);
-    return true;
-  });
-  std::erase_if(init_requests_, [&](const auto& entry) { return !sessions_.contains(entry.second); });
-  for (const auto& peer : peers_) peer->sweep();
+  for (Session* session : std::exchange(touched_sessions_, {})) {
+    session->agenda_mark().touched = false;
+    const bool over = session->is_over();
+    agenda_.set({Agenda::Kind::session, session->our_spi().value()}, session->agenda_mark(),
+                over ? std::nullopt : session->deadline());
+    if (over) erase_session(*session);
+  }
+  for (Peer* peer : std::exchange(touched_peers_, {})) {
+    peer->agenda_mark().touched = false;
+    peer->sweep();
+    std::optional<TimePoint> first = peer->deadline();
+    for (const auto& association : peer->associations()) earliest(first, association->deadline());
+    agenda_.set({Agenda::Kind::peer, peer->config().id.value()}, peer->agenda_mark(), first);
+  }
 }
 
-namespace {
-
-void earliest(std::optional<TimePoint>& so_far, std::optional<TimePoint> other) {
-  if (other && (!so_far || *other < *so_far)) so_far = other;
+void Core::remember_init_request(const InitKey& key, const Session& session) {
+  init_requests_.emplace(key, session.our_spi());
+  init_request_of_.emplace(session.our_spi(), key);
 }
 
-}  // namespace
+void Core::erase_session(Session& session) {
+  if (Association* association = session.association()) association->forget(session);
+  if (const auto key = init_request_of_.extract(session.our_spi())) init_requests_.erase(key.mapped());
+  sessions_.erase(session.our_spi());
+}
 
 std::optional<TimePoint> Core::deadline() const {
-  if (deadline_) return *deadline_;
-  std::optional<TimePoint> first;
-  for (const auto& [spi, session] : sessions_) earliest(first, session->deadline());
-  for (const auto& peer : peers_) {
-    earliest(first, peer->deadline());
-    for (const auto& association : peer->associations()) earliest(first, association->deadline());
-  }
-  for (const Lingering& lingering : lingering_) earliest(first, lingering.until);
-  deadline_ = first;
+  std::optional<TimePoint> first = agenda_.first();
+  if (!lingering_.empty()) earliest(first, lingering_.front().until);
   return first;
 }
 
 void Core::on_deadline() {
-  std::erase_if(lingering_, [&](const Lingering& lingering) {
-    if (now_ < lingering.until) return false;
-    emit(RemoveChild{lingering.spi});
-    release_esp_spi(lingering.spi);
-    return true;
-  });
-  // The tables may grow while they are walked (a rekey, a restart), so the ones that are due are picked first.
-  std::vector<Session*> due;
-  for (const auto& [spi, session] : sessions_) {
-    const auto at = session->deadline();
-    if (at && *at <= now_) due.push_back(session.get());
+  while (!lingering_.empty() && lingering_.front().until <= now_) {
+    emit(RemoveChild{lingering_.front().spi});
+    release_esp_spi(lingering_.front().spi);
+    lingering_.pop_front();
   }
-  for (Session* session : due) session->on_deadline();
-  for (const auto& peer : peers_) {
-    std::vector<Association*> associations;
-    for (const auto& association : peer->associations()) associations.push_back(association.get());
+  for (const Agenda::Entry& entry : agenda_.take_due(now_)) {
+    if (entry.kind == Agenda::Kind::peer) {
+      Peer& peer = *find_peer(PeerId(static_cast<std::uint32_t>(entry.number)));
+      peer.agenda_mark().due.reset();
+      touch(peer);
+    } else if (Session* session = find_session(IkeSpi(entry.number))) {
+      session->agenda_mark().due.reset();
+      touch(*session);
+      session->on_deadline();
+      // What ends with it may make another association of its peer count, whose time has come long ago.
+      if (session->peer()) touch(*session->peer());
+    }
+  }
+  for (std::size_t i = 0; i < touched_peers_.size(); ++i) {
+    Peer& peer = *touched_peers_[i];
+    std::vector<Association*> associations;  // the list may grow meanwhile
+    for (const auto& association : peer.associations()) associations.push_back(association.get());
     for (Association* association : associations) association->on_deadline();
-    peer->on_deadline();
+    peer.on_deadline();
   }
 }
 
@@ -136,7 +183,7 @@ void Core::on_computed(std::uint64_t id, std::unique_ptr<Computed> result) {
   if (!result) count(DropReason::ike_busy);
   Session* owner = find_session(found.mapped().owner);
   if (!owner || owner->state() == Session::State::closed) return;  // nobody waits for it any more
-  touch();
+  touch(*owner);
   found.mapped().then(owner, std::move(result));
 }
 
@@ -202,20 +249,32 @@ TicketBox* Core::tickets() {
 // ---- tables
 // --------------------------------------------------------------------------------------------------------------------
 
+namespace {
+
+Peer* found_in(const auto& table, const auto& key) {
+  const auto found = table.find(key);
+  return found == table.end() ? nullptr : found->second;
+}
+
+}  // namespace
+
 Peer* Core::find_peer(std::string_view name) const {
-  const auto found = std::ranges::find_if(peers_, [&](const auto& peer) { return peer->config().name == name; });
-  return found == peers_.end() ? nullptr : found->get();
+  return found_in(peer_by_name_, name);
 }
 
 Peer* Core::find_peer(PeerId id) const {
-  const auto found = std::ranges::find_if(peers_, [&](const auto& peer) { return peer->config().id == id; });
-  return found == peers_.end() ? nullptr : found->get();
+  return found_in(peer_by_id_, id);
+}
+
+Peer* Core::find_peer(ChildId child) const {
+  return found_in(peer_by_child_, child);
 }
 
 Session& Core::add_session(std::unique_ptr<Session> session) {
   const IkeSpi spi = session->our_spi();
-  touch();
-  return *(sessions_[spi] = std::move(session));
+  Session& added = *(sessions_[spi] = std::move(session));
+  touch(added);
+  return added;
 }
 
 Session* Core::find_session(IkeSpi ours) const {

@@ -1,4 +1,5 @@
 #pragma once
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -8,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "agenda.h"
 #include "cookie.h"
 #include "crash_token.h"
 #include "culvert/ike/endpoint.h"
@@ -35,9 +37,12 @@ class Core {
 
   // ---- one public call ----
   void begin(TimePoint now) { now_ = now; }
-  /// Something changed that `finish` and the deadline must see. What is dropped unread does not: a flood costs no walk
-  /// over the tables.
-  void touch() { touched_ = true; }
+  /// Something changed in it that `finish` and its deadline must see. What is dropped unread touches nothing: a flood
+  /// costs no look at anybody.
+  void touch(Session& session);
+  void touch(Peer& peer);
+  /// Everybody: for the rare calls that concern all.
+  void touch();
   /// Runs what became possible (tasks, postponed closings), drops what has ended, and hands out the actions.
   [[nodiscard]] Actions finish();
   [[nodiscard]] TimePoint now() const noexcept { return now_; }
@@ -91,6 +96,7 @@ class Core {
   [[nodiscard]] const std::vector<std::unique_ptr<Peer>>& peers() const noexcept { return peers_; }
   [[nodiscard]] Peer* find_peer(std::string_view name) const;
   [[nodiscard]] Peer* find_peer(PeerId id) const;
+  [[nodiscard]] Peer* find_peer(ChildId child) const;  ///< whose child it is
   Session& add_session(std::unique_ptr<Session> session);
   [[nodiscard]] Session* find_session(IkeSpi ours) const;
   [[nodiscard]] const std::map<IkeSpi, std::unique_ptr<Session>>& sessions() const noexcept { return sessions_; }
@@ -148,7 +154,10 @@ class Core {
   void answer_unknown_sa(const Path& path, const Header& header);
   void on_unprotected(const Path& path, const Message& message);
   bool cookie_holds(const Path& path, const Message& message);
+  void run_touched();
   void sweep();
+  void remember_init_request(const InitKey& key, const Session& session);
+  void erase_session(Session& session);
 
   EndpointOptions options_;
   crypto::RandomSource& random_;
@@ -158,12 +167,16 @@ class Core {
   Secret decoy_psk_;
   PeerAuth decoy_auth_;
   std::vector<std::unique_ptr<Peer>> peers_;
+  std::map<PeerId, Peer*> peer_by_id_;
+  std::map<std::string_view, Peer*> peer_by_name_;
+  std::map<ChildId, Peer*> peer_by_child_;
   std::map<IkeSpi, std::unique_ptr<Session>> sessions_;  ///< by our SPI
+  std::map<IkeSpi, InitKey> init_request_of_;            ///< the other way round
   std::map<InitKey, IkeSpi> init_requests_;            ///< SPIi, digest of address and IKE_SA_INIT → our SPI (§2.1)
   std::map<Spi, Association*> esp_spis_;               ///< taken inbound SPIs, installed or not
   std::map<std::uint64_t, Computation> computations_;  ///< under way, by Compute::id
   std::uint64_t last_computation_ = 0;
-  std::vector<Lingering> lingering_;
+  std::deque<Lingering> lingering_;  ///< in the order of their times
   std::map<std::string, Topic> topics_;
   [[nodiscard]] bool redirects(const Path& path, const Message& message);
 
@@ -172,8 +185,9 @@ class Core {
   std::optional<TicketBox> tickets_;
   RateLimit stranger_limit_{std::chrono::milliseconds(100), 10};
   RateLimit token_limit_{std::chrono::milliseconds(5), 100};  ///< every peer of a gateway asks when it returns
-  bool touched_ = true;
-  mutable std::optional<std::optional<TimePoint>> deadline_;
+  std::vector<Session*> touched_sessions_;
+  std::vector<Peer*> touched_peers_;
+  Agenda agenda_;
 };
 
 template <class Work, class Then>

@@ -126,7 +126,7 @@ bool Session::proves_crash(const Message& message) const {
 
 /// RFC 6290 §4.5: the IKE SA goes at once, without a word, and is made anew.
 void Session::on_peer_crashed() {
-  core_.touch();
+  core_.touch(*this);
   const std::string why = "the peer has lost its memory (QCD_TOKEN)";
   if (association_) return association_->on_session_closed(*this, why, true);
   close();

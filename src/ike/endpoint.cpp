@@ -36,8 +36,7 @@ Actions IkeEndpoint::on_datagram(TimePoint now, const Path& path, ByteView bytes
 }
 
 Actions IkeEndpoint::on_deadline(TimePoint now) {
-  impl_->core.begin(now);
-  impl_->core.touch();
+  impl_->core.begin(now);  // touches what is due
   impl_->core.on_deadline();
   return impl_->core.finish();
 }
@@ -48,8 +47,10 @@ std::optional<TimePoint> IkeEndpoint::deadline() const {
 
 Actions IkeEndpoint::on_addresses(TimePoint now, PeerId id, std::vector<Path> paths, std::string why) {
   impl_->core.begin(now);
-  impl_->core.touch();
-  if (Peer* peer = impl_->core.find_peer(id)) peer->on_addresses(std::move(paths), std::move(why));
+  if (Peer* peer = impl_->core.find_peer(id)) {
+    impl_->core.touch(*peer);
+    peer->on_addresses(std::move(paths), std::move(why));
+  }
   return impl_->core.finish();
 }
 
@@ -90,21 +91,22 @@ Actions IkeEndpoint::on_esp_moved(TimePoint now, Spi inbound_spi, const Path& pa
 Actions IkeEndpoint::on_acquire(TimePoint now, ChildId child, const TrafficSelector& source,
                                 const TrafficSelector& destination) {
   impl_->core.begin(now);
-  impl_->core.touch();
-  for (const auto& peer : impl_->core.peers()) {
-    for (const ChildConfig& config : peer->config().children) {
+  if (Peer* peer = impl_->core.find_peer(child)) {
+    impl_->core.touch(*peer);
+    for (const ChildConfig& config : peer->config().children)
       if (config.id == child) peer->on_acquire(config, {source, destination});
-    }
   }
   return impl_->core.finish();
 }
 
 Actions IkeEndpoint::on_child_event(TimePoint now, Spi inbound_spi, ChildEvent event) {
   impl_->core.begin(now);
-  impl_->core.touch();
   Association* association = impl_->core.owner_of(inbound_spi);
   ChildSa* child = association ? association->by_inbound(inbound_spi) : nullptr;
-  if (child) association->on_child_event(*child, event);
+  if (child) {
+    impl_->core.touch(association->peer());
+    association->on_child_event(*child, event);
+  }
   return impl_->core.finish();
 }
 
@@ -114,15 +116,13 @@ void IkeEndpoint::on_inbound_traffic(TimePoint now, Spi inbound_spi) {
 }
 
 Actions IkeEndpoint::on_hint(TimePoint now, const Path& path) {
-  impl_->core.begin(now);
-  impl_->core.touch();
+  impl_->core.begin(now);  // touches those who follow it up
   for (const auto& peer : impl_->core.peers()) peer->on_hint(path);
   return impl_->core.finish();
 }
 
 Actions IkeEndpoint::on_unknown_spi(TimePoint now, const Path& path, Spi spi) {
   impl_->core.begin(now);
-  impl_->core.touch();
   for (const auto& peer : impl_->core.peers()) peer->on_hint(path);
   impl_->core.report_unknown_spi(path, spi);
   return impl_->core.finish();
@@ -140,9 +140,9 @@ std::unexpected<Error> unknown_peer(const Core& core, std::string_view name) {
 template <class Command>
 Result<Actions> command(Core& core, TimePoint now, std::string_view name, Command run) {
   core.begin(now);
-  core.touch();
   Peer* peer = core.find_peer(name);
   if (!peer) return unknown_peer(core, name);
+  core.touch(*peer);
   Result<void> done = run(*peer);
   if (!done) return std::unexpected(std::move(done.error()));
   return core.finish();
@@ -357,7 +357,7 @@ void Core::admit(const Path& path, ByteView datagram, const Message& message) {
   origin.fragmentation =
       candidates.fragmentation && message.find_notify(NotifyType::ikev2_fragmentation_supported) != nullptr;
   Session& session = add_session(std::make_unique<Session>(*this, origin, Session::State::half_open, MessageId(0)));
-  init_requests_.emplace(key, session.our_spi());
+  remember_init_request(key, session);
   session.answer_init(*choice, message, datagram, candidates.payloads_for(message));
 }
 

@@ -87,7 +87,7 @@ void Session::send_init() {
 
 void Session::on_init_response(const Path& path, ByteView datagram, const Message& message) {
   // Nothing here is authenticated; what does not come from where we sent to, or does not answer, is dropped.
-  core_.touch();
+  core_.touch(*this);
   const bool plausible =
       path.remote.address == origin_.path.remote.address && !message.encrypted && requests_.answers(message.header);
   if (!plausible) return core_.count(DropReason::ike_malformed);

@@ -185,7 +185,7 @@ void Core::admit_resumption(const Path& path, ByteView datagram, const Message& 
       config.fragment_size != 0 && message.find_notify(NotifyType::ikev2_fragmentation_supported) != nullptr;
   origin.announce_childless = config.childless != ChildlessPolicy::never;
   Session& session = add_session(std::make_unique<Session>(*this, origin, Session::State::half_open, MessageId(0)));
-  init_requests_.emplace(key, session.our_spi());
+  remember_init_request(key, session);
   const auto age = std::chrono::seconds(unix_now() - state->authenticated);
   session.answer_resume(*choice, state->sk_d,
                         Resumed{config.id, ticket->data, std::move(state->id_i), std::move(state->id_r), age},

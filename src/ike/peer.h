@@ -24,6 +24,7 @@ class Peer {
   Peer& operator=(const Peer&) = delete;
 
   [[nodiscard]] const PeerConfig& config() const noexcept { return config_; }
+  [[nodiscard]] AgendaMark& agenda_mark() noexcept { return agenda_mark_; }
   [[nodiscard]] std::string label() const;  ///< "peer tokyo"
 
   // ---- events ----
@@ -140,6 +141,7 @@ class Peer {
   std::unique_ptr<StoredTicket> ticket_;
   RedirectLoop redirect_loop_;
   std::optional<IpAddress> redirected_from_;  ///< while we are at a gateway that we have been sent to
+  AgendaMark agenda_mark_;
 };
 
 }  // namespace culvert::ike

@@ -52,9 +52,9 @@ void Session::on_request(const Path& path, ByteView datagram, const Message& mes
   if (!association_ && state_ != State::half_open) return core_.count(DropReason::ike_unknown_sa);
   auto opened = open(datagram, message, request_fragments_);
   if (!opened) return;
-  core_.touch();
   confirmed_ = true;
   heard_on_ = path;
+  core_.touch(*this);
   follow(path);
   if (association_) {
     association_->heard();
@@ -84,9 +84,9 @@ void Session::on_response(const Path& path, ByteView datagram, const Message& me
   if (state_ == State::closed || !requests_.answers(message.header)) return core_.count(DropReason::ike_replayed);
   auto opened = open(datagram, message, response_fragments_);
   if (!opened) return;
-  core_.touch();
   confirmed_ = true;
   heard_on_ = answer_path_ = path;
+  core_.touch(*this);
   follow(path);
   if (association_) association_->heard();
   if (opened->malformed) {
@@ -235,6 +235,7 @@ void Session::send_request(ExchangeType exchange, const std::vector<Payload>& pa
     core_.report(log::Level::error, fmt::format("{}: cannot protect a request: {}", label(), datagrams.error().detail));
     return on_lost();
   }
+  core_.touch(*this);
   exchange_ = std::move(about);
   response_fragments_.clear();
   requests_.sent(core_.now(), exchange, std::move(*datagrams), retransmit_policy());
@@ -279,7 +280,7 @@ void Session::complain(ByteView datagram, const Message& message) {
   const bool often = complained_at_ && core_.now() - *complained_at_ < std::chrono::seconds(30);
   if (!association_ || often || !message.encrypted || !in_) return;
   if (!in_->open_content(datagram, message)) return;
-  core_.touch();
+  core_.touch(*this);
   complained_at_ = core_.now();
   Task task;
   task.kind = Task::Kind::complain;
@@ -291,6 +292,7 @@ void Session::complain(ByteView datagram, const Message& message) {
 // ---------------------------------------------------------------------------------------------------------------------
 
 void Session::move_to(State next) {
+  core_.touch(*this);
   // Our own logic; no message can ask for another order.
   switch (next) {
     case State::auth_sent:
@@ -335,6 +337,7 @@ void Session::install_keys(IkeKeys& keys) {
 
 void Session::become_established(Association& association) {
   if (state_ != State::established) move_to(State::established);
+  core_.touch(*this);
   association_ = &association;
   peer_ = &association.peer();
   half_open_ = false;
@@ -391,6 +394,7 @@ void Session::take_exchange_back() {
 
 void Session::close_with_delete() {
   if (!is_open()) return;
+  core_.touch(*this);
   close_wanted_ = true;
   if (requests_.idle()) send_delete();
 }

@@ -220,6 +220,8 @@ class Session {
   [[nodiscard]] bool close_wanted() const noexcept { return close_wanted_; }
   void mark_unwanted();
   [[nodiscard]] Association* association() const noexcept { return association_; }
+  [[nodiscard]] Peer* peer() const noexcept { return peer_; }  ///< nullptr: a responder's, before IKE_AUTH
+  [[nodiscard]] AgendaMark& agenda_mark() noexcept { return agenda_mark_; }
   [[nodiscard]] const Exchange& exchange() const noexcept { return exchange_; }
   [[nodiscard]] int num_sent() const noexcept { return requests_.num_sent(); }
   /// A child has been dropped: the rival of ours under way may be it.
@@ -462,6 +464,7 @@ class Session {
   std::vector<Path> detours_;     ///< of the request under way
   bool ambiguous_ = false;        ///< the request that has just been answered was
   bool went_elsewhere_ = false;   ///< it was sent by other paths than that of the IKE SA
+  AgendaMark agenda_mark_;
 };
 
 /// The lower of two nonces, octet by octet, a prefix being lower (RFC 7296 §2.8.1).

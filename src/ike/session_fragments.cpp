@@ -66,7 +66,7 @@ std::optional<Session::Opened> Session::open_fragment(ByteView datagram, const M
     core_.count(DropReason::ike_integrity);
     return std::nullopt;
   }
-  core_.touch();
+  core_.touch(*this);
   Bytes digest = position.number == 1 ? ResponseWindow::digest_of(datagram) : Bytes();
   const Reassembly::Added added =
       fragments.add(core_.now(), {id, position, message.encrypted->inner_first, std::move(digest), std::move(*content)},
