@@ -81,6 +81,7 @@ void Association::on_session_closed(Session& session, const std::string& reason,
 // ---------------------------------------------------------------------------------------------------------------------
 
 void Association::add_task(Task task, bool first) {
+  core_.touch(peer_);
   if (ended_ || std::ranges::any_of(tasks_, [&](const Task& other) { return other.same(task); })) return;
   if (first) {
     tasks_.push_front(std::move(task));
@@ -160,6 +161,7 @@ void Association::on_hint() {
 }
 
 void Association::make_redundant(Ending ending) {
+  core_.touch(peer_);
   redundant_ = true;
   redundant_since_ = core_.now();
   ending_ = ending;

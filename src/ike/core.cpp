@@ -1,6 +1,7 @@
 #include "core.h"
 
 #include <algorithm>
+#include <cassert>
 
 #include "association.h"
 #include "peer.h"
@@ -69,6 +70,7 @@ void Core::touch() {
 Actions Core::finish() {
   run_touched();
   sweep();
+  assert(nobody_is_forgotten());
   return std::exchange(actions_, {});
 }
 
@@ -110,6 +112,22 @@ void Core::sweep() {
 void Core::remember_init_request(const InitKey& key, const Session& session) {
   init_requests_.emplace(key, session.our_spi());
   init_request_of_.emplace(session.our_spi(), key);
+}
+
+/// Whatever changed has been touched: nobody waits for a time that is not in the agenda. For debug builds: it looks at
+/// everybody.
+bool Core::nobody_is_forgotten() const {
+  const auto is_early_enough = [](const AgendaMark& mark, std::optional<TimePoint> wanted) {
+    return !wanted || (mark.due && *mark.due <= *wanted);
+  };
+  for (const auto& [spi, session] : sessions_)
+    if (!is_early_enough(session->agenda_mark(), session->deadline())) return false;
+  for (const auto& peer : peers_) {
+    if (!is_early_enough(peer->agenda_mark(), peer->deadline())) return false;
+    for (const auto& association : peer->associations())
+      if (association->is_over() || !is_early_enough(peer->agenda_mark(), association->deadline())) return false;
+  }
+  return touched_sessions_.empty() && touched_peers_.empty();
 }
 
 void Core::erase_session(Session& session) {

@@ -158,6 +158,7 @@ class Core {
   void sweep();
   void remember_init_request(const InitKey& key, const Session& session);
   void erase_session(Session& session);
+  [[nodiscard]] bool nobody_is_forgotten() const;
 
   EndpointOptions options_;
   crypto::RandomSource& random_;
