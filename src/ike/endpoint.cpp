@@ -76,15 +76,19 @@ Actions IkeEndpoint::on_network_change(TimePoint now) {
 
 Actions IkeEndpoint::on_paths(TimePoint now, PeerId id, std::vector<Path> paths) {
   impl_->core.begin(now);
-  impl_->core.touch();
-  if (Peer* peer = impl_->core.find_peer(id)) peer->on_paths(std::move(paths));
+  if (Peer* peer = impl_->core.find_peer(id)) {
+    impl_->core.touch(*peer);
+    peer->on_paths(std::move(paths));
+  }
   return impl_->core.finish();
 }
 
 Actions IkeEndpoint::on_esp_moved(TimePoint now, Spi inbound_spi, const Path& path) {
   impl_->core.begin(now);
-  impl_->core.touch();
-  if (Association* association = impl_->core.owner_of(inbound_spi)) association->on_esp_moved(path);
+  if (Association* association = impl_->core.owner_of(inbound_spi)) {
+    impl_->core.touch(association->peer());
+    association->on_esp_moved(path);
+  }
   return impl_->core.finish();
 }
 
