@@ -103,6 +103,7 @@ class Core {
   /// Where who calls is sent (RFC 5685); empty: nowhere.
   [[nodiscard]] const std::string& redirect() const noexcept { return redirect_; }
   std::size_t redirect_to(std::string gateway);
+  [[nodiscard]] bool sends_away(const Path& path) const;
   /// Wall clock, as the daemon has set it against `now`.
   [[nodiscard]] UnixSeconds unix_now() const;
   /// nullptr where no peer may resume.

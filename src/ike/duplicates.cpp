@@ -27,15 +27,17 @@ constexpr std::size_t max_beside_each_other = 256;  // with unique = "never"
 
 }  // namespace
 
-/// Why a second IKE SA, begun at `created`, must not come up on `path`; empty when it may.
-std::string Peer::refuses_second(const Path& path, TimePoint created, bool initial_contact) const {
+/// Why a second IKE SA of `who`, begun at `created`, must not come up on `path`; empty when it may.
+std::string Peer::refuses_second(const Path& path, TimePoint created, bool initial_contact, const Identity& who) const {
   std::size_t num = 0;
   for (const auto& association : associations_) {
     if (association->ended() || association->redundant()) continue;
     ++num;
     const bool at_once = created < association->established();
     const Session* session = association->current();
-    if (config_.unique != UniquePolicy::keep || initial_contact || at_once || !session) continue;
+    // INITIAL_CONTACT is about its own identity (RFC 7296 §2.4), not about others that a wildcard covers, too.
+    const bool forgotten = initial_contact && association->proof().identity().matches(who);
+    if (config_.unique != UniquePolicy::keep || forgotten || at_once || !session) continue;
     // From the same address it may be the same peer that reauthenticates.
     if (session->path().remote.address == path.remote.address) continue;
     association->check_liveness();  // if that is dead, the next attempt will succeed
@@ -61,7 +63,8 @@ void Peer::settle_pair(Association& fresh, Association& old, bool initial_contac
   const bool reauthenticates = a.ours && !at_once;
   if (config_.unique == UniquePolicy::never && !(reauthenticates && b.ours)) return;
   if (reauthenticates) return old.make_redundant(Ending::handover);
-  if (!at_once) return old.make_redundant(initial_contact ? Ending::silent : Ending::await_delete);
+  const bool forgotten = initial_contact && fresh.proof().identity().matches(old.proof().identity());
+  if (!at_once) return old.make_redundant(forgotten ? Ending::silent : Ending::await_delete);
   if (a.ours == b.ours) {
     Association& earlier = a.created < b.created ? fresh : old;
     return earlier.make_redundant(Ending::with_delete);

@@ -106,6 +106,7 @@ void Session::fall_back(const std::string& why) {
   handshake_->resuming.reset();
   handshake_->cookie.clear();
   handshake_->restarts = 0;
+  origin_.spi_r = IkeSpi(0);
   requests_.abandon();
   start(*peer_);
 }
@@ -149,7 +150,7 @@ const Peer* ticket_peer(const Core& core, const TicketState& state, const IpAddr
     const bool too_old = config.reauth_lifetime > Duration::zero() && age >= config.reauth_lifetime;
     const bool allowed = config.resumption && !peer->admin_down() && peer->may_come_from(from) && !credential.empty() &&
                          credential.equals(state.credential.view()) && !too_old;
-    return allowed ? peer.get() : nullptr;
+    if (allowed) return peer.get();
   }
   return nullptr;
 }
@@ -165,7 +166,9 @@ void Core::admit_resumption(const Path& path, ByteView datagram, const Message& 
   if (!has_room_for(path, message, MessageKind::resume_request)) return;
   const NotifyPayload* ticket = message.find_notify(NotifyType::ticket_opaque);
   TicketBox* box = tickets();
-  auto state = box && ticket ? box->open(unix_now(), ticket->data) : std::nullopt;
+  // While it drains, who comes back is to say IKE_SA_INIT, which can be sent elsewhere (RFC 5685).
+  const bool welcome = box && ticket && !sends_away(path);
+  auto state = welcome ? box->open(unix_now(), ticket->data) : std::nullopt;
   const Peer* peer = state ? ticket_peer(*this, *state, path.remote.address) : nullptr;
   const auto sa = peer ? sa_from(state->sa) : std::nullopt;
   const auto choice = sa ? choose_ike(peer->config().ike_proposals, *sa, IkeNegotiation::initial)

@@ -27,7 +27,8 @@ std::optional<Session::Reply> Session::unwelcome(const Peer& claimed, const Mess
   };
   if (claimed.admin_down()) return refuse(reply_with(refusal(NotifyType::temporary_failure, "administratively down")));
   const bool initial_contact = message.find_notify(NotifyType::initial_contact) != nullptr;
-  std::string why = claimed.refuses_second(origin_.path, created_, initial_contact);
+  std::string why =
+      claimed.refuses_second(origin_.path, created_, initial_contact, *identity_from(*message.find_id(true)));
   if (!why.empty()) {
     core_.report_limited("second " + claimed.config().name, log::Level::warn,
                          fmt::format("{}: a second IKE SA is refused: {}", claimed.label(), why));
@@ -40,6 +41,9 @@ std::optional<Session::Reply> Session::unwelcome(const Peer& claimed, const Mess
         fmt::format("{}: it wants an IKE SA without a child, and childless = \"never\"", claimed.label()));
     return invalid_syntax("IKE_AUTH without a child");
   }
+  // RFC 6023 §4: all of them or none.
+  if (!message.find<SaPayload>() && (message.find_ts(true) || message.find_ts(false)))
+    return invalid_syntax("IKE_AUTH with traffic selectors and no SA");
   return std::nullopt;
 }
 

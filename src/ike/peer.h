@@ -76,8 +76,9 @@ class Peer {
   [[nodiscard]] ChildSa* best_child(const ChildConfig& config, Spi gone) const;
   /// `child` sends from now on, and no other of the same configuration does.
   void mark_sending(ChildSa& child);
-  /// Why a second IKE SA, begun at `created`, must not come up on `path`; empty when it may (duplicates.cpp).
-  [[nodiscard]] std::string refuses_second(const Path& path, TimePoint created, bool initial_contact) const;
+  /// Why a second IKE SA of `who`, begun at `created`, must not come up on `path`; empty when it may (duplicates.cpp).
+  [[nodiscard]] std::string refuses_second(const Path& path, TimePoint created, bool initial_contact,
+                                           const Identity& who) const;
   /// Whether everything that `old` carries has a place elsewhere, or will not get one.
   [[nodiscard]] bool has_taken_over(const Association& old) const;
   /// Another association's child for the same traffic carries it.

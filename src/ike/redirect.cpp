@@ -95,7 +95,8 @@ void Session::add_redirect_support(std::vector<Payload>& payloads) const {
 /// The answer to our IKE_SA_INIT sends us elsewhere. True: it is followed, or ignored because it is not about ours.
 bool Session::on_init_redirect(const Message& message) {
   const NotifyPayload* notify = message.find_notify(NotifyType::redirect);
-  if (!notify || !config().follow_redirects) return false;
+  // §3: only where we have said that we follow.
+  if (!notify || !config().follow_redirects || peer_->has_association()) return false;
   const auto target = parse_redirect(notify->data);
   // RFC 5685 §5: the nonce shows that it answers what we sent.
   if (!target || target->nonce != handshake_->ni) {
@@ -135,12 +136,16 @@ void Peer::on_redirected(const Session& session, const std::string& gateway) {
 // ---- gateway
 // --------------------------------------------------------------------------------------------------------------------
 
+/// Whether there is another gateway for who reaches us by this path.
+bool Core::sends_away(const Path& path) const {
+  return !redirect_.empty() && IpAddress::parse(redirect_) != path.local.address;
+}
+
 /// Whether the sender of this IKE_SA_INIT is sent elsewhere; it has been, then. Not back to where it comes from, nor to
 /// where it is.
 bool Core::redirects(const Path& path, const Message& message) {
   const NotifyPayload* from = message.find_notify(NotifyType::redirected_from);
-  if (redirect_.empty() || (!from && !message.find_notify(NotifyType::redirect_supported))) return false;
-  if (IpAddress::parse(redirect_) == path.local.address) return false;
+  if (!sends_away(path) || (!from && !message.find_notify(NotifyType::redirect_supported))) return false;
   const auto origin = from ? parse_redirect(from->data) : std::nullopt;
   if (origin && origin->gateway == redirect_) return false;
   const Bytes& nonce = message.find<NoncePayload>()->data;
@@ -171,14 +176,13 @@ std::size_t Core::redirect_to(std::string gateway) {
 
 /// In our IKE_AUTH response, when it became necessary after IKE_SA_INIT (RFC 5685 §6): there will be no child.
 bool Session::add_redirect(std::vector<Payload>& payloads) const {
-  const bool here = IpAddress::parse(core_.redirect()) == origin_.path.local.address;
-  if (core_.redirect().empty() || !origin_.follows_redirects || here) return false;
+  if (!core_.sends_away(origin_.path) || !origin_.follows_redirects) return false;
   payloads.emplace_back(NotifyPayload{NotifyType::redirect, ProtocolId::none, {}, redirect_data(core_.redirect(), {})});
   return true;
 }
 
 bool Session::begin_redirect() {
-  if (core_.redirect().empty()) return false;
+  if (!core_.sends_away(origin_.path)) return false;  // it is there already
   send_request(ExchangeType::informational,
                {NotifyPayload{NotifyType::redirect, ProtocolId::none, {}, redirect_data(core_.redirect(), {})}},
                Probing{});

@@ -74,6 +74,25 @@ TEST_CASE("IKE_AUTH without a child is malformed for a peer with childless = nev
   CHECK(simulation.reported(b, "childless = \"never\""));
 }
 
+// RFC 6023 §4: IKE_AUTH without a child has neither SA nor TSi nor TSr.
+TEST_CASE("IKE_AUTH with traffic selectors and no SA is malformed, and no IKE SA without a child") {
+  OneSided simulation;
+  simulation.filter = [&](const Datagram& datagram) {
+    const auto message = simulation.open(datagram);
+    if (datagram.from != a || !message || message->header.exchange != ExchangeType::ike_auth) return true;
+    std::vector<Payload> payloads;
+    for (const Payload& payload : message->payloads) {
+      if (!std::holds_alternative<SaPayload>(payload)) payloads.push_back(payload);
+    }
+    simulation.deliver(simulation.rewritten(datagram, payloads));
+    return false;
+  };
+  simulation.start();
+  simulation.run_for(500ms);
+  CHECK_FALSE(simulation.established(b));
+  CHECK(simulation.status(a).reason.contains("INVALID_SYNTAX"));
+}
+
 TEST_CASE("on-traffic and childless: the packet's selector comes first in CREATE_CHILD_SA") {
   OneSided simulation;
   simulation.config(a).childless = ChildlessPolicy::prefer;

@@ -104,6 +104,17 @@ TEST_CASE("an IKE SA that is up is sent elsewhere while its gateway drains, if i
   CHECK(simulation.reported(a, "sends us to 192.0.2.77"));
 }
 
+TEST_CASE("who is at the other gateway already is not sent there again") {
+  Redirecting simulation;
+  simulation.node(b).options.redirect = other_gateway;
+  REQUIRE(simulation.comes_up());
+  REQUIRE(simulation.is_at(other_gateway));
+  const IkeSpi up = simulation.status(a).spi_i;
+  simulation.redirect(other_gateway);
+  simulation.run_for(5s);
+  CHECK(simulation.status(a).spi_i == up);
+}
+
 TEST_CASE("a gateway does not send those elsewhere that it has called itself") {
   Redirecting simulation;
   simulation.config(b).follow_redirects = true;

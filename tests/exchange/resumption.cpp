@@ -110,6 +110,43 @@ TEST_CASE("a ticket that is no longer good is refused, and a full IKE_SA_INIT fo
   CHECK(simulation.num(ExchangeType::ike_sa_init) >= 1);
 }
 
+// The IKE_SA_INIT that follows is the first message of an IKE SA: SPIr is zero (RFC 7296 §3.1).
+TEST_CASE("where a NAT has come onto the path, and raw ESP is wanted, a full IKE_SA_INIT says why it cannot be") {
+  Resuming simulation;
+  simulation.config(a).encapsulation = EncapsulationPreference::raw;
+  REQUIRE(simulation.comes_up());
+  simulation.run_for(2s);
+  simulation.kill(b);
+  simulation.put_behind_nat({*IpAddress::parse("203.0.113.7"), 20000}, {*IpAddress::parse("203.0.113.7"), 20001});
+  simulation.config(b).addresses.clear();
+  REQUIRE(simulation.run_until([&] { return !simulation.established(a); }, 60s));
+  simulation.wire.clear();
+  simulation.start(b);
+  simulation.run_for(70s);
+  CHECK(simulation.num(ExchangeType::ike_session_resume) >= 1);
+  REQUIRE(simulation.num(ExchangeType::ike_sa_init) >= 1);
+  for (const Datagram& datagram : simulation.wire) {
+    const Header header = parsed(datagram.bytes).header;
+    if (datagram.from == a && header.exchange == ExchangeType::ike_sa_init) CHECK(header.spi_r.value() == 0);
+  }
+  CHECK(simulation.status(a).reason.contains("encapsulation = \"raw\" forbids UDP"));
+}
+
+// RFC 5685 has no redirect in IKE_SESSION_RESUME: the ticket is refused, and IKE_SA_INIT is sent elsewhere.
+TEST_CASE("a gateway that drains takes no tickets: who comes back is sent to the other one") {
+  Resuming simulation;
+  simulation.config(a).follow_redirects = true;
+  REQUIRE(simulation.comes_up());
+  simulation.run_for(2s);
+  simulation.kill(b);
+  REQUIRE(simulation.run_until([&] { return !simulation.established(a); }, 60s));
+  simulation.node(b).options.redirect = "192.0.2.77";
+  simulation.start(b);
+  REQUIRE(simulation.run_until([&] { return simulation.both_up(); }, 70s));
+  CHECK(simulation.said(NotifyType::ticket_nack, b));
+  CHECK(simulation.status(a).path.remote.address == *IpAddress::parse("192.0.2.77"));
+}
+
 TEST_CASE("silence is an answer, too: IKE_SA_INIT follows") {
   Resuming simulation;
   simulation.filter = [&](const Datagram& datagram) {

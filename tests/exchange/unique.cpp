@@ -1,6 +1,7 @@
 // Several IKE SAs with one identity: unique = replace | keep | never.
 #include <doctest/doctest.h>
 
+#include "credentials.h"
 #include "one_sided.h"
 
 using namespace culvert;
@@ -90,6 +91,47 @@ TEST_CASE("unique = keep: from the same address it reauthenticates, and takes ov
   REQUIRE(simulation.run_until([&] { return simulation.up(a); }, 5s));
   simulation.run_for(120s);
   CHECK(simulation.disagreement().value_or("") == "");
+}
+
+// RFC 7296 §2.4: INITIAL_CONTACT speaks for the authenticated identity. Two ends that one wildcard covers.
+TEST_CASE("INITIAL_CONTACT of one identity says nothing about another that the same wildcard covers") {
+  const auto other_end = [](Twin& simulation) {
+    const Identity osaka = *Identity::parse("osaka.example.net");
+    simulation.config(a).unique = UniquePolicy::replace;
+    simulation.config(a).local_id = osaka;
+    simulation.config(a).auth.ours = own(culvert::test::make_leaf(
+        pki().ca, "O=Example, CN=osaka", {{crypto::AlternativeName::Type::dns, "osaka.example.net"}}));
+    simulation.come_again("192.0.2.9");
+    simulation.run_for(500ms);
+    CHECK(simulation.initial_contact_sent());
+  };
+  SUBCASE("keep: it does not let it in") {
+    Twin simulation(UniquePolicy::keep);
+    use_certificates(simulation);
+    simulation.config(b).remote_id = *Identity::parse("*.example.net");
+    REQUIRE(simulation.comes_up());
+    auto first = std::move(simulation.node(a).ike);
+    other_end(simulation);
+    CHECK_FALSE(simulation.established(a));
+    CHECK(simulation.node(b).plane.size() == 1);
+    CHECK(simulation.reported(b, "a second IKE SA is refused: it calls from 192.0.2.9, is up from 192.0.2.1"));
+  }
+  SUBCASE("replace: the older one is told that it goes") {
+    Twin simulation(UniquePolicy::replace);
+    use_certificates(simulation);
+    simulation.config(b).remote_id = *Identity::parse("*.example.net");
+    REQUIRE(simulation.comes_up());
+    const IkeSpi old = simulation.status(b).spi_i;
+    auto first = std::move(simulation.node(a).ike);
+    other_end(simulation);
+    CHECK(simulation.established(a));
+    CHECK(simulation.node(b).plane.size() == 2);
+    simulation.wire.clear();
+    simulation.run_for(60s);
+    CHECK(std::ranges::any_of(simulation.messages(b), [&](const Message& message) {
+      return message.header.spi_i == old && message.find<DeletePayload>() != nullptr;
+    }));
+  }
 }
 
 TEST_CASE("unique = never: both stay, also with INITIAL_CONTACT, and what is heard last is sent on") {
