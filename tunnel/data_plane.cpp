@@ -9,6 +9,8 @@
 
 #include "control_queue.h"
 #include "culvert/base/log.h"
+#include "file_descriptor.h"
+#include "ike_sockets.h"
 #include "sa_registry.h"
 #include "socket_set.h"
 #include "tables.h"
@@ -29,6 +31,7 @@ class LinuxDataPlane final : public DataPlane {
   }
 
   [[nodiscard]] Result<void> start_workers();
+  [[nodiscard]] Result<void> watch_control();
 
   Result<void> add_tunnel(const TunnelConfig& config) override;
   void remove_tunnel(TunnelId id) override;
@@ -42,7 +45,7 @@ class LinuxDataPlane final : public DataPlane {
   void flush_waiting(ChildId child) override;
 
   Result<void> send_control(const Endpoint& local, const Endpoint& remote, ByteView bytes, bool keepalive) override;
-  int event_fd() const noexcept override { return control_->event_fd(); }
+  int event_fd() const noexcept override { return events_fd_.get(); }
   std::vector<Event> poll_events(std::size_t max) override;
 
   std::optional<ChildTraffic> traffic(Spi inbound_spi) const override;
@@ -64,6 +67,8 @@ class LinuxDataPlane final : public DataPlane {
 
   const DataPlaneOptions options_;
   std::unique_ptr<ControlQueue> control_;
+  IkeSockets ike_;
+  FileDescriptor events_fd_;
   PublishedTables tables_;
   SaRegistry registry_;
   std::vector<std::unique_ptr<Worker>> workers_;
@@ -73,11 +78,12 @@ class LinuxDataPlane final : public DataPlane {
 
 // ---- sockets and workers ------------------------------------------------------------------------------------------
 
-/// One group of sockets, one for each worker, appended to `sets`.
-Result<void> open_udp(const Endpoint& local, PortKind kind, std::vector<std::vector<SocketSet::Udp>>& sets) {
-  auto group = UdpSocket::open_group(local, static_cast<unsigned>(sets.size()));
+/// One group of sockets: one for each worker, appended to `sets`, and those of IKE.
+Result<void> open_nat(const Endpoint& local, std::vector<std::vector<SocketSet::Udp>>& sets, IkeSockets& ike) {
+  auto group = UdpSocket::open_nat_group(local, static_cast<unsigned>(sets.size()));
   if (!group) return std::unexpected(group.error());
-  for (std::size_t i = 0; i < sets.size(); ++i) sets[i].push_back({std::move((*group)[i]), kind});
+  for (std::size_t i = 0; i < sets.size(); ++i) sets[i].push_back({std::move(group->workers[i]), PortKind::nat});
+  ike.add(std::move(group->ike), PortKind::nat);
   return {};
 }
 
@@ -87,9 +93,12 @@ bool is_missing_ipv6(const IpAddress& address, const Error& error) noexcept {
 }
 
 Result<void> open_address(const DataPlaneOptions& options, const IpAddress& address,
-                          std::vector<std::vector<SocketSet::Udp>>& udp, std::vector<RawEspSocket>& raw) {
-  if (auto opened = open_udp({address, options.ike_port}, PortKind::ike, udp); !opened) return opened;
-  if (auto opened = open_udp({address, options.nat_port}, PortKind::nat, udp); !opened) return opened;
+                          std::vector<std::vector<SocketSet::Udp>>& udp, IkeSockets& ike,
+                          std::vector<RawEspSocket>& raw) {
+  auto ike_group = UdpSocket::open_ike_group({address, options.ike_port});
+  if (!ike_group) return std::unexpected(ike_group.error());
+  ike.add(std::move(*ike_group), PortKind::ike);
+  if (auto opened = open_nat({address, options.nat_port}, udp, ike); !opened) return opened;
   if (!options.raw_esp) return {};
   auto socket = RawEspSocket::open(address);
   if (!socket) return std::unexpected(socket.error());
@@ -101,7 +110,7 @@ Result<void> LinuxDataPlane::start_workers() {
   std::vector<std::vector<SocketSet::Udp>> udp(options_.workers);
   std::vector<RawEspSocket> raw;
   for (const IpAddress& address : options_.listen) {
-    const auto opened = open_address(options_, address, udp, raw);
+    const auto opened = open_address(options_, address, udp, ike_, raw);
     if (opened) continue;
     if (!is_missing_ipv6(address, opened.error())) return opened;
     log::warn("this kernel has no IPv6: not listening on [::]");
@@ -113,8 +122,19 @@ Result<void> LinuxDataPlane::start_workers() {
     if (!worker) return std::unexpected(worker.error());
     workers_.push_back(std::move(*worker));
   }
+  if (auto watched = watch_control(); !watched) return watched;
   for (const auto& worker : workers_) worker->start();
   return {};
+}
+
+/// One descriptor for all that the control thread waits for.
+Result<void> LinuxDataPlane::watch_control() {
+  events_fd_ = FileDescriptor(::epoll_create1(EPOLL_CLOEXEC));
+  epoll_event event{};
+  event.events = EPOLLIN;
+  if (!events_fd_ || ::epoll_ctl(events_fd_.get(), EPOLL_CTL_ADD, control_->event_fd(), &event) != 0)
+    return fail(Errc::io, "epoll of the control thread", errno);
+  return ike_.watch(events_fd_.get());
 }
 
 // ---- tunnels ------------------------------------------------------------------------------------------------------
@@ -215,8 +235,9 @@ Result<void> LinuxDataPlane::send_control(const Endpoint& local, const Endpoint&
                 "UDP " + local.to_string() + " to " + remote.to_string() + ": " + why, error);
   };
   if (local.address.family() != remote.address.family()) return failed("addresses of two families", 0);
-  // Any worker's sockets do: sending is thread-safe, and the answer goes to whichever the kernel hashes it to.
-  const UdpSocket* socket = workers_.front()->sockets().find_udp(local);
+  // Any of the port's sockets does: sending is thread-safe, and the answer goes to whichever the kernel steers it to.
+  const UdpSocket* socket = ike_.find(local);
+  if (!socket) socket = workers_.front()->sockets().find_udp(local);
   if (!socket) return failed("we do not listen there", 0);
   Bytes marked;
   if (local.port == options_.nat_port && !keepalive) {  // RFC 3948 §2.2: the non-ESP marker
@@ -236,11 +257,12 @@ std::vector<Event> LinuxDataPlane::poll_events(std::size_t max) {
   std::vector<Event> events;
   while (events.size() < max) {
     auto event = control_->pop();
-    if (!event) return events;
+    if (!event) break;
     const auto* sa_event = std::get_if<SaEvent>(&*event);
     if (!sa_event || registry_.first_report(*sa_event)) events.push_back(std::move(*event));
   }
-  control_->wake();  // there may be more
+  if (events.size() >= max) control_->wake();  // there may be more
+  ike_.receive(events, drops_);
   return events;
 }
 
@@ -267,6 +289,7 @@ std::vector<std::uint64_t> LinuxDataPlane::drops() const {
     sum[i] = drops_[reason];
     for (const auto& worker : workers_) sum[i] += worker->drops()[reason];
   }
+  sum[static_cast<std::size_t>(DropReason::control_queue_full)] += ike_.num_overflowed();
   return sum;
 }
 

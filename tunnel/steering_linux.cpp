@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <span>
 
 #include "culvert/wire/protocol.h"
 #include "file_descriptor.h"
@@ -231,15 +232,59 @@ void FlowSteering::leave_out(std::uint32_t queue) noexcept {
   std::atomic_ref(choice_->num_others).store(num_queues_ - 1, std::memory_order_relaxed);
 }
 
+namespace {
+
+// Classic BPF; offsets count from the UDP payload (socket(7)). A datagram that is too short gives 0.
+bool attach(int fd, std::span<sock_filter> program) noexcept {
+  const sock_fprog attached{static_cast<unsigned short>(program.size()), program.data()};
+  return ::setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &attached, sizeof attached) == 0;
+}
+
+// RFC 7296 §3.1: where the responder's SPI and the flags stand in the IKE header.
+constexpr std::uint32_t spi_r_offset = 8, flags_offset = 19, response_flag = 0x20;
+
+}  // namespace
+
 bool steer_by_spi(int fd, unsigned count) noexcept {
-  // Classic BPF; the offset counts from the UDP payload (socket(7)). A datagram that is too short gives 0.
   std::array<sock_filter, 3> program{{
       {BPF_LD | BPF_W | BPF_ABS, 0, 0, 0},
       {BPF_ALU | BPF_MOD | BPF_K, 0, 0, count},
       {BPF_RET | BPF_A, 0, 0, 0},
   }};
-  const sock_fprog attached{static_cast<unsigned short>(program.size()), program.data()};
-  return ::setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &attached, sizeof attached) == 0;
+  return attach(fd, program);
+}
+
+bool steer_nat_port(int fd, unsigned num_workers) noexcept {
+  constexpr std::uint32_t marker = 4;  // RFC 3948 §2.2: four zero bytes where ESP has its SPI
+  std::array<sock_filter, 12> program{{
+      {BPF_LD | BPF_W | BPF_ABS, 0, 0, 0},
+      {BPF_JMP | BPF_JEQ | BPF_K, 2, 0, 0},
+      {BPF_ALU | BPF_MOD | BPF_K, 0, 0, num_workers},
+      {BPF_RET | BPF_A, 0, 0, 0},
+      {BPF_LD | BPF_W | BPF_ABS, 0, 0, marker + spi_r_offset},
+      {BPF_JMP | BPF_JEQ | BPF_K, 0, 4, 0},
+      {BPF_LD | BPF_W | BPF_ABS, 0, 0, marker + spi_r_offset + 4},
+      {BPF_JMP | BPF_JEQ | BPF_K, 0, 2, 0},
+      {BPF_LD | BPF_B | BPF_ABS, 0, 0, marker + flags_offset},
+      {BPF_JMP | BPF_JSET | BPF_K, 0, 1, response_flag},
+      {BPF_RET | BPF_K, 0, 0, num_workers},
+      {BPF_RET | BPF_K, 0, 0, num_workers + 1},
+  }};
+  return attach(fd, program);
+}
+
+bool steer_ike_port(int fd) noexcept {
+  std::array<sock_filter, 8> program{{
+      {BPF_LD | BPF_W | BPF_ABS, 0, 0, spi_r_offset},
+      {BPF_JMP | BPF_JEQ | BPF_K, 0, 4, 0},
+      {BPF_LD | BPF_W | BPF_ABS, 0, 0, spi_r_offset + 4},
+      {BPF_JMP | BPF_JEQ | BPF_K, 0, 2, 0},
+      {BPF_LD | BPF_B | BPF_ABS, 0, 0, flags_offset},
+      {BPF_JMP | BPF_JSET | BPF_K, 0, 1, response_flag},
+      {BPF_RET | BPF_K, 0, 0, 0},
+      {BPF_RET | BPF_K, 0, 0, 1},
+  }};
+  return attach(fd, program);
 }
 
 }  // namespace culvert::tunnel

@@ -47,6 +47,14 @@ class FlowSteering {
   unsigned num_queues_ = 0;
 };
 
+/// The NAT port's: ESP as below over the first `num_workers` sockets; IKE, behind its marker, to the one after them,
+/// and what asks for a new IKE SA (no SPI of ours, no response) to the last, so that a flood of that fills no queue but
+/// its own. `fd`: any of the group of `num_workers` + 2. false: not possible, and the kernel mixes all of them.
+[[nodiscard]] bool steer_nat_port(int fd, unsigned num_workers) noexcept;
+/// The IKE port's: the first of two sockets gets IKE, the second what asks for a new IKE SA. false: the kernel mixes
+/// them.
+[[nodiscard]] bool steer_ike_port(int fd) noexcept;
+
 /// Datagrams of a group of sockets (SO_REUSEPORT) go to them by their first four bytes, which are the SPI of ESP: SAs
 /// of one peer are spread over the workers, and each stays with one. Whoever has no SPI, IKE, goes to the first. `fd`:
 /// any socket of the group of `count`. false: left to the kernel.

@@ -31,33 +31,62 @@ Result<FileDescriptor> open_socket(const Endpoint& local) {
   if (const auto prepared = prepare_socket(fd.get(), family); !prepared) {
     return fail_at(local, ": " + prepared.error().detail, prepared.error().system_error);
   }
-  join_datagrams(fd.get());
   return fd;
 }
 
 }  // namespace
 
-Result<std::vector<UdpSocket>> UdpSocket::open_group(const Endpoint& local, unsigned count) {
-  std::vector<UdpSocket> group;
-  for (unsigned i = 0; i < count; ++i) {
+/// `num` sockets more, all on `local`.
+Result<void> UdpSocket::extend(std::vector<UdpSocket>& group, const Endpoint& local, unsigned num, Joined joined) {
+  for (unsigned i = 0; i < num; ++i) {
     auto fd = open_socket(local);
     if (!fd) return std::unexpected(fd.error());
+    if (joined == Joined::yes) join_datagrams(fd->get());
     const auto share = [&] {
       const int one = 1;
       return ::setsockopt(fd->get(), SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) == 0;
     };
     // The first one binds alone and shares only afterwards: a second daemon of the same user would otherwise slip into
     // the group and silently take its part of the datagrams.
-    if (i > 0 && !share()) return fail_at(local, ": SO_REUSEPORT", errno);
+    const bool first = group.empty();
+    if (!first && !share()) return fail_at(local, ": SO_REUSEPORT", errno);
     sockaddr_storage address;
     const socklen_t address_len = to_sockaddr(local, address);
     if (::bind(fd->get(), reinterpret_cast<const sockaddr*>(&address), address_len) != 0)
       return fail_at(local, "", errno);
-    if (i == 0 && !share()) return fail_at(local, ": SO_REUSEPORT", errno);
+    if (first && !share()) return fail_at(local, ": SO_REUSEPORT", errno);
     group.push_back(UdpSocket(std::move(*fd), local));
   }
+  return {};
+}
+
+Result<std::vector<UdpSocket>> UdpSocket::open_group(const Endpoint& local, unsigned count) {
+  std::vector<UdpSocket> group;
+  if (auto opened = extend(group, local, count, Joined::yes); !opened) return std::unexpected(opened.error());
   if (count > 1) [[maybe_unused]]
     const bool ours = steer_by_spi(group[0].fd(), count);
+  return group;
+}
+
+Result<UdpSocket::NatGroup> UdpSocket::open_nat_group(const Endpoint& local, unsigned num_workers) {
+  NatGroup group;
+  if (auto opened = extend(group.workers, local, num_workers, Joined::yes); !opened)
+    return std::unexpected(opened.error());
+  if (auto opened = extend(group.workers, local, 2, Joined::no); !opened) return std::unexpected(opened.error());
+  const bool steered = steer_nat_port(group.workers[0].fd(), num_workers);
+  if (steered) {
+    for (std::size_t i = num_workers; i < group.workers.size(); ++i) group.ike.push_back(std::move(group.workers[i]));
+  }
+  group.workers.erase(group.workers.begin() + num_workers, group.workers.end());
+  if (!steered && num_workers > 1) [[maybe_unused]]
+    const bool ours = steer_by_spi(group.workers[0].fd(), num_workers);
+  return group;
+}
+
+Result<std::vector<UdpSocket>> UdpSocket::open_ike_group(const Endpoint& local) {
+  std::vector<UdpSocket> group;
+  if (auto opened = extend(group, local, 2, Joined::no); !opened) return std::unexpected(opened.error());
+  if (!steer_ike_port(group[0].fd())) group.pop_back();
   return group;
 }
 

@@ -18,6 +18,12 @@ class UdpSocket {
   /// One socket for each of `count` workers, all on `local`. Errc::io names address and port, e.g. "UDP 0.0.0.0:500:
   /// Address already in use; another IKE daemon?".
   [[nodiscard]] static Result<std::vector<UdpSocket>> open_group(const Endpoint& local, unsigned count);
+  /// The NAT port's sockets: those of the workers, and for IKE either two of its own (IKE SAs; what asks for a new one)
+  /// or, where the kernel does not steer, none: then the workers get it with their ESP.
+  struct NatGroup;
+  [[nodiscard]] static Result<NatGroup> open_nat_group(const Endpoint& local, unsigned num_workers);
+  /// The IKE port's: two (IKE SAs; what asks for a new one), or one for all.
+  [[nodiscard]] static Result<std::vector<UdpSocket>> open_ike_group(const Endpoint& local);
 
   /// At most socket_batch_size slots, without waiting; a slot may hold several datagrams of one flow.
   [[nodiscard]] std::size_t receive_batch(SocketBatch& batch, std::span<ReceiveSlot> slots) const noexcept {
@@ -32,9 +38,16 @@ class UdpSocket {
 
  private:
   UdpSocket(FileDescriptor fd, Endpoint local) noexcept : fd_(std::move(fd)), local_(local) {}
+  enum class Joined : std::uint8_t { yes, no };  ///< UDP_GRO
+  [[nodiscard]] static Result<void> extend(std::vector<UdpSocket>& group, const Endpoint& local, unsigned num,
+                                           Joined joined);
 
   FileDescriptor fd_;
   Endpoint local_;
+};
+
+struct UdpSocket::NatGroup {
+  std::vector<UdpSocket> workers, ike;
 };
 
 }  // namespace culvert::tunnel

@@ -43,6 +43,11 @@ Entry entry(DropReason reason) noexcept {
     case DropReason::ike_malformed: return {"ike_malformed", "not a well-formed IKE message"};
     case DropReason::ike_unknown_sa: return {"ike_unknown_sa", "IKE message for an SA that does not exist"};
     case DropReason::ike_half_open_limit: return {"ike_half_open_limit", "too many half-open IKE SAs"};
+    case DropReason::ike_source_limit: return {"ike_source_limit", "too many half-open IKE SAs from one address or prefix"};
+    case DropReason::ike_source_barred: return {"ike_source_barred", "too many failed authentications from this address or prefix"};
+    case DropReason::ike_stranger: return {"ike_stranger", "IKE_SA_INIT from an address that no configured peer has"};
+    case DropReason::ike_cookie_demanded: return {"ike_cookie_demanded", "IKE_SA_INIT answered with COOKIE, by design"};
+    case DropReason::ike_flood: return {"ike_flood", "IKE_SA_INIT in a flood of them; who asks again gets a COOKIE"};
     case DropReason::ike_replayed: return {"ike_replayed", "IKE message outside the message window"};
     case DropReason::ike_integrity: return {"ike_integrity", "IKE message that is not authentic (ICV)"};
     case DropReason::ike_busy: return {"ike_busy", "IKE message that asks for more public-key work than there is room for"};

@@ -30,6 +30,8 @@ Core::Core(EndpointOptions options, std::vector<PeerConfig> configs, crypto::Ran
     : options_(options),
       random_(random),
       cookies_(random),
+      cookie_budget_seed_(random.u64()),
+      admission_({options.max_half_open, options.cookie_threshold, options.busy_rate}),
       decoy_psk_(random_secret(random, 32)),
       crash_tokens_(options.crash_secret) {
   redirect_ = options.redirect;
@@ -68,6 +70,11 @@ void Core::touch() {
 }
 
 Actions Core::finish() {
+  const auto flood_due = admission_.deadline();
+  if (flood_due && *flood_due <= now_) {
+    if (auto news = admission_.news(now_)) report(log::Level::warn, std::move(*news));
+    if (!admission_.wants_cookies()) cookie_budget_.forget();
+  }
   run_touched();
   sweep();
   assert(nobody_is_forgotten());
@@ -139,6 +146,7 @@ void Core::erase_session(Session& session) {
 std::optional<TimePoint> Core::deadline() const {
   std::optional<TimePoint> first = agenda_.first();
   if (!lingering_.empty()) earliest(first, lingering_.front().until);
+  earliest(first, admission_.deadline());
   return first;
 }
 
@@ -298,16 +306,6 @@ Session& Core::add_session(std::unique_ptr<Session> session) {
 Session* Core::find_session(IkeSpi ours) const {
   const auto found = sessions_.find(ours);
   return found == sessions_.end() ? nullptr : found->second.get();
-}
-
-Core::HalfOpen Core::count_half_open(const IpAddress& address) const {
-  HalfOpen num;
-  for (const auto& [spi, session] : sessions_) {
-    if (!session->is_half_open()) continue;
-    ++num.all;
-    if (session->path().remote.address == address) ++num.of_address;
-  }
-  return num;
 }
 
 }  // namespace culvert::ike

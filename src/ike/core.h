@@ -4,13 +4,16 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "admission.h"
 #include "agenda.h"
 #include "cookie.h"
+#include "cookie_budget.h"
 #include "crash_token.h"
 #include "culvert/ike/endpoint.h"
 #include "keymat.h"
@@ -119,6 +122,9 @@ class Core {
   [[nodiscard]] bool may_answer_stranger() { return stranger_limit_.take(now_); }
   /// Tells a peer that may have missed our crash that nothing here has this inbound SPI.
   void report_unknown_spi(const Path& path, Spi spi);
+  [[nodiscard]] Admission& admission() noexcept { return admission_; }
+  /// A peer's addresses are others than before.
+  void on_peer_addresses() { peer_addresses_changed_ = true; }
 
  private:
   using InitKey = std::pair<IkeSpi, Bytes>;
@@ -142,19 +148,21 @@ class Core {
     std::move_only_function<void(Session*, std::unique_ptr<Computed>)> then;
   };
   [[nodiscard]] std::uint64_t expect(const Session& owner, decltype(Computation::then) then);
-  struct HalfOpen {
-    std::size_t all = 0, of_address = 0;
-  };
-  [[nodiscard]] HalfOpen count_half_open(const IpAddress& address) const;
-  void admit(const Path& path, ByteView datagram, const Message& message);
-  void admit_resumption(const Path& path, ByteView datagram, const Message& message);
-  [[nodiscard]] bool has_room_for(const Path& path, const Message& message, MessageKind kind);
+  // entrance.cpp
+  void admit(const Path& path, ByteView datagram, const Header& header);
+  bool answers_again(const Path& path, ByteView datagram, const Header& header);
+  [[nodiscard]] static InitKey init_key(const Path& path, ByteView datagram, IkeSpi spi_i);
+  [[nodiscard]] bool is_address_of_peer(const IpAddress& address);
+  void refuse_stranger(const Path& path, const Header& header);
+  void demand_cookie(const Path& path, const Header& header, ByteView nonce);
+  void open_session(const Path& path, ByteView datagram, const Admission::Asking& asking);
+  void answer_init(const Path& path, ByteView datagram, const Message& message, const Admission::Asking& asking);
+  void admit_resumption(const Path& path, ByteView datagram, const Message& message, const Admission::Asking& asking);
   void answer_stateless(const Path& path, const Header& request, std::vector<Payload> payloads);
   void answer_stranger(const Path& path, const Header& request, std::vector<Payload> payloads);
   [[nodiscard]] bool may_know(const Header& header) const;
   void answer_unknown_sa(const Path& path, const Header& header);
   void on_unprotected(const Path& path, const Message& message);
-  bool cookie_holds(const Path& path, const Message& message);
   void run_touched();
   void sweep();
   void remember_init_request(const InitKey& key, const Session& session);
@@ -166,6 +174,12 @@ class Core {
   TimePoint now_{};
   Actions actions_;
   CookieJar cookies_;
+  CookieBudget cookie_budget_;
+  std::uint64_t cookie_budget_seed_;
+  Admission admission_;
+  std::set<IpAddress> peer_addresses_;  ///< of all peers, as configured and as resolved
+  bool takes_strangers_ = false;        ///< some peer may come from any address
+  bool peer_addresses_changed_ = true;
   Secret decoy_psk_;
   PeerAuth decoy_auth_;
   std::vector<std::unique_ptr<Peer>> peers_;
@@ -186,7 +200,8 @@ class Core {
   CrashTokens crash_tokens_;
   std::optional<TicketBox> tickets_;
   RateLimit stranger_limit_{std::chrono::milliseconds(100), 10};
-  RateLimit token_limit_{std::chrono::milliseconds(5), 100};  ///< every peer of a gateway asks when it returns
+  RateLimit unprotected_limit_{std::chrono::milliseconds(1), 100};  ///< messages of no IKE SA that are looked into
+  RateLimit token_limit_{std::chrono::milliseconds(5), 100};        ///< every peer of a gateway asks when it returns
   std::vector<Session*> touched_sessions_;
   std::vector<Peer*> touched_peers_;
   Agenda agenda_;

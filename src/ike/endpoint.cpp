@@ -197,21 +197,20 @@ std::vector<PeerStatus> IkeEndpoint::status(TimePoint now) const {
 // ----------------------------------------------------------------------------------------------------------------
 
 void Core::receive(const Path& path, ByteView datagram) {
-  const auto parsed = parse(datagram);
-  if (!parsed) {
-    const ParseError& error = parsed.error();
+  // The header alone says whether the rest is worth a look: a flood of what is not costs no allocation.
+  const auto raw_header = parse_header(datagram);
+  if (!raw_header) {
+    const ParseError& error = raw_header.error();
     // RFC 7296 §2.5: a higher major version is answered with the one that we speak; a response never is.
     if (error.kind == ParseError::Kind::invalid_major_version && !error.header.response) {
       answer_stranger(path, error.header, {NotifyPayload{NotifyType::invalid_major_version, ProtocolId::none, {}, {}}});
     }
     return count(DropReason::ike_malformed);
   }
-  const Message& message = *parsed;
-  const Header& header = message.header;
-  if (!header.response && header.spi_r.value() == 0) {
-    if (header.exchange == ExchangeType::ike_sa_init) return admit(path, datagram, message);
-    if (header.exchange == ExchangeType::ike_session_resume) return admit_resumption(path, datagram, message);
-  }
+  const Header& header = *raw_header;
+  const bool opens =
+      header.exchange == ExchangeType::ike_sa_init || header.exchange == ExchangeType::ike_session_resume;
+  if (opens && !header.response && header.spi_r.value() == 0) return admit(path, datagram, header);  // entrance.cpp
 
   const IkeSpi ours = header.initiator ? header.spi_r : header.spi_i;  // §3.1: the I flag is the sender's role
   Session* session = find_session(ours);
@@ -219,8 +218,11 @@ void Core::receive(const Path& path, ByteView datagram) {
   const bool known = session && session->initiator() != header.initiator &&
                      (session->state() == Session::State::init_sent ||
                       (session->spi_i() == header.spi_i && session->spi_r() == header.spi_r));
-  if (!known) return on_unprotected(path, message);
-  session->on_message(path, datagram, message);
+  if (!known && !unprotected_limit_.take(now_)) return count(DropReason::ike_unknown_sa);
+  const auto message = parse(datagram);
+  if (!message) return count(DropReason::ike_malformed);
+  if (!known) return on_unprotected(path, *message);
+  session->on_message(path, datagram, *message);
 }
 
 void Core::on_unprotected(const Path& path, const Message& message) {
@@ -255,140 +257,6 @@ void Core::answer_stateless(const Path& path, const Header& request, std::vector
 /// The same for what anybody can cause with little: few a second.
 void Core::answer_stranger(const Path& path, const Header& request, std::vector<Payload> payloads) {
   if (may_answer_stranger()) answer_stateless(path, request, std::move(payloads));
-}
-
-bool Core::cookie_holds(const Path& path, const Message& message) {
-  const NotifyPayload* cookie = message.find_notify(NotifyType::cookie);
-  const auto* nonce = message.find<NoncePayload>();
-  return cookie && nonce && cookies_.check(now_, cookie->data, nonce->data, path.remote.address, message.header.spi_i);
-}
-
-namespace {
-
-/// What the candidates allow, the closest first: a peer whose address this is, then those without one.
-struct Candidates {
-  std::vector<const PeerConfig*> peers;
-  bool announce_nat = false;
-  bool fragmentation = false;
-
-  /// What certificates need: SIGNATURE_HASH_ALGORITHMS for who has sent its own (RFC 7427 §4), CERTREQ (RFC 7296 §1.2).
-  [[nodiscard]] std::vector<Payload> payloads_for(const Message& request) const {
-    std::vector<const PeerAuth*> expected;
-    bool sign = false;
-    for (const PeerConfig* config : peers) {
-      expected.push_back(&config->auth.theirs);
-      sign = sign || announces_hashes(config->auth);
-    }
-    std::vector<Payload> payloads;
-    if (sign && request.find_notify(NotifyType::signature_hash_algorithms)) payloads.emplace_back(hashes_payload());
-    for (Payload& payload : certreq_payloads(expected)) payloads.push_back(std::move(payload));
-    return payloads;
-  }
-};
-
-Candidates candidates_for(const Core& core, const IpAddress& address) {
-  Candidates found;
-  std::vector<const PeerConfig*> anywhere;
-  for (const auto& peer : core.peers()) {
-    if (peer->names_address(address)) {
-      found.peers.push_back(&peer->config());
-    } else if (peer->may_come_from(address)) {
-      anywhere.push_back(&peer->config());
-    }
-  }
-  found.peers.insert(found.peers.end(), anywhere.begin(), anywhere.end());
-  if (found.peers.empty()) return found;
-  found.announce_nat = found.peers.front()->encapsulation == EncapsulationPreference::udp;
-  found.fragmentation = found.peers.front()->fragment_size != 0;
-  return found;
-}
-
-/// Who it is shows in IKE_AUTH alone; until then the suite that the first candidate would take counts.
-Result<IkeChoice> choose_for(const Candidates& candidates, const SaPayload& offered) {
-  Result<IkeChoice> first = fail(Errc::no_match, "no peer");
-  const std::vector<Proposal>* tried = nullptr;
-  for (const PeerConfig* config : candidates.peers) {
-    if (tried && *tried == config->ike_proposals) continue;
-    Result<IkeChoice> choice = choose_ike(config->ike_proposals, offered, IkeNegotiation::initial);
-    if (choice) return choice;
-    if (!tried) first = std::move(choice);
-    tried = &config->ike_proposals;
-  }
-  return first;
-}
-
-}  // namespace
-
-void Core::admit(const Path& path, ByteView datagram, const Message& message) {
-  const Header& header = message.header;
-  // The address belongs to it: a copy from elsewhere must not make us answer there without a cookie.
-  const InitKey key{header.spi_i, crypto::sha256({path.remote.address.bytes(), datagram})};
-  if (const auto known = init_requests_.find(key); known != init_requests_.end()) {
-    Session* session = find_session(known->second);  // §2.1: the same request again gets the same response
-    if (session) session->on_message(path, datagram, message);
-    return;
-  }
-  if (!has_room_for(path, message, MessageKind::init_request)) return;
-  const std::string from = path.remote.address.to_string();
-  const Candidates candidates = candidates_for(*this, path.remote.address);
-  if (candidates.peers.empty()) {
-    report_limited("stranger", log::Level::warn,
-                   fmt::format("{}: IKE_SA_INIT from an address that no configured peer has; refused", from));
-    return answer_stranger(path, header, {NotifyPayload{NotifyType::no_proposal_chosen, ProtocolId::none, {}, {}}});
-  }
-  if (redirects(path, message)) return;
-  const Result<IkeChoice> choice = choose_for(candidates, *message.find<SaPayload>());
-  if (!choice) {
-    report_limited("proposal " + from, log::Level::warn,
-                   fmt::format("peer {} ({}): {}", candidates.peers.front()->name, from, choice.error().detail));
-    return answer_stranger(path, header, {NotifyPayload{NotifyType::no_proposal_chosen, ProtocolId::none, {}, {}}});
-  }
-  const auto& ke = *message.find<KePayload>();
-  if (ke_fit(choice->suite.ke, &ke) != KeFit::fits) {
-    return answer_stateless(path, header, {invalid_ke_payload(choice->suite.ke)});  // §1.2
-  }
-
-  Session::Origin origin{.initiator = false,
-                         .spi_i = header.spi_i,
-                         .spi_r = new_ike_spi(),
-                         .path = path,
-                         .nat = read_nat(message.payloads, header.spi_i, IkeSpi(0), path)};
-  origin.nat.announced = origin.nat.supported && candidates.announce_nat;
-  origin.follows_redirects =
-      message.find_notify(NotifyType::redirect_supported) || message.find_notify(NotifyType::redirected_from);
-  origin.announce_childless = candidates.peers.front()->childless != ChildlessPolicy::never;
-  // RFC 7383 §2.3: supported when the request and the response both say so.
-  origin.fragmentation =
-      candidates.fragmentation && message.find_notify(NotifyType::ikev2_fragmentation_supported) != nullptr;
-  Session& session = add_session(std::make_unique<Session>(*this, origin, Session::State::half_open, MessageId(0)));
-  remember_init_request(key, session);
-  session.answer_init(*choice, message, datagram, candidates.payloads_for(message));
-}
-
-/// What needs no cryptography, the cheapest first: form, limits, payloads, cookie. Answers what is due.
-bool Core::has_room_for(const Path& path, const Message& message, MessageKind kind) {
-  const Header& header = message.header;
-  const bool well_formed =
-      header.initiator && header.message_id.value() == 0 && header.spi_i.value() != 0 && !message.encrypted;
-  const HalfOpen half_open = count_half_open(path.remote.address);
-  const std::size_t most_of_address = std::max<std::size_t>(8, options_.max_half_open / 10);
-  if (!well_formed || half_open.all >= options_.max_half_open || half_open.of_address >= most_of_address) {
-    count(well_formed ? DropReason::ike_half_open_limit : DropReason::ike_malformed);
-    return false;
-  }
-  if (const auto problem = check_payloads(kind, message.payloads)) {
-    if (problem->kind == PayloadProblem::Kind::unknown_critical) {
-      answer_stranger(path, header,
-                      {NotifyPayload{NotifyType::unsupported_critical_payload, ProtocolId::none, {}, {problem->type}}});
-    }
-    count(DropReason::ike_malformed);
-    return false;
-  }
-  if (half_open.all < options_.cookie_threshold || cookie_holds(path, message)) return true;
-  const Bytes& nonce = message.find<NoncePayload>()->data;
-  Bytes cookie = cookies_.make(now_, nonce, path.remote.address, header.spi_i);
-  answer_stateless(path, header, {NotifyPayload{NotifyType::cookie, ProtocolId::none, {}, std::move(cookie)}});
-  return false;
 }
 
 }  // namespace culvert::ike

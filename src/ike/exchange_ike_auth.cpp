@@ -213,6 +213,7 @@ Session::Reply Session::refuse_initiator(const Message& message, std::string why
                                    log::sanitize(why)));
   if (Peer* peer = claimed ? core_.find_peer(claimed->id) : nullptr)
     peer->on_bad_credentials(fmt::format("{}: {}", address_of(origin_.path), why));
+  core_.admission().on_failed_authentication(core_.now(), origin_.path.remote.address);
   Reply reply = reply_with(refusal(NotifyType::authentication_failed, std::move(why)));
   reply.close = true;
   return reply;

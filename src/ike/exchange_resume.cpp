@@ -157,13 +157,8 @@ const Peer* ticket_peer(const Core& core, const TicketState& state, const IpAddr
 
 }  // namespace
 
-void Core::admit_resumption(const Path& path, ByteView datagram, const Message& message) {
-  const InitKey key{message.header.spi_i, crypto::sha256({path.remote.address.bytes(), datagram})};
-  if (const auto known = init_requests_.find(key); known != init_requests_.end()) {
-    if (Session* session = find_session(known->second)) session->on_message(path, datagram, message);
-    return;
-  }
-  if (!has_room_for(path, message, MessageKind::resume_request)) return;
+void Core::admit_resumption(const Path& path, ByteView datagram, const Message& message,
+                            const Admission::Asking& asking) {
   const NotifyPayload* ticket = message.find_notify(NotifyType::ticket_opaque);
   TicketBox* box = tickets();
   // While it drains, who comes back is to say IKE_SA_INIT, which can be sent elsewhere (RFC 5685).
@@ -188,7 +183,8 @@ void Core::admit_resumption(const Path& path, ByteView datagram, const Message& 
       config.fragment_size != 0 && message.find_notify(NotifyType::ikev2_fragmentation_supported) != nullptr;
   origin.announce_childless = config.childless != ChildlessPolicy::never;
   Session& session = add_session(std::make_unique<Session>(*this, origin, Session::State::half_open, MessageId(0)));
-  remember_init_request(key, session);
+  session.take_slot(admission_.enter(asking));
+  remember_init_request(init_key(path, datagram, message.header.spi_i), session);
   const auto age = std::chrono::seconds(unix_now() - state->authenticated);
   session.answer_resume(*choice, state->sk_d,
                         Resumed{config.id, ticket->data, std::move(state->id_i), std::move(state->id_r), age},

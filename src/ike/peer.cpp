@@ -62,7 +62,10 @@ void Peer::resolve() {
 }
 
 void Peer::on_addresses(std::vector<Path> paths, std::string why) {
-  if (!paths.empty()) paths_ = std::move(paths);
+  if (!paths.empty()) {
+    paths_ = std::move(paths);
+    core_.on_peer_addresses();
+  }
   if (phase_ != Phase::resolving) return;
   path_index_ = 0;
   // When names cannot be resolved right now, what they meant last time is still worth a try.

@@ -65,6 +65,7 @@ class Peer {
   /// In order of preference, as configured and as last resolved.
   [[nodiscard]] std::vector<IpAddress> known_addresses() const;
   [[nodiscard]] bool may_call() const noexcept { return wanted_ && !any_address_; }  ///< we initiate when it is down
+  [[nodiscard]] bool may_come_from_anywhere() const noexcept { return any_address_ || has_names_; }
   [[nodiscard]] bool admin_down() const noexcept { return admin_down_; }
   [[nodiscard]] bool has_association() const;
   [[nodiscard]] Association* preferred() const;

@@ -9,13 +9,8 @@
 namespace culvert::ike {
 
 Session::Session(Core& core, Origin origin, State state, MessageId next_id)
-    : core_(core),
-      origin_(origin),
-      state_(state),
-      half_open_(state == State::half_open),
-      requests_(next_id),
-      created_(core.now()) {
-  if (half_open_) give_up_at_ = created_ + half_open_time;
+    : core_(core), origin_(origin), state_(state), requests_(next_id), created_(core.now()) {
+  if (state == State::half_open) give_up_at_ = created_ + half_open_time;
 }
 
 Session::~Session() = default;
@@ -340,7 +335,7 @@ void Session::become_established(Association& association) {
   core_.touch(*this);
   association_ = &association;
   peer_ = &association.peer();
-  half_open_ = false;
+  slot_.release();
   give_up_at_.reset();
   established_at_ = core_.now();
   lifetime_ = lifetime_from(core_.now(), config().ike_lifetime, config().jitter, core_.random());
@@ -414,7 +409,7 @@ void Session::close() {
   keepalive_at_.reset();
   // Nobody will repeat a request if none has been answered; a stranger's is not kept for long.
   const Duration keep = responses_.cached().empty() ? Duration::zero()
-                        : half_open_                ? Duration(closed_time / 6)
+                        : slot_.taken()             ? Duration(closed_time / 6)
                                                     : closed_time;
   over_at_ = core_.now() + keep;
 }

@@ -200,7 +200,6 @@ class Session {
 
   [[nodiscard]] State state() const noexcept { return state_; }
   [[nodiscard]] bool is_open() const noexcept { return state_ != State::closing && state_ != State::closed; }
-  [[nodiscard]] bool is_half_open() const noexcept { return half_open_; }
   [[nodiscard]] bool is_over() const noexcept;  ///< to be swept
   [[nodiscard]] bool initiator() const noexcept { return origin_.initiator; }
   [[nodiscard]] IkeSpi spi_i() const noexcept { return origin_.spi_i; }
@@ -219,6 +218,8 @@ class Session {
   [[nodiscard]] bool confirmed() const noexcept { return confirmed_; }
   [[nodiscard]] bool close_wanted() const noexcept { return close_wanted_; }
   void mark_unwanted();
+  /// Responder: among the half-open IKE SAs, until the peer is authenticated or this one is gone.
+  void take_slot(Admission::Slot slot) { slot_ = std::move(slot); }
   [[nodiscard]] Association* association() const noexcept { return association_; }
   [[nodiscard]] Peer* peer() const noexcept { return peer_; }  ///< nullptr: a responder's, before IKE_AUTH
   [[nodiscard]] AgendaMark& agenda_mark() noexcept { return agenda_mark_; }
@@ -434,7 +435,7 @@ class Session {
   Core& core_;
   Origin origin_;
   State state_;
-  bool half_open_ = false;  ///< counts against the half-open limit
+  Admission::Slot slot_;  ///< half-open
   IkeSuite suite_{};
   Secret sk_d_;
   Secret peer_token_;  ///< the peer's QCD_TOKEN of this IKE SA; empty: none

@@ -211,3 +211,67 @@ TEST_CASE("a flood whose flows are sent home and spread again keeps each of them
   // flows move, not a burst.
   CHECK(late <= 2);
 }
+
+TEST_CASE("the NAT port: ESP to the workers, IKE to a socket of its own, and what asks for a new IKE SA to another") {
+  NEEDS_ROOT();
+  const Endpoint local{IpAddress::v4(0x7F000001), 14500};
+  auto group = UdpSocket::open_nat_group(local, 3);
+  REQUIRE(group);
+  REQUIRE(group->workers.size() == 3);
+  REQUIRE(group->ike.size() == 2);
+  const auto arrives = [&](const Bytes& bytes) {
+    const auto from = UdpSocket::open_group({IpAddress::v4(0x7F000001), 0}, 1);
+    SocketBatch io;
+    REQUIRE(io.send_one((*from)[0].fd(), IpFamily::v4, {.bytes = bytes, .remote = local, .local = {}}) == 0);
+    std::array<pollfd, 5> waiting{};
+    for (std::size_t i = 0; i < 5; ++i)
+      waiting[i] = {i < 3 ? group->workers[i].fd() : group->ike[i - 3].fd(), POLLIN, 0};
+    REQUIRE(::poll(waiting.data(), waiting.size(), 5000) == 1);
+    std::size_t at = 0;
+    while (waiting[at].revents == 0) ++at;
+    Bytes room(100);
+    REQUIRE(::recv(waiting[at].fd, room.data(), room.size(), 0) == static_cast<ssize_t>(bytes.size()));
+    return at;
+  };
+  // RFC 7296 §3.1 behind RFC 3948 §2.2's marker: SPIi, SPIr, next payload, version, exchange, flags, …
+  const auto ike = [](std::uint64_t spi_r, std::uint8_t flags) {
+    Bytes message(32);
+    message[4] = 0x11;
+    store_be(&message[12], spi_r);
+    message[23] = flags;
+    return message;
+  };
+  CHECK(arrives(ike(0x99, 0x08)) == 3);
+  CHECK(arrives(ike(std::uint64_t{0x99} << 32, 0x08)) == 3);
+  CHECK(arrives(ike(0, 0x20)) == 3);  // a COOKIE for us
+  CHECK(arrives(ike(0, 0x08)) == 4);
+  for (std::uint32_t spi = 0x1000; spi < 0x1010; ++spi) {
+    Bytes esp(40);
+    store_be(esp.data(), spi);
+    CHECK(arrives(esp) == spi % 3);
+  }
+  CHECK(arrives({0xFF}) == 0);     // a keepalive
+  CHECK(arrives(Bytes(10)) == 0);  // too short to say
+}
+
+TEST_CASE("the IKE port: what asks for a new IKE SA is kept apart") {
+  NEEDS_ROOT();
+  const Endpoint local{IpAddress::v4(0x7F000001), 10500};
+  auto group = UdpSocket::open_ike_group(local);
+  REQUIRE(group);
+  REQUIRE(group->size() == 2);
+  const auto from = UdpSocket::open_group({IpAddress::v4(0x7F000001), 0}, 1);
+  SocketBatch io;
+  for (const bool asks : {true, false, true}) {
+    Bytes message(28);
+    message[0] = 0x11;
+    message[15] = asks ? 0 : 1;  // the responder's SPI
+    message[19] = 0x08;
+    REQUIRE(io.send_one((*from)[0].fd(), IpFamily::v4, {.bytes = message, .remote = local, .local = {}}) == 0);
+    std::array<pollfd, 2> waiting{{{(*group)[0].fd(), POLLIN, 0}, {(*group)[1].fd(), POLLIN, 0}}};
+    REQUIRE(::poll(waiting.data(), waiting.size(), 5000) == 1);
+    CHECK((waiting[1].revents != 0) == asks);
+    Bytes room(100);
+    REQUIRE(::recv((*group)[asks ? 1 : 0].fd(), room.data(), room.size(), 0) == 28);
+  }
+}

@@ -45,6 +45,11 @@ enum class DropReason : std::uint8_t {
   ike_malformed,           ///< not a well-formed IKE message
   ike_unknown_sa,          ///< IKE message for an SA we do not have
   ike_half_open_limit,     ///< too many half-open IKE SAs
+  ike_source_limit,        ///< too many half-open IKE SAs from this address or prefix
+  ike_source_barred,       ///< too many failed authentications from this address or prefix
+  ike_stranger,            ///< IKE_SA_INIT from an address that no configured peer has
+  ike_cookie_demanded,     ///< IKE_SA_INIT answered with COOKIE (RFC 7296 §2.6): dropped by design
+  ike_flood,               ///< IKE_SA_INIT without a cookie, beyond those that are answered with one; asking again helps
   ike_replayed,            ///< outside the message window
   ike_integrity,           ///< SK or SKF payload whose ICV does not hold
   ike_busy,                ///< no room for the public-key work that it asks for

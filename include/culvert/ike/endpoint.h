@@ -160,6 +160,7 @@ struct PeerStatus {
 struct EndpointOptions {
   std::size_t max_half_open = 1000;           ///< beyond it IKE_SA_INIT is dropped
   std::size_t cookie_threshold = 100;         ///< half-open IKE SAs at which COOKIE is demanded; 0: always
+  std::size_t busy_rate = 200;                ///< IKE_SA_INIT in a second at which COOKIE is demanded until it is calm
   bool debug_keys = false;
   std::uint16_t ike_port = 500;
   std::shared_ptr<const Secret> crash_secret;  ///< outlives a crash: makes the tokens of RFC 6290; nullptr: none

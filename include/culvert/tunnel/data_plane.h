@@ -115,7 +115,7 @@ class DataPlane {
   [[nodiscard]] virtual Result<void> send_control(const Endpoint& local, const Endpoint& remote, ByteView bytes, bool keepalive) = 0;
   /// Readable when poll_events has something.
   [[nodiscard]] virtual int event_fd() const noexcept = 0;
-  /// At most `max` events; call again while it returns `max`.
+  /// At most `max` notices, and of IKE as much as one look at its sockets gives; call again while it returns `max` or more.
   [[nodiscard]] virtual std::vector<Event> poll_events(std::size_t max) = 0;
 
   [[nodiscard]] virtual std::optional<ChildTraffic> traffic(Spi inbound_spi) const = 0;
