@@ -29,6 +29,31 @@ struct Story {
   bool behind_nat = false;   ///< side a, and the NAT gets new mappings
 };
 
+/// What has really happened in these seeds: each has to, or the seeds say nothing about it.
+struct Seen {
+  std::atomic<std::uint64_t> cookies, fragments, resumed, redirected, crashes, moved, rekeyed;
+
+  void note(const Datagram& datagram) {
+    const Bytes& bytes = datagram.bytes;
+    if (datagram.keepalive || bytes.size() < 28) return;
+    const auto first = static_cast<PayloadType>(bytes[16]);
+    const auto exchange = static_cast<ExchangeType>(bytes[18]);
+    if (first == PayloadType::skf) ++fragments;
+    const bool init = exchange == ExchangeType::ike_sa_init || exchange == ExchangeType::ike_session_resume;
+    if (init && first == PayloadType::notify && load_be<std::uint64_t>(&bytes[8]) == 0) ++cookies;
+  }
+  void note(Simulation& simulation) {
+    for (const Side side : {a, b}) {
+      resumed += simulation.reported(side, "resumed from a ticket");
+      redirected += simulation.reported(side, "sends us to");
+      crashes += simulation.reported(side, "QCD_TOKEN");
+      rekeyed += simulation.reported(side, "IKE SA rekeyed");
+    }
+    moved += simulation.node(a).moves + simulation.node(b).moves > 0;
+  }
+};
+Seen seen;
+
 Duration random_delay(SeededRandom& random, Duration most) {
   return Duration(static_cast<Duration::rep>(random.next() % static_cast<std::uint64_t>(most.count())));
 }
@@ -150,8 +175,11 @@ Story set_up(Simulation& simulation) {
     if (random.chance(0.3)) config.encapsulation = EncapsulationPreference::udp;
     if (random.chance(0.2)) config.childless = random.chance(0.7) ? ChildlessPolicy::prefer : ChildlessPolicy::never;
     if (random.chance(0.2)) config.unique = UniquePolicy::keep;
-    // From fragments of what every path carries to those that nothing here is long enough for; some ends do without.
-    config.fragment_size = static_cast<std::uint16_t>(random.chance(0.1) ? 0 : 576 + random.next() % 1000);
+    // From small fragments to those that nothing here is long enough for; some ends do without.
+    config.fragment_size =
+        static_cast<std::uint16_t>(random.chance(0.3) ? 250 + random.next() % 326 : 576 + random.next() % 1000);
+    if (random.chance(0.1)) config.fragment_size = 0;
+    if (random.chance(0.15)) simulation.node(side).options.cookie_threshold = 0;
   }
   if (random.chance(0.5)) {
     for (const Side side : {a, b}) {
@@ -160,11 +188,13 @@ Story set_up(Simulation& simulation) {
         simulation.node(side).options.crash_secret = std::make_shared<const Secret>(Secret::copy_of(secret));
     }
   }
+  const bool resumption = random.chance(0.5);
   for (const Side side : {a, b}) {
     simulation.node(side).options.unix_at_zero = 1'800'000'000s;
-    if (random.chance(0.5)) simulation.config(side).resumption = true;
+    simulation.config(side).resumption = resumption != random.chance(0.1);
     if (random.chance(0.5)) simulation.config(side).follow_redirects = true;
     simulation.node(side).elsewhere = *IpAddress::parse(side == a ? "192.0.2.71" : "192.0.2.72");
+    if (random.chance(0.03)) simulation.node(side).options.redirect = simulation.node(side).elsewhere->to_string();
   }
   if (random.chance(0.4)) draw_credentials(simulation);
   if (random.chance(0.25)) add_second_child(simulation);
@@ -235,12 +265,18 @@ void random_trouble(Simulation& simulation) {
 std::string run_seed(std::uint64_t seed, bool verbose) {
   Simulation simulation(seed);
   simulation.trace = verbose;
+  simulation.filter = [](const Datagram& datagram) {
+    seen.note(datagram);
+    return true;
+  };
   const Story story = set_up(simulation);
   SeededRandom& random = simulation.random();
   simulation.start(a);
   simulation.run_for(random.chance(0.5) ? Duration::zero() : random_delay(random, 500ms));
   simulation.start(b);
   simulation.run_for(12s);
+  // Where computing and answers take seconds, what is lost before both are up is not lost by a rekey.
+  if (story.lossless) simulation.run_until([&] { return !simulation.disagreement(); }, 30s);
   if (story.lossless || (story.behind_nat && random.chance(0.5))) simulation.set_traffic(40ms);
   const int num_events = 4 + static_cast<int>(random.next() % 8);
   for (int i = 0; i < num_events; ++i) {
@@ -263,6 +299,7 @@ std::string run_seed(std::uint64_t seed, bool verbose) {
   }
   simulation.run_for(400s);
   for (const std::string& line : simulation.story) std::puts(line.c_str());
+  seen.note(simulation);
   if (!simulation.fault().empty()) return simulation.fault();
   if (story.ends_down) return simulation.both_gone() ? "" : "they are not both down";
   if (story.short_lived) simulation.run_until([&] { return !simulation.disagreement(); }, 60s);
@@ -313,4 +350,11 @@ TEST_CASE("after any loss, duplication, reordering and delay both ends agree") {
   for (std::thread& thread : threads) thread.join();
   for (std::size_t i = 0; i < std::min<std::size_t>(failures.size(), 20); ++i) MESSAGE(failures[i]);
   CHECK(failures.size() == 0);
+  MESSAGE("cookies ", seen.cookies.load(), ", fragments ", seen.fragments.load(), "; seeds with resumption ",
+          seen.resumed.load(), ", redirects ", seen.redirected.load(), ", crashes ", seen.crashes.load(), ", moves ",
+          seen.moved.load(), ", IKE rekeys ", seen.rekeyed.load());
+  if (num_seeds < 500) return;
+  for (const auto* count :
+       {&seen.cookies, &seen.fragments, &seen.resumed, &seen.redirected, &seen.crashes, &seen.moved, &seen.rekeyed})
+    CHECK(count->load() > 0);
 }

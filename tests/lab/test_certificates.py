@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from labkit.culvert import BIN, PSK
+from labkit.odd_certificates import OddCa
 from labkit.pki import CulvertPki, StrongSwanPki
 from labkit.process import Process, sh, wait_for
 from labkit.traffic import assert_reaches
@@ -34,6 +35,7 @@ class Case:
     expect: str = ""                             # culvert's `id` for it
     options: tuple = ("--lifetime", "90")        # of strongSwan's `pki --issue`
     refused: str = ""                            # what culvert's log says, when it refuses
+    odd: str = ""                                # what is wrong with strongSwan's certificate (labkit/odd_certificates.py)
 
     @property
     def our_id(self):
@@ -65,6 +67,8 @@ GOOD = [
     Case("ocsp", peer_auth={"ocsp": "ocsp", "revocation": "strict"}),
     Case("crl", peer_auth={"crl": "file", "revocation": "strict"}),
     Case("url", peer_auth={"crl": "url", "revocation": "strict"}),
+    Case("tls", odd="tls-server"),   # docs/certificates.md: extendedKeyUsage
+    Case("old-crl", odd="nothing", peer_auth={"crl": "old", "revocation": "relaxed"}),
 ]
 BAD = [
     Case("stranger", refused=r"certificate is refused \(untrusted-issuer\)"),
@@ -75,6 +79,19 @@ BAD = [
     Case("revoked-ocsp", peer_auth={"ocsp": "ocsp"}, refused=r"certificate is refused \(revoked\)"),
     Case("unknown", peer_auth={"ocsp": "nowhere", "revocation": "strict"}, refused=r"certificate is refused \(revocation-unknown\)"),
     Case("outside", refused=r"certificate is refused \(name-constraints\)"),
+    Case("misnamed", sans=("other.example",), refused=r"its certificate .* does not say that it is b-misnamed\.example"),
+    Case("early", odd="early", refused=r"certificate is refused \(not-yet-valid\)"),
+    Case("no-signing", odd="no-signing", refused=r"certificate is refused \(key-usage\)"),
+    Case("code-signing", odd="code-signing", refused=r"certificate is refused \(extended-key-usage\)"),
+    Case("critical", odd="critical", refused=r"certificate is refused \(unknown-critical-extension\)"),
+    Case("no-ca", odd="no-ca", refused=r"certificate is refused \(not-a-ca\)"),
+    Case("no-cert-sign", odd="no-cert-sign", refused=r"certificate is refused \(key-usage\)"),
+    Case("path-length", odd="path-length", refused=r"certificate is refused \(path-length\)"),
+    Case("rsa-1024", odd="rsa-1024", refused=r"certificate is refused \(weak-key\)"),
+    Case("exponent", odd="exponent", refused=r"certificate is refused \(weak-key\)"),
+    Case("sha1", odd="sha1", refused=r"certificate is refused \(weak-hash\)"),
+    Case("old-crl-strict", odd="nothing", peer_auth={"crl": "old", "revocation": "strict"},
+         refused=r"certificate is refused \(revocation-unknown\)"),
 ]
 CASES = GOOD + BAD
 
@@ -89,6 +106,8 @@ class World:
         self.swan_ca = StrongSwanPki(self.dir / "swan")
         self.strange_ca = StrongSwanPki(self.dir / "strange", name="strange CA")
         self.narrow_ca = StrongSwanPki(self.dir / "narrow", "narrow CA", "p256", "--nc-permitted", "dns:inside.example")
+        self.odd_ca = OddCa(self.dir / "odd")
+        self.old_crl = self.odd_ca.old_crl()
         self.web = self.dir / "web"
         self.web.mkdir()
         self.files, self.serials, self.theirs, self.keys = {}, {}, {}, {}
@@ -100,7 +119,7 @@ class World:
         conf = "connections {\n" + "".join(self.connection(number, case) for number, case in enumerate(CASES)) + "}\n" + self.secrets()
         for number in range(1, len(CASES)):   # strongSwan installs routes for nets that it has an address in
             self.net.B.gw.address("lan", f"10.2.{number}.1/24")
-        self.swan = lab.strongswan(self.net.B.gw, conf, files=self.files)
+        self.swan = lab.strongswan(self.net.B.gw, conf, files=self.files, settings="x509 { enforce_critical = no }")
         self.culvert = lab.culvert(self.net.A.gw, self.tables(), secrets={"token.pin": "1234"})
         self.other = lab.culvert(self.net.C.gw, self.raw_tables(self.net.C, self.net.A, "raw-c.key", "raw-a.key"))
 
@@ -118,10 +137,14 @@ class World:
             self.files["private/raw.key"] = (self.dir / "raw-b.key").read_text()
         if case.theirs in ("psk", "raw"):
             return
-        ca = {"stranger": self.strange_ca, "outside": self.narrow_ca}.get(case.name, self.swan_ca)
-        certificate = ca.issue(f"b-{case.name}.example", *case.sans, kind=case.theirs, options=case.options)
+        name = f"b-{case.name}.example"
+        if case.odd:
+            certificate = self.odd_ca.issue(name, case.odd)
+        else:
+            ca = {"stranger": self.strange_ca, "outside": self.narrow_ca}.get(case.name, self.swan_ca)
+            certificate = ca.issue(name, *case.sans, kind=case.theirs, options=case.options)
+            self.serials[f"{ca.serial:x}"] = case.name == "revoked-ocsp"
         self.theirs[case.name] = certificate
-        self.serials[f"{ca.serial:x}"] = case.name == "revoked-ocsp"
         self.files[f"x509/{case.name}.pem"] = certificate.read_text()
         self.files[f"private/{case.name}.key"] = certificate.with_suffix(".key").read_text()
 
@@ -177,9 +200,13 @@ class World:
         auth = {"psk": {"psk_file": "lab.psk"}, "raw": {"key": self.dir / "raw-a.key"},
                 "token": {"certificate": f"{own}.pem", "key": "pkcs11:token=lab;object=gw;type=private", "passphrase_file": "token.pin",
                           "pkcs11_module": MODULE}}.get(case.ours, {"certificate": f"{own}.pem", "key": f"{own}.key"})
-        places = {"file": self.web / "swan.crl", "url": f"{web}:8080/swan.crl", "ocsp": f"{web}:8888", "nowhere": f"{web}:9"}
-        cas = [self.swan_ca.ca, self.narrow_ca.ca]
+        places = {"file": self.web / "swan.crl", "url": f"{web}:8080/swan.crl", "ocsp": f"{web}:8888", "nowhere": f"{web}:9",
+                  "old": self.old_crl}
+        cas = [self.swan_ca.ca, self.narrow_ca.ca, self.odd_ca.ca]
         peer_auth = {"psk": {"psk_file": "lab.psk"}, "raw": {"public_key": self.keys.get("raw-b.key")}}.get(case.theirs, {"ca": cas})
+        between = self.odd_ca.dir / f"b-{case.name}.example.between"
+        if between.exists():
+            peer_auth["intermediates"] = [between]
         return {"address": [self.net.B.wan4], "start": "wait", "id": case.expect or case.their_id.replace(", ", ","), "local_id": case.our_id,
                 "ike": [IKE], "retransmit_timeout": "300ms", "auth": {**auth, **case.auth},
                 "peer_auth": {**peer_auth, **{k: places.get(v, v) for k, v in case.peer_auth.items()}}}
@@ -216,9 +243,9 @@ def world(shared):
     return World(shared)
 
 
-def let_the_log_breathe():
+def let_the_log_breathe(seconds=1.1):
     """culvertd writes at most 10 lines a second, and the test wants one of the next."""
-    time.sleep(1.1)
+    time.sleep(seconds)
 
 
 def ids(cases):
@@ -245,7 +272,7 @@ def test_culvert_calls(world, case):
 
 @pytest.mark.parametrize("case", BAD, ids=ids(BAD))
 def test_strongswan_calls_and_is_refused(world, case):
-    let_the_log_breathe()
+    let_the_log_breathe(1.1 if case is BAD[0] else 0.3)
     before = len(world.swan.log())
     world.swan.ctl("--initiate", "--child", case.name, check=False)
     wait_for(lambda: f"culvert says why\n{world.culvert.log()[-3000:]}\n{world.swan.log()[before:]}", lambda: world.refusals(case) >= 1, 10)
