@@ -208,7 +208,8 @@ std::optional<Path> Simulation::seen_by_receiver(Side from, const Path& path) co
 
 std::vector<Path> Simulation::find_paths(Side side, const std::vector<IpAddress>& remotes) const {
   const Node& node = nodes_[side];
-  const std::vector<IpAddress> ours = node.homes.empty() ? std::vector{node.inner.address} : node.homes;
+  std::vector<IpAddress> ours = node.homes.empty() ? std::vector{node.inner.address} : node.homes;
+  if (node.elsewhere && status(side).path.local.address == *node.elsewhere) ours.push_back(*node.elsewhere);
   std::vector<Path> chosen, others;
   for (const IpAddress& remote : remotes) {
     bool first = true;
