@@ -125,6 +125,11 @@ void Worker::open_and_deliver() {
     reported = batch_[i].inbound_sa;
     report_events(*reported);
   }
+  const InboundSa* heard = nullptr;
+  batch_.for_each_alive([&](std::size_t, const Packet& packet) {
+    if (packet.inbound_sa != heard) packet.inbound_sa->events.silence.heard(woke_);
+    heard = packet.inbound_sa;
+  });
   if (std::exchange(heard_elsewhere_, false)) report_moves();
   batch_.clear();
 }

@@ -298,6 +298,7 @@ void Worker::send_queued(const PortView& at) {
     if (batch_[i].outbound_sa == reported) continue;
     reported = batch_[i].outbound_sa;
     report_events(*reported);
+    if (reported->events.silence.sent(woke_)) post(SilenceEvent{reported->inbound_spi});
   }
   batch_.clear();
   arena_.clear();

@@ -125,6 +125,29 @@ InboundSa::InboundSa(const SaCommon& common, std::unique_ptr<crypto::AeadKey> ke
                      std::uint32_t window_size)
     : SaCommon(common), events(*pair_events), meter(limits), window(window_size), key_(std::move(key)) {}
 
+bool Silence::sent(TimePoint now) noexcept {
+  constexpr int max_doublings = 6;
+  const auto ticks = now.time_since_epoch().count();
+  auto since = since_.load(std::memory_order_relaxed);
+  if (since <= heard_.load(std::memory_order_relaxed)) {
+    since_.store(ticks, std::memory_order_relaxed);
+    num_said_.store(0, std::memory_order_relaxed);
+    return false;
+  }
+  const int num_said = num_said_.load(std::memory_order_relaxed);
+  if (ticks - since < first_pause.count() << std::min(num_said, max_doublings)) return false;
+  if (!since_.compare_exchange_strong(since, ticks, std::memory_order_relaxed)) return false;
+  num_said_.store(num_said + 1, std::memory_order_relaxed);
+  return true;
+}
+
+void Silence::heard(TimePoint now) noexcept {
+  constexpr Duration precision = std::chrono::milliseconds(10);
+  const auto ticks = now.time_since_epoch().count();
+  if (ticks - heard_.load(std::memory_order_relaxed) >= precision.count())
+    heard_.store(ticks, std::memory_order_relaxed);
+}
+
 bool InboundSa::may_report_move(TimePoint now) noexcept {
   constexpr Duration pause = std::chrono::milliseconds(250);
   const auto ticks = now.time_since_epoch().count();

@@ -44,9 +44,26 @@ class AtomicPath {
   std::array<Words, 2> places_{};
 };
 
+/// Tells when a pair of SAs sends and hears nothing: what it sends may arrive nowhere. Any thread; in a flow that is
+/// answered it is mostly read, and written a hundred times a second at most.
+class Silence {
+ public:
+  static constexpr Duration first_pause = std::chrono::milliseconds(500);
+  /// A packet leaves. True: it is time to say that none has come in since the first that left; next after twice as
+  /// long.
+  [[nodiscard]] bool sent(TimePoint now) noexcept;
+  /// A packet has come that authenticates.
+  void heard(TimePoint now) noexcept;
+
+ private:
+  std::atomic<Duration::rep> heard_{0}, since_{0};  ///< since when there is no answer, or since the last word about it
+  std::atomic<int> num_said_{0};
+};
+
 /// Events of a pair of SAs: each is raised at most once in its life; whoever calls `take` first reports it. Any thread.
 class EventFlags {
  public:
+  Silence silence;
   static constexpr std::uint8_t bit(ChildEvent event) noexcept {
     return static_cast<std::uint8_t>(1U << static_cast<unsigned>(event));
   }

@@ -185,24 +185,26 @@ void Daemon::take_events() {
 }
 
 ike::Actions Daemon::on_event(TimePoint now, const tunnel::Event& event) {
-  return std::visit(Overloaded{
-                        [&](const tunnel::ControlDatagram& datagram) {
-                          return ike_->on_datagram(now, {datagram.local, datagram.remote}, datagram.bytes);
-                        },
-                        [&](const tunnel::AcquireEvent& acquire) {
-                          wanted_.insert(acquire.child);
-                          return ike_->on_acquire(now, acquire.child, acquire.source, acquire.destination);
-                        },
-                        [&](const tunnel::SaEvent& sa) { return ike_->on_child_event(now, sa.inbound_spi, sa.event); },
-                        [&](const tunnel::PathEvent& moved) {
-                          return ike_->on_esp_moved(now, moved.inbound_spi, {moved.local, moved.remote});
-                        },
-                        [&](const tunnel::UnknownSpiEvent& unknown) {
-                          report_unknown_spi(now, unknown);
-                          return ike_->on_unknown_spi(now, {unknown.local, unknown.remote}, unknown.spi);
-                        },
-                    },
-                    event);
+  return std::visit(
+      Overloaded{
+          [&](const tunnel::ControlDatagram& datagram) {
+            return ike_->on_datagram(now, {datagram.local, datagram.remote}, datagram.bytes);
+          },
+          [&](const tunnel::AcquireEvent& acquire) {
+            wanted_.insert(acquire.child);
+            return ike_->on_acquire(now, acquire.child, acquire.source, acquire.destination);
+          },
+          [&](const tunnel::SaEvent& sa) { return ike_->on_child_event(now, sa.inbound_spi, sa.event); },
+          [&](const tunnel::PathEvent& moved) {
+            return ike_->on_esp_moved(now, moved.inbound_spi, {moved.local, moved.remote});
+          },
+          [&](const tunnel::SilenceEvent& silence) { return ike_->on_unanswered_traffic(now, silence.inbound_spi); },
+          [&](const tunnel::UnknownSpiEvent& unknown) {
+            report_unknown_spi(now, unknown);
+            return ike_->on_unknown_spi(now, {unknown.local, unknown.remote}, unknown.spi);
+          },
+      },
+      event);
 }
 
 /// After a restart of either side the peer sends on an SA that is gone; anybody else may send anything. One line a

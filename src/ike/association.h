@@ -93,6 +93,8 @@ class Association {
   void on_network_change();
   void on_paths(std::vector<Path> paths);
   void on_esp_moved(const Path& path);
+  /// ESP leaves and none comes back: an early liveness check, where something could be done about it.
+  void on_unanswered_traffic();
   void on_peer_addresses(const AddressNotifies& said, const Path& heard_on);
   /// A request under way has been answered by another path than that of the IKE SA.
   void on_answer_by(const Path& path);

@@ -291,4 +291,11 @@ void Association::on_esp_moved(const Path& path) {
   queue(Task::Kind::check_address);
 }
 
+/// A peer that does not follow our ESP needs to hear of a new NAT mapping, and a path that died is left for another
+/// one, the sooner the better. Traffic that goes one way only is no news: the data plane asks less and less often.
+void Association::on_unanswered_traffic() {
+  if (ended_ || redundant_ || !current_ || !current_->ready() || peer_.config().liveness <= Duration::zero()) return;
+  if (current_->nat().local || (leads() && !other_paths().empty())) check_liveness();
+}
+
 }  // namespace culvert::ike

@@ -92,6 +92,13 @@ Actions IkeEndpoint::on_esp_moved(TimePoint now, Spi inbound_spi, const Path& pa
   return impl_->core.finish();
 }
 
+Actions IkeEndpoint::on_unanswered_traffic(TimePoint now, Spi inbound_spi) {
+  impl_->core.begin(now);
+  impl_->core.touch();
+  if (Association* association = impl_->core.owner_of(inbound_spi)) association->on_unanswered_traffic();
+  return impl_->core.finish();
+}
+
 Actions IkeEndpoint::on_acquire(TimePoint now, ChildId child, const TrafficSelector& source,
                                 const TrafficSelector& destination) {
   impl_->core.begin(now);

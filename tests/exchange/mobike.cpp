@@ -536,6 +536,53 @@ TEST_CASE("an idle initiator behind a NAT notices a new mapping by its liveness 
   CHECK(simulation.disagreement().value_or("") == "");
 }
 
+TEST_CASE(
+    "ESP leaves and none comes back: the initiator behind a NAT tells of a new mapping long before its liveness "
+    "check") {
+  BehindNat simulation;
+  REQUIRE(simulation.comes_up());
+  const auto follows_its_esp = [&](bool follows) {
+    simulation.esp_moves = follows;
+    simulation.wire.clear();
+  };
+  follows_its_esp(false);  // as strongSwan's kernel-libipsec
+  simulation.set_traffic(20ms);
+  simulation.run_for(2s);
+  CHECK(simulation.wire.empty());  // traffic that is answered asks for nothing
+  const Endpoint moved = endpoint("203.0.113.7", 61999);
+  simulation.put_behind_nat(endpoint("203.0.113.7", 61998), moved);
+  simulation.run_for(700ms);
+  CHECK(simulation.keys(b).remote_endpoint == moved);
+  CHECK(simulation.updates(a).size() == 1);
+}
+
+TEST_CASE("ESP leaves and none comes back: asked about where it helps, and only there") {
+  Mobile simulation;
+  std::size_t expected = 0;
+  SUBCASE("one path, no NAT: the liveness check will do") {}
+  SUBCASE("another address of ours: it might be better") {
+    simulation.node(a).homes.push_back(ip("203.0.113.1"));
+    expected = 1;
+  }
+  SUBCASE("without MOBIKE there is nowhere to go") {
+    simulation.node(a).homes.push_back(ip("203.0.113.1"));
+    simulation.config(b).mobike = false;
+  }
+  SUBCASE("no liveness checks are wanted") {
+    simulation.node(a).homes.push_back(ip("203.0.113.1"));
+    simulation.config(a).liveness = Duration::zero();
+  }
+  REQUIRE(simulation.comes_up());
+  simulation.run_for(2s);
+  simulation.wire.clear();
+  for (const Side side : {a, b}) {
+    const Spi spi = simulation.node(side).plane.begin()->first;
+    simulation.perform(side, simulation.node(side).ike->on_unanswered_traffic(simulation.now(), spi));
+  }
+  simulation.run_for(1s);
+  CHECK(requests_of(simulation.messages(), ExchangeType::informational).size() == expected);
+}
+
 // RFC 4555 §3.9.
 TEST_CASE("encapsulation = raw: the addresses are protected, and a message that a NAT has changed is refused") {
   Mobile simulation;

@@ -351,8 +351,11 @@ void Simulation::send_data(Side from) {
   PlaneSa& sa = node.plane.at(sending->second);
   const auto seen = seen_by_receiver(from, {sa.keys.local_endpoint, sa.keys.remote_endpoint});
   const std::uint64_t sequence = sa.next_sequence++;
-  if (random_.chance(conditions_.loss) || !seen) return;
-  enqueue({now_, 0, other(from), *seen, {}, sa.keys.outbound_spi, {}, 0, sequence});
+  const bool silence = sa.unanswered && now_ - *sa.unanswered >= 500ms;
+  if (silence || !sa.unanswered) sa.unanswered = now_;
+  if (!random_.chance(conditions_.loss) && seen)
+    enqueue({now_, 0, other(from), *seen, {}, sa.keys.outbound_spi, {}, 0, sequence});
+  if (silence) perform(from, node.ike->on_unanswered_traffic(now_, sending->second));
 }
 
 void Simulation::receive_esp(const Event& event) {
@@ -370,10 +373,11 @@ void Simulation::receive_esp(const Event& event) {
   ++sa.received;
   const bool newest = event.sequence > sa.top_sequence;
   if (newest) sa.top_sequence = event.sequence;
+  sa.unanswered.reset();
   const bool elsewhere = sa.keys.encapsulation == EspEncapsulation::udp && sa.keys.remote_endpoint != event.path.remote;
   const bool first = !std::exchange(sa.heard, true);
   node.ike->on_inbound_traffic(now_, spi);
-  if (newest && elsewhere) perform(to, node.ike->on_esp_moved(now_, spi, event.path));
+  if (newest && elsewhere && esp_moves) perform(to, node.ike->on_esp_moved(now_, spi, event.path));
   if (first) perform(to, node.ike->on_child_event(now_, spi, ChildEvent::first_inbound));
 }
 

@@ -53,6 +53,7 @@ struct PlaneSa {
   bool heard = false;
   std::uint64_t received = 0;
   std::uint64_t next_sequence = 1, top_sequence = 0;
+  std::optional<TimePoint> unanswered;  ///< since when nothing has come back, or since that was said
 };
 
 enum Side : int { a = 0, b = 1 };
@@ -158,6 +159,7 @@ class Simulation {
     next_traffic_ = now_;
   }
   void send_data(Side from);
+  bool esp_moves = true;  ///< the data planes tell of ESP from elsewhere; strongSwan's kernel-libipsec does not
 
   // ---- calls ----
   void perform(Side side, Actions actions);

@@ -327,6 +327,41 @@ TEST_CASE(
   CHECK_FALSE(reported());
 }
 
+TEST_CASE("a pair that sends and hears nothing that authenticates says so; one that hears does not") {
+  NEEDS_ROOT();
+  GatewayPair pair;
+  pair.install(1);
+  check_both_ways(pair, 1);
+  const UdpEnd wire({*IpAddress::parse("127.0.0.9"), 34567});
+  const Endpoint wire_address{*IpAddress::parse("127.0.0.9"), 34567};
+  pair.a.plane->move(GatewayPair::spi_a(1), pair.endpoint_a(), wire_address, pair.encapsulation());
+  const auto reported = [&] {
+    bool found = false;
+    for (const auto& event : pair.a.plane->poll_events(100))
+      found |= std::holds_alternative<tunnel::SilenceEvent>(event);
+    return found;
+  };
+  const auto send_for = [&](int rounds, bool answered) {
+    for (int i = 0; i < rounds; ++i) {
+      pair.a.device->send(udp_packet(host_a, host_b, 500, 100));
+      const auto seen = wire.receive();
+      REQUIRE(seen);
+      Bytes forged = seen->bytes;  // a's own, with the SPI that it receives on: nothing that authenticates
+      store_be(forged.data(), GatewayPair::spi_a(1).value());
+      wire.send(pair.endpoint_a(), forged);
+      if (answered) {
+        pair.b.device->send(udp_packet(host_b, host_a, 500, 100));
+        REQUIRE(pair.a.device->receive());
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+  };
+  send_for(14, true);
+  CHECK_FALSE(reported());
+  send_for(14, false);
+  CHECK(reported());
+}
+
 TEST_CASE("a moved SA may change between UDP and raw ESP") {
   NEEDS_ROOT();
   GatewayPair pair;

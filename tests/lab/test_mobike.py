@@ -1,17 +1,19 @@
 """Addresses that change under traffic: MOBIKE (RFC 4555) between two culverts and with strongSwan in both roles, NAT mappings that are new,
-WAN links that die, and links that flap under a hundred tunnels. How long nothing got through is measured by pings every 5 ms."""
-import collections
-import re
+and WAN links that die. How long nothing got through is measured by pings every 5 ms."""
+import socket
+import struct
 import threading
 import time
 
 import pytest
 
+from labkit.capture import Capture
+from labkit.inject import read_pcap, send_frames, without_udp_checksum
 from labkit.net import link
 from labkit.pair import pair, tables
 from labkit.process import wait_for
 from labkit.strongswan import swanctl_conf
-from labkit.traffic import Echo, assert_reaches, iperf3
+from labkit.traffic import Echo, assert_reaches, internet_checksum, iperf3
 
 INTERVAL = 0.005
 PSK = "between two makers"
@@ -40,10 +42,10 @@ class Outage:
         print(f"{self.what}: {self.seconds * 1000:.0f} ms without an answer, {len(self.echo.missing)} of {self.echo.sent} pings lost")
 
 
-def stream(net):
-    """A TCP stream through the tunnel while the test goes on; call the result to wait for its end."""
+def stream(net, *options):
+    """A TCP stream through the tunnel while the test goes on, from A to B, with "-R" from B to A; call the result to wait for its end."""
     result = {}
-    thread = threading.Thread(target=lambda: result.update(iperf3(net.A.host, net.B.host, net.B.host4, "-t", 5, "-b", "50M")))
+    thread = threading.Thread(target=lambda: result.update(iperf3(net.A.host, net.B.host, net.B.host4, "-t", 5, "-b", "50M", *options)))
     thread.start()
 
     def finish():
@@ -141,6 +143,54 @@ def test_a_nat_rebinds_under_traffic(lab, mobike):
     assert b.peer()["remote"] != before and a.ike_spis() == ike
 
 
+def copies(frames, source, payload=lambda bytes_: bytes_):
+    """IPv4 UDP frames as `source` = (address, port) would send them."""
+    made = []
+    for frame in frames:
+        frame = bytearray(without_udp_checksum(frame))
+        at = 14 + 4 * (frame[14] & 15)
+        frame[26:30] = socket.inet_aton(source[0])
+        struct.pack_into("!H", frame, at, source[1])
+        struct.pack_into("!H", frame, 24, 0)
+        struct.pack_into("!H", frame, 24, internet_checksum(bytes(frame[14:at])))
+        made.append(bytes(frame[:at + 8]) + payload(bytes(frame[at + 8:])))
+    return made
+
+
+def forged(payload):
+    """ESP or IKE that is changed: numbers far ahead of what was seen, the rest as it was."""
+    payload = bytearray(payload)
+    at = 4 if payload[:4] != bytes(4) else 24  # the sequence number; behind the non-ESP marker the message ID
+    struct.pack_into("!I", payload, at, struct.unpack_from("!I", payload, at)[0] + (1000 if at == 4 else 0))
+    payload[-1] ^= 1
+    return bytes(payload)
+
+
+@pytest.mark.parametrize("mobike", [True, False])
+def test_what_does_not_authenticate_or_is_old_moves_nobody(lab, mobike):
+    """Somebody on the path copies ESP and IKE of a peer behind a NAT, and sends them, as they are and changed, from other ports and
+    another address: the gateway outside goes on sending where it did."""
+    net = lab.net(nat="A")
+    a, b = pair(lab, net, nat=True, peer={"mobike": mobike, "liveness": "1s"})
+    with Capture(net.internet, "wanA", lab.folder, expression="udp dst port 4500") as capture:
+        assert_reaches(net.A.host, net.B.host4, count=10)
+        a.ctl("rekey", "b", "--ike")
+        time.sleep(1.5)  # and a liveness check or two
+        assert_reaches(net.A.host, net.B.host4)
+    frames = [frame for frame in read_pcap(capture.path) if frame[12:14] == b"\x08\x00" and len(frame) > 60]
+    ours, there = b.peer()["remote"], b.drops()
+    target = net.B.gw.run("cat", "/sys/class/net/wan/address").stdout.strip().replace(":", "")
+    for source in ((net.A.wan4, 40001), (net.A.wan4, 4500), ("203.0.113.66", 4500)):
+        for payload in (bytes, forged):
+            sent = copies(frames, source, payload)
+            send_frames(net.internet, "wanB", [bytes.fromhex(target) + frame[6:] for frame in sent], pause=0.001)
+    now = b.drops()
+    assert now["replay"] > there["replay"] and now["icv_failed"] > there["icv_failed"], (there, now)
+    assert b.peer()["remote"] == ours
+    assert_reaches(net.B.host, net.A.host4)
+    assert b.peer()["remote"] == ours and "now at" not in b.log()
+
+
 def second_wan(net):
     """B has another link to the internet, 198.51.101.0/24, and answers by the link that it was asked on."""
     link(net.B.gw, "wan2", net.internet, "wanB2")
@@ -204,13 +254,15 @@ def test_strongswan_and_an_address_that_changes(lab, net, homes, role, mover):
     site = net.A if mover == "culvert" else net.B
     new = site.wan4[:-1] + "9"
     with Outage(net, f"strongSwan as {'responder' if role == 'initiator' else 'initiator'}, {mover} moves") as outage:
+        finish = stream(net)
+        time.sleep(1)
         readdress(site, site.wan4, new)
         end = "local" if mover == "culvert" else "remote"
         wait_for(lambda: f"the new address\n{culvert.describe()}\n{strongswan.log()[-3000:]}",
                  lambda: culvert.peer()[end].startswith(new + ":") and new in strongswan.sas(), timeout=20)
+    finish()
     assert culvert.ike_spis() == ike, "the IKE SA must stay"
-    if mover == "culvert" or role == "responder":
-        assert outage.seconds <= 1
+    assert outage.seconds <= 1
     assert strongswan.num_ike_sas() == 1 and strongswan.num_child_sas() == 1
     assert_reaches(net.B.host, net.A.host4)
     child = culvert.child_spi()
@@ -219,76 +271,17 @@ def test_strongswan_and_an_address_that_changes(lab, net, homes, role, mover):
     assert_reaches(net.A.host, net.B.host4)
 
 
-def test_strongswan_behind_a_nat_that_rebinds(lab):
-    """strongSwan initiates from behind the NAT; culvert follows its ESP."""
-    net = lab.net(nat="B")
-    ike, esp = "aes256gcm16-prfsha384-x25519", "aes256gcm16-x25519"
-    strongswan = lab.strongswan(net.B.gw, swanctl_conf("%any", net.A.wan4, "b.example", "a.example", PSK, net.B.lan4, net.A.lan4, ike, esp,
-                                                       mobike="yes"))
-    culvert = lab.culvert(net.A.gw, tables(net.A, net.B, carry="ip", start="wait", address="any", peer={"ike": [ike], "esp": [esp]},
-                                           tunnel={"local": [net.A.lan4], "remote": [net.B.lan4], "mtu": 1400}), secrets={"lab.psk": PSK})
-    strongswan.ctl("--initiate", "--child", "net")
-    culvert.wait_up()
-    before, spis = culvert.peer()["remote"], culvert.ike_spis()
-    with Outage(net, "strongSwan's NAT has a new mapping") as outage:
-        keep = Echo(net.B.host, net.A.host4, count=0, interval=0.02)  # what leaves first, and tells
-        time.sleep(0.2)
-        net.B.nat.run("conntrack", "-D", "-p", "udp")
-        wait_for("culvert follows", lambda: culvert.peer()["remote"] != before, timeout=10)
-    keep.finish()
+@pytest.mark.parametrize("role", ["initiator", "responder"])
+def test_strongswan_and_a_nat_that_rebinds_under_traffic(lab, role):
+    """The initiator is behind it, and sends. culvert follows its ESP; strongSwan's kernel-libipsec does not, and must be told."""
+    net = lab.net(nat="A" if role == "initiator" else "B")
+    culvert, strongswan = strongswan_pair(lab, net, role)
+    spis = culvert.ike_spis()
+    nat = net.A.nat or net.B.nat
+    with Outage(net, f"new NAT mapping, strongSwan is {'responder' if role == 'initiator' else 'initiator'}") as outage:
+        finish = stream(net, *([] if role == "initiator" else ["-R"]))
+        time.sleep(1)
+        nat.run("conntrack", "-D", "-p", "udp")
+    finish()
     assert outage.seconds <= 1 and culvert.ike_spis() == spis
-
-
-# ---- many
-
-NUM = 100
-
-
-def many(us, them, start, address):
-    """NUM peers with an identity, a device and a GRE tunnel each, all between the same two gateways."""
-    ours, theirs = us.letter.lower(), them.letter.lower()
-    conf = {"gateway": {"id": f"{ours}.example"}}
-    for n in range(NUM):
-        conf[f"peer.p{n}"] = {"address": address, "id": f"{theirs}{n}.example", "local_id": f"{ours}{n}.example", "start": start,
-                              "liveness": "2s", "retransmit_timeout": "300ms", "retransmit_tries": 7,
-                              "ike": ["aes128gcm16-prfsha256-x25519"], "esp": ["aes128gcm16-x25519"]}
-        conf[f"tunnel.t{n}"] = {"peer": f"p{n}", "carry": "gre", "key": n, "device": f"cv{n}"}
-    return conf
-
-
-def lines_by_second(log):
-    return collections.Counter(re.findall(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)", log, re.M))
-
-
-def test_a_hundred_tunnels_survive_twenty_link_flaps(lab):
-    net = lab.net()
-    b = lab.culvert(net.B.gw, many(net.B, net.A, "wait", "any"))
-    a = lab.culvert(net.A.gw, many(net.A, net.B, "always", [net.B.wan4]))
-    ends = (a, b)
-
-    def counts(end):
-        peers = end.status()["peers"]
-        return (sum(p["state"] == "up" and all(c["state"] == "up" for c in p["children"]) for p in peers),
-                sum(p["ike_sas"] for p in peers), sum(p["child_sas"] for p in peers))
-
-    wait_for(lambda: f"all are up: {counts(a)} {counts(b)}", lambda: all(counts(end) == (NUM, NUM, NUM) for end in ends), timeout=60)
-    spis = {p["spi_i"] for p in a.status()["peers"]}
-    marks = [len(end.log()) for end in ends]
-    started = time.monotonic()
-    for flap in range(20):
-        net.A.gw.ip("link", "set", "wan", "down")
-        time.sleep(0.3 if flap % 4 else 1.2)
-        net.A.gw.ip("link", "set", "wan", "up")
-        net.A.gw.route("default", net.A.wan4[:-1] + "254")
-        time.sleep(0.4)
-    wait_for(lambda: f"exactly {NUM} of each: {counts(a)} {counts(b)}\n{a.log()[-3000:]}",
-             lambda: all(counts(end) == (NUM, NUM, NUM) for end in ends), timeout=60)
-    time.sleep(1)
-    for end, mark in zip(ends, marks):
-        busiest = max(lines_by_second(end.log()[mark:]).values(), default=0)
-        print(f"{end.ns}: at most {busiest} lines a second in {time.monotonic() - started:.0f} s of flaps")
-        assert busiest < 10, end.log()[mark:mark + 4000]
-    kept = len(spis & {p["spi_i"] for p in a.status()["peers"]})
-    print(f"{kept} of {NUM} IKE SAs are those of before")
-    assert {(p["spi_i"], p["spi_r"]) for p in a.status()["peers"]} == {(p["spi_i"], p["spi_r"]) for p in b.status()["peers"]}
-    assert kept == NUM
+    assert strongswan.num_ike_sas() == 1 and strongswan.num_child_sas() == 1

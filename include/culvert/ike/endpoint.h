@@ -204,6 +204,8 @@ class IkeEndpoint {
   /// ESP that authenticated, newer than all before it, came by another path than that of its SA: a NAT may have a new mapping
   /// (RFC 7296 §2.23).
   [[nodiscard]] Actions on_esp_moved(TimePoint now, Spi inbound_spi, const Path& path);
+  /// An SA pair sends, and nothing has come back for a while: its path may have died, or its NAT may have forgotten it.
+  [[nodiscard]] Actions on_unanswered_traffic(TimePoint now, Spi inbound_spi);
   /// A packet waits for the child: bring it up. The selectors are the packet's own (RFC 7296 §2.9).
   [[nodiscard]] Actions on_acquire(TimePoint now, ChildId child, const TrafficSelector& source, const TrafficSelector& destination);
   [[nodiscard]] Actions on_child_event(TimePoint now, Spi inbound_spi, ChildEvent event);

@@ -78,7 +78,12 @@ struct PathEvent {
   Spi inbound_spi;
   Endpoint local, remote;                ///< as it came
 };
-using Event = std::variant<ControlDatagram, AcquireEvent, SaEvent, UnknownSpiEvent, PathEvent>;
+/// An SA pair has sent for half a second, and nothing that authenticates has come back since its first packet; then
+/// again after twice as long each time, up to 32 s, until something comes.
+struct SilenceEvent {
+  Spi inbound_spi;
+};
+using Event = std::variant<ControlDatagram, AcquireEvent, SaEvent, UnknownSpiEvent, PathEvent, SilenceEvent>;
 
 struct TunnelCounters {
   std::uint64_t inbound_packets = 0, inbound_bytes = 0, outbound_packets = 0, outbound_bytes = 0;

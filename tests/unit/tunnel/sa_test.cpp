@@ -103,6 +103,33 @@ TEST_CASE("soft and hard limits by bytes: soft once, hard exactly, both directio
   CHECK(events.take() == EventFlags::bit(ChildEvent::hard_limit));
 }
 
+TEST_CASE("who sends and hears nothing says so after half a second, then after twice as long each time, up to 32 s") {
+  using namespace std::chrono_literals;
+  Silence silence;
+  const TimePoint start = TimePoint{} + 1h;
+  std::vector<Duration> said;
+  for (Duration at{}; at < 100s; at += 10ms) {
+    if (silence.sent(start + at)) said.push_back(at);
+  }
+  CHECK(said == std::vector<Duration>{500ms, 1500ms, 3500ms, 7500ms, 15500ms, 31500ms, 63500ms, 95500ms});
+  silence.heard(start + 100s);
+  CHECK_FALSE(silence.sent(start + 200s));  // the first since then: the pause before it says nothing
+  CHECK_FALSE(silence.sent(start + 200s + 499ms));
+  CHECK(silence.sent(start + 200s + 500ms));
+}
+
+TEST_CASE("what is answered is no silence, however far apart the packets are; nor is it to hear only") {
+  using namespace std::chrono_literals;
+  Silence silence;
+  const TimePoint start = TimePoint{} + 1h;
+  for (Duration at{}; at < 20s; at += 600ms) {
+    CHECK_FALSE(silence.sent(start + at));
+    silence.heard(start + at + 20ms);
+  }
+  for (Duration at = 20s; at < 30s; at += 1ms) silence.heard(start + at);
+  CHECK_FALSE(silence.sent(start + 31s));
+}
+
 TEST_CASE("a path that moves is read whole: old or new, never half of each") {
   const auto path_number = [](std::uint16_t n) {
     const auto address =
