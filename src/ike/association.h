@@ -154,6 +154,10 @@ class Association {
   [[nodiscard]] Peer& peer() const noexcept { return peer_; }
   [[nodiscard]] const AuthenticatedPeer& proof() const noexcept { return proof_; }
   [[nodiscard]] bool follows_redirects() const noexcept { return lineage_.follows_redirects; }
+  /// This one reauthenticates `old`, where the peer has not said again that it follows.
+  void inherit_redirects(const Association& old) noexcept {
+    lineage_.follows_redirects |= !lineage_.ours && old.lineage_.follows_redirects;
+  }
   [[nodiscard]] const Lineage& lineage() const noexcept { return lineage_; }
   [[nodiscard]] TimePoint established() const noexcept { return established_; }
   [[nodiscard]] bool redundant() const noexcept { return redundant_; }

@@ -63,7 +63,9 @@ void Peer::settle_pair(Association& fresh, Association& old, bool initial_contac
   const bool reauthenticates = a.ours && !at_once;
   if (config_.unique == UniquePolicy::never && !(reauthenticates && b.ours)) return;
   if (reauthenticates) return old.make_redundant(Ending::handover);
-  const bool forgotten = initial_contact && fresh.proof().identity().matches(old.proof().identity());
+  const bool same = fresh.proof().identity().matches(old.proof().identity());
+  const bool forgotten = initial_contact && same;
+  if (same && !forgotten) fresh.inherit_redirects(old);
   if (!at_once) return old.make_redundant(forgotten ? Ending::silent : Ending::await_delete);
   if (a.ours == b.ours) {
     Association& earlier = a.created < b.created ? fresh : old;

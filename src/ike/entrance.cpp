@@ -176,8 +176,7 @@ void Core::answer_init(const Path& path, ByteView datagram, const Message& messa
                          .path = path,
                          .nat = read_nat(message.payloads, header.spi_i, IkeSpi(0), path)};
   origin.nat.announced = origin.nat.supported && candidates.announce_nat;
-  origin.follows_redirects =
-      message.find_notify(NotifyType::redirect_supported) || message.find_notify(NotifyType::redirected_from);
+  origin.follows_redirects = announces_redirects(message);
   origin.announce_childless = candidates.peers.front()->childless != ChildlessPolicy::never;
   // RFC 7383 §2.3: supported when the request and the response both say so.
   origin.fragmentation =

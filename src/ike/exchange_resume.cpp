@@ -77,6 +77,7 @@ void Session::send_resume() {
     payloads.push_back(std::move(payload));
   // RFC 7383 §2.3: what the old IKE SA could says nothing about this one.
   if (config().fragment_size != 0) payloads.emplace_back(notify(NotifyType::ikev2_fragmentation_supported));
+  add_redirect_support(payloads);
   handshake_->init_request = build(header(ExchangeType::ike_session_resume, false, MessageId(0)), payloads);
   exchange_ = Handshaking{};
   RetransmitPolicy policy = retransmit_policy();
@@ -182,6 +183,7 @@ void Core::admit_resumption(const Path& path, ByteView datagram, const Message& 
   origin.fragmentation =
       config.fragment_size != 0 && message.find_notify(NotifyType::ikev2_fragmentation_supported) != nullptr;
   origin.announce_childless = config.childless != ChildlessPolicy::never;
+  origin.follows_redirects = announces_redirects(message);
   Session& session = add_session(std::make_unique<Session>(*this, origin, Session::State::half_open, MessageId(0)));
   session.take_slot(admission_.enter(asking));
   remember_init_request(init_key(path, datagram, message.header.spi_i), session);

@@ -34,6 +34,10 @@ std::optional<IpAddress> address_from(std::uint8_t type, ByteView ident) {
 
 }  // namespace
 
+bool announces_redirects(const Message& message) {
+  return message.find_notify(NotifyType::redirect_supported) || message.find_notify(NotifyType::redirected_from);
+}
+
 bool is_gateway_name(std::string_view text) {
   if (text.empty() || text.size() > 253 || text.front() == '.' || text.front() == '-') return false;
   return std::ranges::all_of(text, [](char c) {
@@ -144,8 +148,8 @@ bool Core::sends_away(const Path& path) const {
 /// Whether the sender of this IKE_SA_INIT is sent elsewhere; it has been, then. Not back to where it comes from, nor to
 /// where it is.
 bool Core::redirects(const Path& path, const Message& message) {
+  if (!sends_away(path) || !announces_redirects(message)) return false;
   const NotifyPayload* from = message.find_notify(NotifyType::redirected_from);
-  if (!sends_away(path) || (!from && !message.find_notify(NotifyType::redirect_supported))) return false;
   const auto origin = from ? parse_redirect(from->data) : std::nullopt;
   if (origin && origin->gateway == redirect_) return false;
   const Bytes& nonce = message.find<NoncePayload>()->data;

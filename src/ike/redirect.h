@@ -6,6 +6,7 @@
 
 #include "culvert/base/bytes.h"
 #include "culvert/base/time.h"
+#include "message.h"
 
 namespace culvert::ike {
 
@@ -19,6 +20,8 @@ struct RedirectTarget {
 [[nodiscard]] Bytes redirect_data(std::string_view gateway, ByteView nonce);
 /// nullopt: malformed, or a name that is none.
 [[nodiscard]] std::optional<RedirectTarget> parse_redirect(ByteView data);
+/// REDIRECT_SUPPORTED, or REDIRECTED_FROM, which says the same (RFC 5685 §4).
+[[nodiscard]] bool announces_redirects(const Message& message);
 /// RFC 1123 §2.1, at most 253 bytes.
 [[nodiscard]] bool is_gateway_name(std::string_view text);
 

@@ -104,6 +104,39 @@ TEST_CASE("an IKE SA that is up is sent elsewhere while its gateway drains, if i
   CHECK(simulation.reported(a, "sends us to 192.0.2.77"));
 }
 
+// A reauthentication stays where it is, so it does not announce RFC 5685 again; the IKE SA that it replaces has.
+TEST_CASE("an IKE SA that was reauthenticated is sent elsewhere, too") {
+  Redirecting simulation;
+  simulation.config(a).reauth_lifetime = 20s;
+  REQUIRE(simulation.comes_up());
+  const IkeSpi first = simulation.status(a).spi_i;
+  REQUIRE(simulation.run_until([&] { return simulation.status(a).spi_i != first; }, 30s));
+  simulation.run_for(1s);
+  REQUIRE(simulation.both_up());
+  simulation.redirect(other_gateway);
+  simulation.run_for(3s);
+  CHECK(simulation.is_at(other_gateway));
+}
+
+TEST_CASE("an IKE SA that was resumed from a ticket is sent elsewhere, too") {
+  Redirecting simulation;
+  for (const Side side : {a, b}) {
+    simulation.config(side).resumption = true;
+    simulation.config(side).liveness = 5s;
+    simulation.config(side).retransmit_tries = 3;
+  }
+  REQUIRE(simulation.comes_up());
+  simulation.run_for(2s);
+  simulation.kill(b);
+  REQUIRE(simulation.run_until([&] { return !simulation.established(a); }, 60s));
+  simulation.start(b);
+  REQUIRE(simulation.run_until([&] { return simulation.both_up(); }, 60s));
+  REQUIRE(simulation.reported(b, "resumed from a ticket"));
+  simulation.redirect(other_gateway);
+  simulation.run_for(3s);
+  CHECK(simulation.is_at(other_gateway));
+}
+
 TEST_CASE("who is at the other gateway already is not sent there again") {
   Redirecting simulation;
   simulation.node(b).options.redirect = other_gateway;

@@ -191,7 +191,8 @@ void Simulation::enqueue(Event event) {
 /// nullopt: it does not arrive.
 std::optional<Path> Simulation::seen_by_receiver(Side from, const Path& path) const {
   const auto has = [](const Node& node, const IpAddress& address) {
-    return node.homes.empty() || address == node.elsewhere || std::ranges::find(node.homes, address) != node.homes.end();
+    return node.homes.empty() || address == node.elsewhere ||
+           std::ranges::find(node.homes, address) != node.homes.end();
   };
   if (broken && broken(path.local.address, path.remote.address)) return std::nullopt;
   if (!has(nodes_[from], path.local.address)) return std::nullopt;
