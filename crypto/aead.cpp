@@ -48,7 +48,7 @@ void for_each_run(std::span<AeadJob> jobs, Run run) noexcept {
 }  // namespace
 
 Result<std::unique_ptr<AeadKey>> AeadKey::create(CipherSuite suite, ByteView encryption, ByteView integrity,
-                                                 AadLayout layout) {
+                                                 AadLayout layout, AeadUse use) {
   const CipherSuiteInfo& sizes = info(suite);
   const std::size_t encryption_len = std::size_t{sizes.key_len} + sizes.salt_len;
   if (encryption.size() != encryption_len) {
@@ -59,6 +59,7 @@ Result<std::unique_ptr<AeadKey>> AeadKey::create(CipherSuite suite, ByteView enc
     return fail(Errc::invalid, std::string(sizes.name) + ": integrity key of " + std::to_string(integrity.size()) +
                                    " bytes, expected " + std::to_string(sizes.integrity_len));
   }
+  if (use == AeadUse::messages) return OpensslAeadKey::make_for_messages(suite, encryption, integrity, layout);
   const AeadImplementation* implementation = selected().load(std::memory_order_acquire);
   if (!implementation->supports(suite)) implementation = &openssl_aead;
   return implementation->make_key(suite, encryption, integrity, layout);

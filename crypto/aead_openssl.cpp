@@ -195,6 +195,13 @@ Result<std::unique_ptr<AeadKey>> OpensslAeadKey::make(CipherSuite suite, ByteVie
   return key;
 }
 
+Result<std::unique_ptr<AeadKey>> OpensslAeadKey::make_for_messages(CipherSuite suite, ByteView encryption,
+                                                                   ByteView integrity, AadLayout layout) {
+  if (cipher_of(cipher_index(suite)) == nullptr)
+    return openssl_failure(Errc::unsupported, "no " + std::string(info(suite).name) + " in this OpenSSL");
+  return std::unique_ptr<AeadKey>(new OpensslAeadKey(suite, encryption, integrity, layout));
+}
+
 bool OpensslAeadKey::rekey(EVP_CIPHER_CTX* ctx, Direction direction) const noexcept {
   // CBC: padding is ESP's and IKE's own (RFC 4303 §2.4, RFC 7296 §3.14).
   return EVP_CipherInit_ex(ctx, nullptr, nullptr, encryption_.view().data(), nullptr, direction == Direction::seal) ==

@@ -26,6 +26,9 @@ class OpensslAeadKey final : public AeadKey {
 
   [[nodiscard]] static Result<std::unique_ptr<AeadKey>> make(CipherSuite suite, ByteView encryption, ByteView integrity,
                                                              AadLayout layout);
+  /// Without contexts of its own: each lease keys one of its thread.
+  [[nodiscard]] static Result<std::unique_ptr<AeadKey>> make_for_messages(CipherSuite suite, ByteView encryption,
+                                                                          ByteView integrity, AadLayout layout);
   ~OpensslAeadKey() override;
 
   /// One keyed context for one thread, as long as the lease lives.

@@ -33,7 +33,7 @@ constexpr std::size_t position_len = 4;  // of a fragment, RFC 7383 §2.5: its n
 }  // namespace
 
 Result<SkProtection> SkProtection::create(crypto::CipherSuite suite, ByteView encryption, ByteView integrity) {
-  auto key = crypto::AeadKey::create(suite, encryption, integrity, crypto::AadLayout::prefix);
+  auto key = crypto::AeadKey::create(suite, encryption, integrity, crypto::AadLayout::prefix, crypto::AeadUse::messages);
   if (!key) return std::unexpected(std::move(key.error()));
   SkProtection protection;
   protection.key_ = std::move(*key);

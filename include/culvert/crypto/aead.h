@@ -18,6 +18,12 @@ enum class AadLayout : std::uint8_t {
            ///< AEADs: no difference
 };
 
+/// What a key is for.
+enum class AeadUse : std::uint8_t {
+  packets,   ///< many at a time: tables, or contexts for all processors, of some kB
+  messages,  ///< one now and then (IKE): little more than the key itself, and a key schedule for each
+};
+
 struct AeadImplementation;
 
 /// One key of one direction: key schedule, salt, hash powers. Made on the control thread, then immutable and shared by
@@ -27,7 +33,8 @@ class AeadKey {
   /// `encryption` is key_len + salt_len bytes, `integrity` integrity_len bytes.
   /// Errors: Errc::invalid when a length is wrong, Errc::internal when the library refuses.
   [[nodiscard]] static Result<std::unique_ptr<AeadKey>> create(CipherSuite suite, ByteView encryption,
-                                                               ByteView integrity, AadLayout layout);
+                                                               ByteView integrity, AadLayout layout,
+                                                               AeadUse use = AeadUse::packets);
   virtual ~AeadKey() = default;
   AeadKey(const AeadKey&) = delete;
   AeadKey& operator=(const AeadKey&) = delete;

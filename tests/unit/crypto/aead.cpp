@@ -350,3 +350,30 @@ TEST_CASE("when all contexts of an openssl key are out, a thread uses its own an
   }
   REQUIRE(select_aead_implementation(before));
 }
+
+TEST_CASE("a key for messages seals and opens what a key for packets opens and seals") {
+  for_each_aead_implementation([] {
+    for (const CipherSuite suite : all_suites) {
+      CAPTURE(info(suite).name);
+      const CipherSuiteInfo& sizes = info(suite);
+      const Bytes encryption(std::size_t{sizes.key_len} + sizes.salt_len, 1), integrity(sizes.integrity_len, 101);
+      const auto for_packets = make_key(suite);
+      const auto made = AeadKey::create(suite, encryption, integrity, AadLayout::prefix, AeadUse::messages);
+      REQUIRE(made);
+      for (const bool sealed_by_packets : {true, false}) {
+        Packet packet(sealed_by_packets ? *for_packets : **made, 480, 3, 32);
+        REQUIRE(seal(packet));
+        packet.key = sealed_by_packets ? made->get() : for_packets.get();
+        AeadJob job = packet.job();
+        open_batch({&job, 1});
+        CHECK(job.ok);
+        CHECK(packet.text == packet.plaintext);
+        packet.icv[0] ^= 1;
+        job = packet.job();
+        open_batch({&job, 1});
+        CHECK_FALSE(job.ok);
+      }
+      CHECK_FALSE(AeadKey::create(suite, Bytes(3), integrity, AadLayout::prefix, AeadUse::messages).has_value());
+    }
+  });
+}
