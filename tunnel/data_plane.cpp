@@ -1,5 +1,6 @@
 #include "culvert/tunnel/data_plane.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -56,13 +57,15 @@ class LinuxDataPlane final : public DataPlane {
   std::size_t packet_memory() const override { return workers_.size() * Worker::packet_memory; }
 
  private:
-  void publish() { tables_.publish(registry_.make_tables()); }
+  /// True when no worker can be at work with older tables any more.
+  bool publish() { return tables_.publish(registry_.make_tables()); }
   void wake_workers() noexcept {
     for (const auto& worker : workers_) worker->wake();
   }
   void discard_waiting(Port& port) {
     if (const std::size_t num = port.waiting.flush()) drops_.add(DropReason::wait_expired, num);
   }
+  void send_what_waits(ChildId child, bool all_know);
   void wait_for_workers_to_leave();
 
   const DataPlaneOptions options_;
@@ -193,10 +196,12 @@ Result<void> LinuxDataPlane::install(ChildSaKeys keys, bool use_outbound) {
   if (registry_.pair(keys.inbound_spi)) return fail(Errc::invalid, "inbound SPI is in use");
   auto pair = make_sa_pair(std::move(keys));
   if (!pair) return std::unexpected(pair.error());
-  const bool replaces_another = use_outbound && registry_.sends(pair->inbound->child);
+  const ChildId child = pair->inbound->child;
+  const bool replaces_another = use_outbound && registry_.sends(child);
   if (auto added = registry_.add_pair(std::move(*pair), use_outbound); !added) return added;
-  publish();  // a worker loads the tables anew for every batch: whatever arrives from here on finds the inbound SA
-  if (use_outbound) wake_workers();  // packets may wait for this SA
+  // A worker loads the tables anew for every batch: whatever arrives from here on finds the inbound SA.
+  const bool all_know = publish();
+  if (use_outbound) send_what_waits(child, all_know);
   if (replaces_another) wait_for_workers_to_leave();
   return {};
 }
@@ -205,9 +210,17 @@ Result<void> LinuxDataPlane::install(ChildSaKeys keys, bool use_outbound) {
 /// sends now does not overtake a batch that was still being encrypted, and no packet is lost (RFC 7296 §2.8).
 void LinuxDataPlane::activate_outbound(Spi inbound_spi) {
   if (!registry_.activate(inbound_spi)) return;
-  publish();
-  wake_workers();
+  const ChildId child = registry_.pair(inbound_spi)->inbound->child;
+  const bool all_know = publish();
+  send_what_waits(child, all_know);
   wait_for_workers_to_leave();
+}
+
+/// A worker that is at work with older tables may be about to put a packet into the queue: it looks once more when it
+/// is woken. All others have seen the new ones, or will.
+void LinuxDataPlane::send_what_waits(ChildId child, bool all_know) {
+  const auto has_waiting = [](const Port* port) { return !port->waiting.empty(); };
+  if (!all_know || std::ranges::any_of(registry_.ports_of(child), has_waiting)) wake_workers();
 }
 
 void LinuxDataPlane::move(Spi inbound_spi, const Endpoint& local, const Endpoint& remote,

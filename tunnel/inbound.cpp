@@ -100,7 +100,7 @@ void Worker::queue_esp(const Tables& tables, const ReceiveSlot& slot, MutableByt
   // Neighbours mostly belong to one SA: it and its child are looked up once for a run of them.
   const Packet* before = batch_.empty() ? nullptr : &batch_[batch_.size() - 1];
   const bool as_before = before != nullptr && before->inbound_sa->spi == spi;
-  InboundSa* sa = as_before ? before->inbound_sa : tables.inbound->find(spi);
+  InboundSa* sa = as_before ? before->inbound_sa : tables.inbound.find(spi);
   if (!sa) return report_unknown_spi(slot, local_port, spi);
   Packet packet = Packet::in_buffer(bytes, 0, bytes.size());
   packet.outer_tos = slot.tos;

@@ -90,9 +90,9 @@ bool Worker::take_turn(const PortView& at) {
 /// put into our queue leaves before the others may read theirs, so that a flow that moves stays in order.
 void Worker::spread_flows() {
   const PublishedTables::Reading tables(tables_, index_);
-  for (const auto& [id, at] : tables->ports) {
+  tables->ports.for_each([&](std::uint32_t, const PortView& at) {
     Port& port = *at.port;
-    if (!port.steering || port.steering->home() != index_ || port.moving_home.load(std::memory_order_relaxed)) continue;
+    if (!port.steering || port.steering->home() != index_ || port.moving_home.load(std::memory_order_relaxed)) return;
     port.moving_out.store(true, std::memory_order_seq_cst);
     if (port.counters(index_).sends_much()) {
       port.steering->spread();
@@ -106,7 +106,7 @@ void Worker::spread_flows() {
       ++turns;
     }
     port.moving_out.store(false, std::memory_order_release);
-  }
+  });
 }
 
 /// False while another worker sends what waited for this port.

@@ -21,9 +21,7 @@ Result<void> SaRegistry::can_add_port(const TunnelConfig& config) const {
 }
 
 void SaRegistry::add_port(std::shared_ptr<Port> port) {
-  ChildEntry& child = children_[port->config.child.value()];
-  child.ports.push_back(port.get());
-  child.view.reset();
+  change(port->config.child).ports.push_back(port.get());
   ports_.emplace(port->config.id.value(), std::move(port));
 }
 
@@ -31,9 +29,8 @@ std::shared_ptr<Port> SaRegistry::remove_port(TunnelId id) {
   auto node = ports_.extract(id.value());
   if (node.empty()) return nullptr;
   std::shared_ptr<Port> port = std::move(node.mapped());
-  ChildEntry& child = children_[port->config.child.value()];
-  std::erase(child.ports, port.get());
-  child.view.reset();
+  std::erase(change(port->config.child).ports, port.get());
+  tables_.ports.erase(id.value());
   drop_if_unused(port->config.child);
   return port;
 }
@@ -46,11 +43,10 @@ Port* SaRegistry::port(TunnelId id) const {
 Result<void> SaRegistry::add_pair(SaPair pair, bool use_outbound) {
   const Spi spi = pair.inbound->inbound_spi;
   if (pairs_.contains(spi.value())) return fail(Errc::invalid, "inbound SPI is in use");
-  ChildEntry& child = children_[pair.inbound->child.value()];
+  ChildEntry& child = change(pair.inbound->child);
   for (Port* port : child.ports) port->forget_gre_sequence();
   child.pairs.push_back(spi.value());
-  child.view.reset();
-  sa_table_.reset();
+  tables_.inbound.add(pair.inbound);
   pairs_.emplace(spi.value(), PairEntry{std::move(pair), use_outbound ? ++last_activation_ : 0, 0});
   return {};
 }
@@ -59,7 +55,7 @@ bool SaRegistry::activate(Spi inbound_spi) {
   const auto found = pairs_.find(inbound_spi.value());
   if (found == pairs_.end()) return false;
   found->second.activation = ++last_activation_;
-  children_[found->second.sas.inbound->child.value()].view.reset();
+  (void)change(found->second.sas.inbound->child);
   return true;
 }
 
@@ -67,11 +63,9 @@ bool SaRegistry::remove_pair(Spi inbound_spi) {
   const auto found = pairs_.find(inbound_spi.value());
   if (found == pairs_.end()) return false;
   const ChildId id = found->second.sas.inbound->child;
-  ChildEntry& child = children_[id.value()];
-  std::erase(child.pairs, inbound_spi.value());
-  child.view.reset();
+  std::erase(change(id).pairs, inbound_spi.value());
   pairs_.erase(found);
-  sa_table_.reset();
+  tables_.inbound.remove(inbound_spi);
   drop_if_unused(id);
   return true;
 }
@@ -105,6 +99,12 @@ std::vector<Port*> SaRegistry::ports_of(ChildId child) const {
   return found == children_.end() ? std::vector<Port*>{} : found->second.ports;
 }
 
+SaRegistry::ChildEntry& SaRegistry::change(ChildId id) {
+  ChildEntry& child = children_[id.value()];
+  if (!std::exchange(child.changed, true)) changed_.push_back(id);
+  return child;
+}
+
 void SaRegistry::drop_if_unused(ChildId id) {
   const auto found = children_.find(id.value());
   if (found != children_.end() && found->second.ports.empty() && found->second.pairs.empty()) children_.erase(found);
@@ -128,24 +128,22 @@ std::shared_ptr<const ChildView> SaRegistry::make_view(ChildId id, const ChildEn
 }
 
 std::unique_ptr<const Tables> SaRegistry::make_tables() {
-  if (!sa_table_) {
-    std::vector<std::shared_ptr<InboundSa>> inbound;
-    inbound.reserve(pairs_.size());
-    for (const auto& [spi, entry] : pairs_) inbound.push_back(entry.sas.inbound);
-    sa_table_ = std::make_shared<SaTable>(inbound);
+  for (const ChildId id : std::exchange(changed_, {})) {
+    const auto found = children_.find(id.value());
+    if (found == children_.end()) {
+      tables_.children.erase(id.value());
+      continue;
+    }
+    ChildEntry& child = found->second;
+    child.changed = false;
+    const auto view = make_view(id, child);
+    tables_.children.set(id.value(), view);
+    for (const Port* port : child.ports) {
+      const std::uint32_t number = port->config.id.value();
+      tables_.ports.set(number, PortView{ports_.at(number), view});
+    }
   }
-  auto tables = std::make_unique<Tables>();
-  tables->inbound = sa_table_;
-  tables->children.reserve(children_.size());
-  for (auto& [id, child] : children_) {
-    if (!child.view) child.view = make_view(ChildId{id}, child);
-    tables->children.emplace(id, child.view);
-  }
-  tables->ports.reserve(ports_.size());
-  for (const auto& [id, port] : ports_) {
-    tables->ports.emplace(id, PortView{port, tables->children.at(port->config.child.value())});
-  }
-  return tables;
+  return std::make_unique<const Tables>(tables_);
 }
 
 }  // namespace culvert::tunnel

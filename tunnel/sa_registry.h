@@ -12,7 +12,8 @@
 namespace culvert::tunnel {
 
 /// The control thread's own books: which ports and which pairs of SAs each child has, and the tables that follow from
-/// them for the workers. Not thread-safe; it publishes nothing itself.
+/// them for the workers: what has changed since they were made last is put into them. Not thread-safe; it publishes
+/// nothing itself.
 class SaRegistry {
  public:
   /// Errc::invalid: the id is taken, or the child has a tunnel that packets could not be told apart from.
@@ -48,15 +49,17 @@ class SaRegistry {
     std::vector<Port*> ports;
     std::vector<std::uint32_t> pairs;  ///< by inbound SPI
     std::shared_ptr<AcquireLimit> acquire = std::make_shared<AcquireLimit>();
-    std::shared_ptr<const ChildView> view;  ///< null: to be made anew
+    bool changed = false;  ///< its view is to be made anew
   };
+  ChildEntry& change(ChildId id);
   [[nodiscard]] std::shared_ptr<const ChildView> make_view(ChildId id, const ChildEntry& child) const;
   void drop_if_unused(ChildId id);
 
-  std::unordered_map<std::uint32_t, std::shared_ptr<Port>> ports_;         ///< by TunnelId
-  std::unordered_map<std::uint32_t, PairEntry> pairs_;                     ///< by inbound SPI
-  std::unordered_map<std::uint32_t, ChildEntry> children_;                 ///< by ChildId
-  std::shared_ptr<const SaTable> sa_table_ = std::make_shared<SaTable>();  ///< null: to be made anew
+  std::unordered_map<std::uint32_t, std::shared_ptr<Port>> ports_;  ///< by TunnelId
+  std::unordered_map<std::uint32_t, PairEntry> pairs_;              ///< by inbound SPI
+  std::unordered_map<std::uint32_t, ChildEntry> children_;          ///< by ChildId
+  Tables tables_;                                                   ///< as they were made last
+  std::vector<ChildId> changed_;
   std::uint64_t last_activation_ = 0;
 };
 

@@ -1,33 +1,31 @@
 #pragma once
-#include <cstdint>
 #include <memory>
 #include <span>
-#include <vector>
 
 #include "sa.h"
+#include "shared_map.h"
 
 namespace culvert::tunnel {
 
-/// Inbound SAs by SPI: an immutable snapshot that keeps its SAs alive. Made on the control thread, read by any.
+/// Inbound SAs by SPI, kept alive. Changed by the control thread; a copy is a snapshot that any thread may read.
 class SaTable {
  public:
   SaTable() = default;
-  explicit SaTable(std::span<const std::shared_ptr<InboundSa>> sas);
+  explicit SaTable(std::span<const std::shared_ptr<InboundSa>> sas) {
+    for (const auto& sa : sas) add(sa);
+  }
 
+  void add(const std::shared_ptr<InboundSa>& sa) { sas_.set(sa->spi.value(), sa); }
+  void remove(Spi spi) { sas_.erase(spi.value()); }
   /// nullptr: nobody has this SPI. Constant time, no lock, no reference count.
-  [[nodiscard]] InboundSa* find(Spi spi) const noexcept;
-  [[nodiscard]] std::size_t size() const noexcept { return owners_.size(); }
-  [[nodiscard]] std::span<const std::shared_ptr<InboundSa>> all() const noexcept { return owners_; }
+  [[nodiscard]] InboundSa* find(Spi spi) const noexcept {
+    const auto* found = sas_.find(spi.value());
+    return found ? found->get() : nullptr;
+  }
+  [[nodiscard]] std::size_t size() const noexcept { return sas_.size(); }
 
  private:
-  struct Slot {
-    std::uint32_t spi = 0;
-    InboundSa* sa = nullptr;
-  };
-  [[nodiscard]] std::size_t first_slot(Spi spi) const noexcept;
-
-  std::vector<Slot> slots_;  ///< open addressing, at most half full, a power of two
-  std::vector<std::shared_ptr<InboundSa>> owners_;
+  SharedMap<std::shared_ptr<InboundSa>> sas_;
 };
 
 }  // namespace culvert::tunnel

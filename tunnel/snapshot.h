@@ -53,11 +53,12 @@ class Published {
 
   /// Writer thread only.
   [[nodiscard]] const T& current() const noexcept { return *current_.load(std::memory_order_relaxed); }
-  void publish(std::unique_ptr<const T> next) {
+  /// True when no reader can hold an older one any more.
+  bool publish(std::unique_ptr<const T> next) {
     retired_.reserve(retired_.size() + 1);  // nothing may throw once the pointer is exchanged
     std::unique_ptr<const T> old(current_.exchange(next.release()));
     retired_.push_back({epoch_.fetch_add(1) + 1, std::move(old)});
-    reclaim();
+    return reclaim();
   }
   /// Destroys what no reader can hold any more. True when nothing is left to destroy.
   bool reclaim() {

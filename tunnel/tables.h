@@ -3,14 +3,13 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <unordered_map>
-#include <vector>
 
 #include "culvert/base/ids.h"
 #include "culvert/base/time.h"
 #include "policy_table.h"
 #include "port.h"
 #include "sa_table.h"
+#include "shared_map.h"
 #include "snapshot.h"
 
 namespace culvert::tunnel {
@@ -46,18 +45,15 @@ struct PortView {
 
 /// All that a worker looks things up in: an immutable snapshot that keeps alive what it names.
 struct Tables {
-  std::shared_ptr<const SaTable> inbound = std::make_shared<SaTable>();
-  std::unordered_map<std::uint32_t, PortView> ports;                             ///< by TunnelId
-  std::unordered_map<std::uint32_t, std::shared_ptr<const ChildView>> children;  ///< by ChildId
+  SaTable inbound;
+  SharedMap<PortView> ports;                             ///< by TunnelId
+  SharedMap<std::shared_ptr<const ChildView>> children;  ///< by ChildId
 
   [[nodiscard]] const ChildView* child(ChildId id) const noexcept {
-    const auto found = children.find(id.value());
-    return found == children.end() ? nullptr : found->second.get();
+    const auto* found = children.find(id.value());
+    return found ? found->get() : nullptr;
   }
-  [[nodiscard]] const PortView* port(TunnelId id) const noexcept {
-    const auto found = ports.find(id.value());
-    return found == ports.end() ? nullptr : &found->second;
-  }
+  [[nodiscard]] const PortView* port(TunnelId id) const noexcept { return ports.find(id.value()); }
 };
 
 using PublishedTables = Published<Tables>;

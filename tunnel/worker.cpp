@@ -157,11 +157,11 @@ void Worker::send_all_waiting() {
   std::uint64_t count = 0;
   [[maybe_unused]] const auto taken = ::read(wake_.get(), &count, sizeof count);
   const PublishedTables::Reading tables(tables_, index_);
-  for (const auto& [id, at] : tables->ports) {
+  tables->ports.for_each([&](std::uint32_t, const PortView& at) {
     // Where another worker is sending them already, send_waiting does nothing: that one is responsible.
     if (!at.port->waiting.empty()) [[maybe_unused]]
       const bool all_gone = send_waiting(at);
-  }
+  });
 }
 
 void Worker::post(Event event) {
@@ -187,14 +187,14 @@ void Worker::expire_waiting() {
   next_expiry_ = now + std::chrono::seconds(1);
   packets_wait_ = false;
   const PublishedTables::Reading tables(tables_, index_);
-  for (const auto& [id, at] : tables->ports) {
+  tables->ports.for_each([&](std::uint32_t, const PortView& at) {
     WaitQueue& waiting = at.port->waiting;
-    if (waiting.empty()) continue;
+    if (waiting.empty()) return;
     if (const std::size_t expired = waiting.expire(now - options_.max_wait))
       drops_.add(DropReason::wait_expired, expired);
     // A packet may have come to wait just after its SA did: then nobody else would send it.
     if (!send_waiting(at) || !waiting.empty()) packets_wait_ = true;
-  }
+  });
 }
 
 }  // namespace culvert::tunnel

@@ -74,9 +74,9 @@ TEST_CASE("tables that were made before a change keep their SAs, those made afte
   const auto before = registry.make_tables();
   CHECK(registry.remove_pair(Spi{1001}));
   const auto after = registry.make_tables();
-  REQUIRE(before->inbound->find(Spi{1001}));
-  CHECK(before->inbound->find(Spi{1001})->spi == Spi{1001});
-  CHECK(after->inbound->find(Spi{1001}) == nullptr);
+  REQUIRE(before->inbound.find(Spi{1001}));
+  CHECK(before->inbound.find(Spi{1001})->spi == Spi{1001});
+  CHECK(after->inbound.find(Spi{1001}) == nullptr);
   CHECK(after->child(child) == nullptr);
 }
 
