@@ -14,7 +14,7 @@ namespace culvert::tunnel {
 namespace {
 
 // Between looks at strangers who come one behind the other. One who comes alone is seen at once.
-constexpr std::chrono::milliseconds rest_time{1};
+constexpr std::chrono::milliseconds rest_time{4};
 
 }  // namespace
 

@@ -18,9 +18,7 @@ namespace {
 constexpr unsigned max_threads = 4;
 constexpr int niceness = 5;  // a third of the weight of a thread that carries packets
 
-std::size_t index(ike::Compute::Rank rank) {
-  return rank == ike::Compute::Rank::stranger ? 0 : 1;
-}
+constexpr unsigned turn_of_the_least = 8;  // each piece of work so many goes to the lowest rank that waits
 
 unsigned default_threads() {
   const unsigned processors = std::thread::hardware_concurrency();
@@ -54,8 +52,10 @@ ComputePool::~ComputePool() {
 }
 
 bool ComputePool::submit(ike::Compute compute) {
-  const std::size_t rank = index(compute.rank);
-  const std::size_t most = rank == 0 ? options_.max_of_strangers : options_.max_of_peers;
+  static_assert(static_cast<std::size_t>(ike::Compute::Rank::peer) == num_ranks - 1);
+  const auto rank = static_cast<std::size_t>(compute.rank);
+  const std::size_t most =
+      std::array{options_.max_of_strangers, options_.max_of_candidates, options_.max_of_peers}[rank];
   {
     const std::lock_guard lock(mutex_);
     if (queues_[rank].size() >= most) return false;
@@ -72,15 +72,26 @@ void ComputePool::work() {
     ike::Compute next;
     {
       std::unique_lock lock(mutex_);
-      wanted_.wait(lock, [this] { return stopping_ || !queues_[0].empty() || !queues_[1].empty(); });
+      wanted_.wait(lock, [this] {
+        return stopping_ || !std::ranges::all_of(queues_, [](const auto& queue) { return queue.empty(); });
+      });
       if (stopping_) return;
-      auto& queue = queues_[1].empty() ? queues_[0] : queues_[1];
-      next = std::move(queue.front());
-      queue.pop_front();
+      next = take_next();
     }
     const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
     put({next.id, next.work(now)});
   }
+}
+
+/// One waits. With `mutex_` held.
+ike::Compute ComputePool::take_next() {
+  const auto waits = [](const auto& queue) { return !queue.empty(); };
+  const bool of_the_least = ++turn_ % turn_of_the_least == 0;
+  auto& queue = of_the_least ? *std::ranges::find_if(queues_, waits)
+                             : *std::ranges::find_if(queues_.rbegin(), queues_.rend(), waits);
+  ike::Compute next = std::move(queue.front());
+  queue.pop_front();
+  return next;
 }
 
 void ComputePool::put(Answer answer) {

@@ -18,13 +18,15 @@ namespace culvert::daemon {
 
 struct ComputePoolOptions {
   unsigned threads = 0;  ///< 0: one less than there are processors, 1…4
-  /// Pieces of work that may wait. A stranger's first message costs us a key exchange, so few of those; each peer and
-  /// each IKE SA has at most two of the others.
+  /// Pieces of work that may wait. A stranger's first message costs us a key exchange, so few of those; each half-open
+  /// IKE SA has at most one of a candidate's, each peer and each IKE SA at most two of the others.
   std::size_t max_of_strangers = 256;
+  std::size_t max_of_candidates = 1024;
   std::size_t max_of_peers = 16384;
 };
 
-/// Performs ike::Compute on threads of its own. They are of lower priority than those that carry packets: a flood of
+/// Performs ike::Compute on threads of its own, for peers before candidates before strangers; now and then one of the
+/// least, so that nobody starves. The threads are of lower priority than those that carry packets: a flood of
 /// new IKE SAs takes what these leave. Owned by the control thread, which alone calls it.
 class ComputePool {
  public:
@@ -44,7 +46,9 @@ class ComputePool {
     std::uint64_t id = 0;
     std::unique_ptr<ike::Computed> result;
   };
+  static constexpr std::size_t num_ranks = 3;
   void work();
+  [[nodiscard]] ike::Compute take_next();
   void put(Answer answer);
   void wait_for_answers();
   void take_answers();
@@ -56,7 +60,8 @@ class ComputePool {
 
   std::mutex mutex_;  ///< of what follows
   std::condition_variable wanted_;
-  std::array<std::deque<ike::Compute>, 2> queues_;  ///< by rank
+  std::array<std::deque<ike::Compute>, num_ranks> queues_;  ///< by rank
+  unsigned turn_ = 0;
   std::vector<Answer> answers_;
   bool stopping_ = false;
 

@@ -58,6 +58,8 @@ class Admission {
       if (owner_) std::exchange(owner_, nullptr)->leave(asking_);
     }
     [[nodiscard]] bool taken() const noexcept { return owner_ != nullptr; }
+    /// From the address of a configured peer.
+    [[nodiscard]] bool is_of_known() const noexcept { return asking_.known; }
 
    private:
     friend class Admission;

@@ -14,7 +14,8 @@
 namespace culvert::ike {
 
 Compute::Rank Session::rank() const noexcept {
-  return association_ || origin_.initiator ? Compute::Rank::peer : Compute::Rank::stranger;
+  if (association_ || origin_.initiator) return Compute::Rank::peer;
+  return slot_.is_of_known() || in_ ? Compute::Rank::candidate : Compute::Rank::stranger;
 }
 
 // ---- before our request: a key pair

@@ -21,7 +21,8 @@ std::uint64_t mix(std::uint64_t value) {
 
 }  // namespace
 
-bool CookieBudget::take(TimePoint now, const IpAddress& address, IkeSpi spi_i, std::uint64_t seed) {
+bool CookieBudget::take(TimePoint now, const IpAddress& address, IkeSpi spi_i, std::uint64_t seed, bool known) {
+  if (known && known_.take(now)) return true;
   std::uint64_t hash = mix(seed ^ spi_i.value());
   for (std::size_t i = 0; i < address.size(); i += 4) hash = mix(hash ^ load_be<std::uint32_t>(&address.bytes()[i]));
   return is_repeated(now, hash) ? again_.take(now) || first_.take(now) : first_.take(now);
@@ -30,6 +31,7 @@ bool CookieBudget::take(TimePoint now, const IpAddress& address, IkeSpi spi_i, s
 bool CookieBudget::is_repeated(TimePoint now, std::uint64_t hash) {
   if (now - generation_began_ >= generation) {
     std::swap(seen_[0], seen_[1]);
+    if (now - generation_began_ >= 2 * generation) seen_[1].clear();  // a quiet time lies between
     seen_[0].assign(num_entries, 0);
     generation_began_ = now;
   }
@@ -46,10 +48,9 @@ void CookieBudget::forget() {
 }
 
 bool CookieBudget::Bucket::take(TimePoint now) noexcept {
-  constexpr Duration each = Duration(1s) / each_second;
   empty_at_ = std::max(empty_at_, now);
-  if (empty_at_ - now + each > burst) return false;
-  empty_at_ += each;
+  if (empty_at_ - now + each_ > burst) return false;
+  empty_at_ += each_;
   return true;
 }
 

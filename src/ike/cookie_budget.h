@@ -1,5 +1,6 @@
 #pragma once
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <vector>
 
@@ -15,25 +16,30 @@ namespace culvert::ike {
 /// piece of memory that is there while it is needed. Control thread.
 class CookieBudget {
  public:
-  static constexpr std::uint64_t each_second = 5000;  ///< of those seen first, and again of those that come again
+  // In each second. An answer costs as much as ten requests that get none.
+  static constexpr std::uint64_t of_first = 1000;  ///< of those seen for the first time
+  static constexpr std::uint64_t of_again = 5000;  ///< of those that come again
+  static constexpr std::uint64_t of_known = 5000;  ///< of those from addresses that configured peers have, before that
   static constexpr std::size_t num_entries = std::size_t{1} << 19;  ///< of each of the two generations; 1 MiB
 
   /// `seed`: unknown to those who ask.
-  [[nodiscard]] bool take(TimePoint now, const IpAddress& address, IkeSpi spi_i, std::uint64_t seed);
+  [[nodiscard]] bool take(TimePoint now, const IpAddress& address, IkeSpi spi_i, std::uint64_t seed, bool known);
   /// Nothing is remembered any more.
   void forget();
 
  private:
   class Bucket {
    public:
+    explicit Bucket(std::uint64_t each_second) noexcept : each_(Duration(std::chrono::seconds(1)) / each_second) {}
     [[nodiscard]] bool take(TimePoint now) noexcept;
 
    private:
+    Duration each_;
     TimePoint empty_at_{};
   };
   [[nodiscard]] bool is_repeated(TimePoint now, std::uint64_t hash);
 
-  Bucket first_, again_;
+  Bucket first_{of_first}, again_{of_again}, known_{of_known};
   std::array<std::vector<std::uint16_t>, 2> seen_;  ///< this generation, and the one before
   TimePoint generation_began_{};
 };

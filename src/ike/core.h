@@ -154,7 +154,7 @@ class Core {
   [[nodiscard]] static InitKey init_key(const Path& path, ByteView datagram, IkeSpi spi_i);
   [[nodiscard]] bool is_address_of_peer(const IpAddress& address);
   void refuse_stranger(const Path& path, const Header& header);
-  void demand_cookie(const Path& path, const Header& header, ByteView nonce);
+  void demand_cookie(const Path& path, const Header& header, ByteView nonce, bool known);
   void open_session(const Path& path, ByteView datagram, const Admission::Asking& asking);
   void answer_init(const Path& path, ByteView datagram, const Message& message, const Admission::Asking& asking);
   void admit_resumption(const Path& path, ByteView datagram, const Message& message, const Admission::Asking& asking);

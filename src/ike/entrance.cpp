@@ -79,7 +79,7 @@ void Core::admit(const Path& path, ByteView datagram, const Header& header) {
     case Admission::Verdict::admit:
       return open_session(path, datagram, asking);
     case Admission::Verdict::challenge:
-      return demand_cookie(path, header, scan->nonce);
+      return demand_cookie(path, header, scan->nonce, asking.known);
     case Admission::Verdict::full:
       return count(DropReason::ike_half_open_limit);
     case Admission::Verdict::crowded:
@@ -128,8 +128,8 @@ void Core::refuse_stranger(const Path& path, const Header& header) {
 }
 
 /// RFC 7296 §2.6. The answer is smaller than what it answers, so nobody can use us to multiply his traffic.
-void Core::demand_cookie(const Path& path, const Header& header, ByteView nonce) {
-  if (!cookie_budget_.take(now_, path.remote.address, header.spi_i, cookie_budget_seed_))
+void Core::demand_cookie(const Path& path, const Header& header, ByteView nonce, bool known) {
+  if (!cookie_budget_.take(now_, path.remote.address, header.spi_i, cookie_budget_seed_, known))
     return count(DropReason::ike_flood);
   count(DropReason::ike_cookie_demanded);
   Bytes cookie = cookies_.make(now_, nonce, path.remote.address, header.spi_i);

@@ -52,8 +52,8 @@ TEST_CASE("a flood from forged addresses gets cookies, and keeps no more than th
   Flooded simulation;
   simulation.flood(50000);
   CHECK(simulation.num_others == 20);
-  CHECK(simulation.num_cookies >= 5000);
-  CHECK(simulation.num_cookies <= 7000);
+  CHECK(simulation.num_cookies >= 950);
+  CHECK(simulation.num_cookies <= 1300);
   CHECK(simulation.drops(DropReason::ike_cookie_demanded) >= simulation.num_cookies);
   CHECK(simulation.drops(DropReason::ike_flood) == 49980 - simulation.num_cookies);
   CHECK(simulation.reported(b, "a flood of IKE_SA_INIT", log::Level::warn));
@@ -114,6 +114,7 @@ TEST_CASE("with cookies, too: one address takes its share of the half-open IKE S
   Flooded simulation;
   int num_admitted = 0;
   for (std::uint32_t i = 0; i < 300; ++i) {
+    if (i % 100 == 99) simulation.run_for(200ms);  // 500 a second, each of which gets its cookie
     const Datagram first = simulation.from("192.0.2.50", i);
     auto answer = simulation.inject(first);
     if (answer.size() != 1) continue;

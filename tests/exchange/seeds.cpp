@@ -193,6 +193,10 @@ Story set_up(Simulation& simulation) {
     simulation.node(side).options.unix_at_zero = 1'800'000'000s;
     simulation.config(side).resumption = resumption != random.chance(0.1);
     if (random.chance(0.5)) simulation.config(side).follow_redirects = true;
+    // COOKIE of everybody, of whoever comes second in a second, or (the default) of a crowd that is never here.
+    EndpointOptions& options = simulation.node(side).options;
+    if (random.chance(0.3)) options.cookie_threshold = 0;
+    if (random.chance(0.2)) options.busy_rate = 2;
     simulation.node(side).elsewhere = *IpAddress::parse(side == a ? "192.0.2.71" : "192.0.2.72");
     if (random.chance(0.03)) simulation.node(side).options.redirect = simulation.node(side).elsewhere->to_string();
   }

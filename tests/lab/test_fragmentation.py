@@ -1,12 +1,14 @@
 """IKE fragmentation (RFC 7383): a path that lets no IP fragments through, with strongSwan in either role, and one that is narrow.
 
-What makes IKE_AUTH long, nearly 4 kB: identities of 400 bytes, 60 traffic selectors of IPv6, a list of proposals."""
+What makes IKE_AUTH long: identities of 400 bytes, 60 traffic selectors of IPv6 and a list of proposals (nearly 4 kB); chains of three RSA
+certificates of 3,072 bits, the last with 60 names (more than 6 kB)."""
 import re
 from itertools import product
 
 import pytest
 
 from labkit.pair import pair, tables
+from labkit.pki import StrongSwanPki
 from labkit.process import wait_for
 from labkit.strongswan import swanctl_conf
 from labkit.traffic import assert_reaches
@@ -83,6 +85,43 @@ def test_a_long_ike_auth_passes_where_ip_fragments_do_not(lab, net, role):
     culvert.ctl("rekey", "b", "--child")
     culvert.wait_new_child(old)
     assert_reaches(net.B.host, net.A.host4)
+    assert fragments_dropped(net) == 0
+
+
+@pytest.fixture(scope="module")
+def chains(shared):
+    """CAs above each other, root first, and a certificate of the last for each side."""
+    folder = shared.path("chains")
+    cas = [StrongSwanPki(folder / "root", "root CA")]
+    for name in ("regional", "issuing"):
+        cas.append(StrongSwanPki(folder / name, f"{name} CA", "rsa3072", issuer=cas[-1]))
+    names = [f"gateway-{i:02}.branch-of-a-large-enterprise.example.net" for i in range(60)]
+    return [ca.ca for ca in cas], {letter: cas[-1].issue(f"{letter}.example", f"{letter}.example", *names, kind="rsa3072") for letter in "ab"}
+
+
+@pytest.mark.parametrize("role", ["initiator", "responder"])
+def test_chains_of_certificates_pass_where_ip_fragments_do_not(lab, net, chains, role):
+    cas, certificates = chains
+    conf = swanctl_conf(net.B.wan4, "%any" if role == "initiator" else net.A.wan4, "b.example", "a.example", PSK, net.B.lan4, net.A.lan4,
+                        IKE, ESP[0], extra="fragmentation = yes")
+    conf = conf.replace("local { auth = psk", "local { auth = pubkey\n certs = b.pem").replace(
+        "remote { auth = psk", "remote { auth = pubkey\n cacerts = root.pem")
+    files = {f"x509ca/{ca.parent.name}.pem": ca.read_text() for ca in cas}
+    files |= {"x509/b.pem": certificates["b"].read_text(), "private/b.key": certificates["b"].with_suffix(".key").read_text()}
+    strongswan = lab.strongswan(net.B.gw, re.sub(r"secrets \{.*", "", conf, flags=re.S), files=files)
+    own = {"certificate": certificates["a"], "key": certificates["a"].with_suffix(".key"), "intermediates": cas[:0:-1]}
+    culvert = lab.culvert(net.A.gw, tables(net.A, net.B, carry="ip", start="always" if role == "initiator" else "wait",
+                                           peer={"ike": [IKE], "esp": ESP[:1], "auth": own, "peer_auth": {"ca": cas[:1]}},
+                                           tunnel={"local": [net.A.lan4], "remote": [net.B.lan4], "routes": [net.B.lan4], "mtu": 1400}))
+    if role == "responder":
+        strongswan.ctl("--initiate", "--child", "net")
+    culvert.wait_up()
+    assert_reaches(net.A.host, net.B.host4)
+    log = strongswan.log()
+    sent = re.search(r"splitting IKE message \((\d+) bytes\) into (\d+) fragments", log)
+    received = re.search(r"received fragment #\d+ of (\d+), reassembled fragmented IKE message \((\d+) bytes\)", log)
+    assert sent and received, log
+    assert int(sent[1]) >= 6000 and int(received[2]) >= 6000, (sent[0], received[0])
     assert fragments_dropped(net) == 0
 
 

@@ -87,8 +87,9 @@ class Computed {
 /// Endpoint::on_computed, those that there is no room for with nothing.
 struct Compute {
   enum class Rank : std::uint8_t {
-    stranger,  ///< somebody who has not authenticated himself asks for it: first to be dropped
-    peer,      ///< for a peer, or for an attempt of our own
+    stranger,   ///< somebody who has shown nothing asks for it: first to be dropped
+    candidate,  ///< not authenticated, but from a configured peer's address, or his half-open IKE SA has its keys
+    peer,       ///< for a peer, or for an attempt of our own
   };
   std::uint64_t id = 0;
   Rank rank = Rank::stranger;

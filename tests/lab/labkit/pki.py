@@ -30,14 +30,15 @@ KINDS = {"rsa2048": ("rsa", 2048), "rsa3072": ("rsa", 3072), "p256": ("ecdsa", 2
 
 
 class StrongSwanPki:
-    """strongSwan's own `pki`: what it issues is its text, not ours."""
+    """strongSwan's own `pki`: what it issues is its text, not ours. `issuer`: the CA above it; otherwise it is a root."""
 
-    def __init__(self, folder, name="strongSwan lab", kind="p256", *options):
+    def __init__(self, folder, name="strongSwan lab", kind="p256", *options, issuer=None):
         self.dir = Path(folder)
         self.dir.mkdir(parents=True, exist_ok=True)
         self.ca, self.ca_key, self.ca_dn = self.dir / "ca.pem", self.dir / "ca.key", f"CN={name}"
         self.key(self.ca_key, kind)
-        self.pki(self.ca, "--self", "--ca", "--in", self.ca_key, "--type", self.type(kind), "--dn", self.ca_dn, "--lifetime", "3650",
+        above = ["--issue", "--cacert", issuer.ca, "--cakey", issuer.ca_key] if issuer else ["--self"]
+        self.pki(self.ca, *above, "--ca", "--in", self.ca_key, "--type", self.type(kind), "--dn", self.ca_dn, "--lifetime", "3650",
                  *options)
         self.serial = 0x1000
 

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <pthread.h>
 
+#include <algorithm>
 #include <atomic>
 #include <future>
 #include <map>
@@ -63,7 +64,7 @@ struct Fixture {
 }  // namespace
 
 TEST_CASE("work is done on threads with a name, and its results come on the control thread, each once") {
-  Fixture fixture({3, 256, 256});
+  Fixture fixture({3, 256, 256, 256});
   std::atomic<int> elsewhere{0};
   std::atomic<int> named{0};
   const auto here = std::this_thread::get_id();
@@ -84,25 +85,41 @@ TEST_CASE("work is done on threads with a name, and its results come on the cont
   for (int i = 1; i <= 100; ++i) CHECK(fixture.answers[static_cast<std::uint64_t>(i)] == i * i);
 }
 
-TEST_CASE("strangers' work is refused beyond its bound, and that of peers goes ahead of it") {
-  Fixture fixture({1, 2, 3});
+TEST_CASE("work is refused beyond the bound of its rank, and peers go ahead of candidates, and those of strangers") {
+  Fixture fixture({1, 2, 2, 3});
   fixture.block();
   CHECK(fixture.submit(1, Rank::stranger, [] { return 1; }));
   CHECK(fixture.submit(2, Rank::stranger, [] { return 2; }));
   CHECK_FALSE(fixture.submit(3, Rank::stranger, [] { return 3; }));
-  CHECK(fixture.submit(4, Rank::peer, [] { return 4; }));
-  CHECK(fixture.submit(5, Rank::peer, [] { return 5; }));
-  CHECK(fixture.submit(6, Rank::peer, [] { return 6; }));
-  CHECK_FALSE(fixture.submit(7, Rank::peer, [] { return 7; }));
+  CHECK(fixture.submit(4, Rank::candidate, [] { return 4; }));
+  CHECK(fixture.submit(5, Rank::candidate, [] { return 5; }));
+  CHECK_FALSE(fixture.submit(6, Rank::candidate, [] { return 6; }));
+  CHECK(fixture.submit(7, Rank::peer, [] { return 7; }));
+  CHECK(fixture.submit(8, Rank::peer, [] { return 8; }));
+  CHECK(fixture.submit(9, Rank::peer, [] { return 9; }));
+  CHECK_FALSE(fixture.submit(10, Rank::peer, [] { return 10; }));
   fixture.gate.set_value();
-  fixture.run_until(6);
-  CHECK(fixture.order == std::vector<std::uint64_t>{0, 4, 5, 6, 1, 2});
+  fixture.run_until(8);
+  CHECK(fixture.order == std::vector<std::uint64_t>{0, 7, 8, 9, 4, 5, 1, 2});
+}
+
+TEST_CASE("whoever has the lowest rank is not starved by the others") {
+  Fixture fixture({1, 4, 4, 64});
+  fixture.block();
+  CHECK(fixture.submit(1, Rank::stranger, [] { return 1; }));
+  CHECK(fixture.submit(2, Rank::candidate, [] { return 2; }));
+  for (std::uint64_t id = 10; id < 40; ++id) CHECK(fixture.submit(id, Rank::peer, [] { return 0; }));
+  fixture.gate.set_value();
+  fixture.run_until(33);
+  const auto place_of = [&](std::uint64_t id) { return std::ranges::find(fixture.order, id) - fixture.order.begin(); };
+  CHECK(place_of(1) == 7);
+  CHECK(place_of(2) == 15);
 }
 
 TEST_CASE("a pool that goes away waits for what is being computed and forgets what waits") {
   std::atomic<int> done{0};
   {
-    Fixture fixture({1, 8, 8});
+    Fixture fixture({1, 8, 8, 8});
     fixture.block();
     REQUIRE(fixture.submit(1, Rank::stranger, [&] { return ++done; }));
     std::thread opener([&] {
