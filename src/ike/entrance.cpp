@@ -111,7 +111,7 @@ bool Core::is_address_of_peer(const IpAddress& address) {
     peer_addresses_.clear();
     takes_strangers_ = false;
     for (const auto& peer : peers_) {
-      for (const IpAddress& known : peer->known_addresses()) peer_addresses_.insert(known);
+      peer->add_addresses(peer_addresses_);
       takes_strangers_ = takes_strangers_ || peer->may_come_from_anywhere();
     }
   }

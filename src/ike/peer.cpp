@@ -352,6 +352,11 @@ bool Peer::names_address(const IpAddress& address) const {
          std::ranges::any_of(paths_, [&](const Path& path) { return path.remote.address == address; });
 }
 
+void Peer::add_addresses(std::set<IpAddress>& all) const {
+  all.insert(literal_addresses_.begin(), literal_addresses_.end());
+  for (const Path& path : paths_) all.insert(path.remote.address);
+}
+
 /// A name may mean another address today than when it was resolved; the identity and the key decide.
 bool Peer::may_come_from(const IpAddress& address) const {
   return any_address_ || has_names_ || names_address(address);

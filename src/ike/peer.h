@@ -1,6 +1,7 @@
 #pragma once
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -65,6 +66,7 @@ class Peer {
   /// In order of preference, as configured and as last resolved.
   [[nodiscard]] std::vector<IpAddress> known_addresses() const;
   [[nodiscard]] bool may_call() const noexcept { return wanted_ && !any_address_; }  ///< we initiate when it is down
+  void add_addresses(std::set<IpAddress>& all) const;  ///< those of names_address
   [[nodiscard]] bool may_come_from_anywhere() const noexcept { return any_address_ || has_names_; }
   [[nodiscard]] bool admin_down() const noexcept { return admin_down_; }
   [[nodiscard]] bool has_association() const;

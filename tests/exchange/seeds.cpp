@@ -179,7 +179,8 @@ Story set_up(Simulation& simulation) {
     config.fragment_size =
         static_cast<std::uint16_t>(random.chance(0.3) ? 250 + random.next() % 326 : 576 + random.next() % 1000);
     if (random.chance(0.1)) config.fragment_size = 0;
-    if (random.chance(0.15)) simulation.node(side).options.cookie_threshold = 0;
+    if (random.chance(0.15)) simulation.node(side).options.cookie_threshold = 0;  // COOKIE of everybody
+    if (random.chance(0.15)) simulation.node(side).options.busy_rate = 2;         // of who comes second in a second
   }
   if (random.chance(0.5)) {
     for (const Side side : {a, b}) {
@@ -193,10 +194,6 @@ Story set_up(Simulation& simulation) {
     simulation.node(side).options.unix_at_zero = 1'800'000'000s;
     simulation.config(side).resumption = resumption != random.chance(0.1);
     if (random.chance(0.5)) simulation.config(side).follow_redirects = true;
-    // COOKIE of everybody, of whoever comes second in a second, or (the default) of a crowd that is never here.
-    EndpointOptions& options = simulation.node(side).options;
-    if (random.chance(0.3)) options.cookie_threshold = 0;
-    if (random.chance(0.2)) options.busy_rate = 2;
     simulation.node(side).elsewhere = *IpAddress::parse(side == a ? "192.0.2.71" : "192.0.2.72");
     if (random.chance(0.03)) simulation.node(side).options.redirect = simulation.node(side).elsewhere->to_string();
   }

@@ -19,7 +19,9 @@ IKE, ESP = "aes256gcm16-prfsha384-x25519", "aes256gcm16-x25519"
 
 @pytest.fixture(scope="module")
 def net(shared):
-    return shared.net("ABC")
+    net = shared.net("ABC")
+    net.cut_datagrams()  # what is captured is one ESP packet a frame
+    return net
 
 
 @pytest.fixture

@@ -171,6 +171,7 @@ def test_what_does_not_authenticate_or_is_old_moves_nobody(lab, mobike):
     """Somebody on the path copies ESP and IKE of a peer behind a NAT, and sends them, as they are and changed, from other ports and
     another address: the gateway outside goes on sending where it did."""
     net = lab.net(nat="A")
+    net.cut_datagrams()
     a, b = pair(lab, net, nat=True, peer={"mobike": mobike, "liveness": "1s"})
     with Capture(net.internet, "wanA", lab.folder, expression="udp dst port 4500") as capture:
         assert_reaches(net.A.host, net.B.host4, count=10)
