@@ -12,9 +12,9 @@
 namespace culvert::log {
 namespace {
 
-constexpr std::size_t lines_per_second = 10;
+constexpr std::size_t lines_per_second = 9;
 
-/// At most 10 lines in any second: a line passes when the tenth last one is a second old.
+/// At most so many lines in any second: a line passes when the last but eight is a second old.
 class Limiter {
  public:
   bool admit(TimePoint now) {

@@ -20,7 +20,7 @@ namespace {
 
 constexpr Duration burst_time = std::chrono::milliseconds(50);  // an address and its routes come and go together
 constexpr Duration short_pause = std::chrono::milliseconds(250), long_pause = std::chrono::seconds(2);
-constexpr Duration quiet_time = std::chrono::seconds(5);  // after it the pauses are short again
+constexpr int share_of_time = 10;  // to hear of a change costs a look at each peer: no more than one part in so many
 
 /// The device that an event is about; 0: none in particular; -1: of no interest.
 int device_of(nlmsghdr* header) {
@@ -110,13 +110,16 @@ void NetworkWatch::read() {
 void NetworkWatch::plan() {
   if (std::exchange(planned_, true)) return;
   const TimePoint now = Clock::now();
-  pause_ = now - told_ > quiet_time ? short_pause : std::min<Duration>(pause_ * 5 / 4, long_pause);
-  timer_.expires_at(std::max(now + burst_time, told_ + pause_));
+  // Longer while events come without a pause; a link that comes and goes is not held up.
+  pause_ = now - told_ > 2 * pause_ ? short_pause : std::min<Duration>(pause_ * 5 / 4, long_pause);
+  timer_.expires_at(std::max({now + burst_time, told_ + pause_, told_ + cost_ * share_of_time}));
   timer_.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
     planned_ = false;
-    told_ = Clock::now();
+    const TimePoint begun = Clock::now();
     changed_();
+    told_ = Clock::now();
+    cost_ = told_ - begun;
   });
 }
 

@@ -47,6 +47,7 @@ class NetworkWatch {
   bool planned_ = false;
   TimePoint told_{};  ///< the last time
   Duration pause_;
+  Duration cost_{};  ///< how long the last one took
 };
 
 }  // namespace culvert::daemon

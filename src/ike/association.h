@@ -184,6 +184,7 @@ class Association {
   void change_local(const Path& path);
   void announce();
   void plan_return();
+  void go_on();
   void queue(Task::Kind kind);
   friend class Session;
 

@@ -95,7 +95,11 @@ void Association::on_paths(std::vector<Path> paths) {
   const auto before = choice_in(mobility_.candidates);
   const auto choice = choice_in(paths);
   mobility_.candidates = std::move(paths);
-  if (mobility_.candidates.empty()) return;  // no way to anywhere: the next change may bring one
+  if (mobility_.candidates.empty()) {  // no way to anywhere: the next change may bring one
+    mobility_.stranded = true;
+    return;
+  }
+  const bool was_stranded = std::exchange(mobility_.stranded, false);
   const bool usable =
       std::ranges::any_of(mobility_.candidates, [&](const Path& path) { return same_addresses(path, now); });
   // What was the kernel's choice follows the kernel; what was chosen because nothing else answered stays.
@@ -109,11 +113,19 @@ void Association::on_paths(std::vector<Path> paths) {
   const bool rerouted =
       leads() && choice && before && !same_addresses(*choice, *before) && same_addresses(now, *before);
   if (usable && !rerouted) {
+    if (was_stranded) go_on();
     if (mobility_.supported && own_addresses() != mobility_.announced) announce();
     return plan_return();
   }
   if (leads()) return lead_to(choice ? *choice : mobility_.candidates.front(), "its network has changed here");
   if (choice) change_local(*choice);
+}
+
+/// The path in use is there again: what was sent meanwhile went nowhere, and the peer may wonder where we are.
+void Association::go_on() {
+  const std::vector<Session*> sessions = sessions_;
+  for (Session* session : sessions) session->relocate(session->path());
+  check_liveness();
 }
 
 /// RFC 4555 §3.6. Not at once behind the answer to IKE_AUTH, which it could overtake.

@@ -94,8 +94,10 @@ Actions IkeEndpoint::on_esp_moved(TimePoint now, Spi inbound_spi, const Path& pa
 
 Actions IkeEndpoint::on_unanswered_traffic(TimePoint now, Spi inbound_spi) {
   impl_->core.begin(now);
-  impl_->core.touch();
-  if (Association* association = impl_->core.owner_of(inbound_spi)) association->on_unanswered_traffic();
+  if (Association* association = impl_->core.owner_of(inbound_spi)) {
+    impl_->core.touch(association->peer());
+    association->on_unanswered_traffic();
+  }
   return impl_->core.finish();
 }
 

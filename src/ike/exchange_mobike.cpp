@@ -100,6 +100,13 @@ void Session::transmit() {
   }
 }
 
+/// The peer is there (again), and an older request of ours waits for its answer: it need not wait for the next of ever
+/// longer pauses. At most as often as for the first time; it counts as none of the tries.
+void Session::resend_early() {
+  if (!requests_.may_resend_early(core_.now())) return;
+  send_pending(origin_.path);
+}
+
 void Session::note_answer(const Path& path) {
   detours_.clear();
   ambiguous_ = std::exchange(went_elsewhere_, false);

@@ -12,7 +12,7 @@ void RequestWindow::sent(TimePoint now, ExchangeType exchange, std::vector<Bytes
                          const RetransmitPolicy& policy) {
   assert(!pending_ || exchange == ExchangeType::ike_sa_init || exchange == ExchangeType::ike_session_resume);
   held_ = false;
-  pending_ = Pending{exchange, std::move(datagrams), policy, policy.first, now + policy.first, 1};
+  pending_ = Pending{exchange, std::move(datagrams), policy, policy.first, now + policy.first, now, 1};
 }
 
 bool RequestWindow::answers(const Header& response) const noexcept {
@@ -29,6 +29,7 @@ void RequestWindow::answered() noexcept {
 void RequestWindow::restart(TimePoint now) noexcept {
   if (!pending_) return;
   pending_->num_sent = 1;
+  pending_->last_sent = now;
   pending_->interval = pending_->policy.first;
   pending_->due = now + pending_->interval;
 }
@@ -37,6 +38,7 @@ RequestWindow::Due RequestWindow::on_deadline(TimePoint now) {
   if (!pending_ || held_ || now < pending_->due) return Due::nothing;
   if (pending_->num_sent >= pending_->policy.tries) return Due::lost;
   ++pending_->num_sent;
+  pending_->last_sent = now;
   const std::chrono::duration<double, Duration::period> longer(static_cast<double>(pending_->interval.count()) *
                                                                std::max(1.0, pending_->policy.factor));
   // An hour bounds what a strange configuration could ask for.
@@ -48,6 +50,12 @@ RequestWindow::Due RequestWindow::on_deadline(TimePoint now) {
 std::optional<TimePoint> RequestWindow::deadline() const noexcept {
   if (!pending_ || held_) return std::nullopt;
   return pending_->due;
+}
+
+bool RequestWindow::may_resend_early(TimePoint now) noexcept {
+  if (!pending_ || held_ || pending_->num_sent < 2 || now - pending_->last_sent < pending_->policy.first) return false;
+  pending_->last_sent = now;
+  return true;
 }
 
 ResponseWindow::Verdict ResponseWindow::judge(MessageId id, ByteView datagram) const {

@@ -53,6 +53,8 @@ class RequestWindow {
   /// `resend`: send datagrams() again (counted here). `lost`: the last try stays unanswered.
   [[nodiscard]] Due on_deadline(TimePoint now);
   [[nodiscard]] std::optional<TimePoint> deadline() const noexcept;
+  /// Whether the request under way was sent again before, and not since the policy's first pause; notes that it is now.
+  [[nodiscard]] bool may_resend_early(TimePoint now) noexcept;
   [[nodiscard]] const std::vector<Bytes>& datagrams() const noexcept { return pending_->datagrams; }
   [[nodiscard]] int num_sent() const noexcept { return pending_ ? pending_->num_sent : 0; }
 
@@ -62,7 +64,7 @@ class RequestWindow {
     std::vector<Bytes> datagrams;
     RetransmitPolicy policy;
     Duration interval{};
-    TimePoint due;
+    TimePoint due, last_sent;
     int num_sent = 1;
   };
   MessageId next_;

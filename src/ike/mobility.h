@@ -29,6 +29,7 @@ struct Mobility {
   // The initiator's choice.
   std::vector<Path> candidates;        ///< usable pairs, the best first
   TimePoint moved_at{};                ///< the last time
+  bool stranded = false;               ///< no route has led by the path in use, and to no other one
   std::vector<Path> refused;           ///< UNACCEPTABLE_ADDRESSES since the last change of our network
   std::optional<TimePoint> prefer_at;  ///< when to test the paths that are better than the one in use
   Backoff prefer_pause{std::chrono::seconds(10), std::chrono::minutes(5)};

@@ -54,6 +54,7 @@ void Session::on_request(const Path& path, ByteView datagram, const Message& mes
   if (association_) {
     association_->heard();
     confirm_children();
+    resend_early();
   }
   answering_ = Answering{path, header, std::move(opened->digest), std::nullopt};
   // §2.21.3: badly formatted behind a good ICV is fatal for the IKE SA on both sides.

@@ -417,6 +417,7 @@ class Session {
   void agree_on_mobike(const Message& message);
   void transmit();
   void note_answer(const Path& path);
+  void resend_early();
   void send_pending(const Path& path);
   [[nodiscard]] bool uses_nat_traversal() const;
   void add_nat_detection(std::vector<Payload>& payloads, const Path& path);

@@ -556,6 +556,26 @@ TEST_CASE(
   CHECK(simulation.updates(a).size() == 1);
 }
 
+TEST_CASE("no route leads anywhere, then one does: what waits for an answer goes out at once, on both sides") {
+  Mobile simulation;
+  REQUIRE(simulation.comes_up());
+  const std::vector<IpAddress> homes = simulation.node(a).homes;
+  const IpAddress nowhere = ip("2001:db8::1");  // no way to an IPv4 address from there
+  simulation.rehome(a, {nowhere});
+  for (const Side side : {a, b}) simulation.probe(side);
+  simulation.run_for(8s);  // by now the pauses between retransmissions are long
+  simulation.rehome(a, homes);
+  simulation.wire.clear();
+  simulation.run_for(50ms);
+  std::size_t num_answers = 0;
+  for (const Message& message : simulation.messages()) num_answers += message.header.response ? 1U : 0U;
+  CHECK(num_answers >= 2);
+  simulation.wire.clear();
+  simulation.run_for(9s);
+  CHECK(simulation.wire.empty());
+  CHECK(simulation.disagreement().value_or("") == "");
+}
+
 TEST_CASE("ESP leaves and none comes back: asked about where it helps, and only there") {
   Mobile simulation;
   std::size_t expected = 0;

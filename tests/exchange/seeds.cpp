@@ -140,6 +140,24 @@ void hide_behind_nat(Simulation& simulation) {
   random_mapping(simulation);
 }
 
+/// Some pairs of addresses do not reach each other for a while; with several addresses another pair may.
+void random_breakage(Simulation& simulation) {
+  SeededRandom& random = simulation.random();
+  const auto chosen = random.next();
+  simulation.tell(a, "does not reach all of b's addresses any more");
+  simulation.broken = [chosen](const IpAddress& one, const IpAddress& two) {
+    // As either side names them.
+    const auto sum = [](const IpAddress& address) {
+      std::uint64_t total = 0;
+      for (const std::uint8_t byte : address.bytes()) total = total * 31 + byte;
+      return total;
+    };
+    return (((sum(one) ^ sum(two)) * 0x9E3779B97F4A7C15ULL >> 8 ^ chosen) & 1) != 0;
+  };
+  simulation.run_for(random_delay(random, 15s));
+  simulation.broken = nullptr;
+}
+
 /// An address changes, or a mapping; sometimes twice in a row, or at both ends.
 void random_move(Simulation& simulation, const Story& story) {
   SeededRandom& random = simulation.random();
@@ -286,6 +304,7 @@ std::string run_seed(std::uint64_t seed, bool verbose) {
     } else if ((story.mobile || story.behind_nat) && random.chance(0.5)) {
       random_move(simulation, story);
       if (random.chance(0.3)) random_rekey(simulation);
+      if (story.mobile && random.chance(0.25)) random_breakage(simulation);
     } else {
       random_rekey(simulation);
     }

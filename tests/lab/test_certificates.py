@@ -244,7 +244,7 @@ def world(shared):
 
 
 def let_the_log_breathe(seconds=1.1):
-    """culvertd writes at most 10 lines a second, and the test wants one of the next."""
+    """culvertd writes at most 9 lines a second, and the test wants one of the next."""
     time.sleep(seconds)
 
 

@@ -63,6 +63,8 @@ def test_a_hundred_tunnels_survive_twenty_link_flaps(lab):
         busiest = max(lines_by_second(end.log()[mark:]).values(), default=0)
         print(f"{end.ns}: at most {busiest} lines a second in {time.monotonic() - started:.0f} s of flaps")
         assert busiest < 10, end.log()[mark:mark + 4000]
+        for note in re.findall(r"log: \d+ lines left out", end.log()[mark:]):
+            print(note)
     kept = len(spis & {p["spi_i"] for p in a.status()["peers"]})
     print(f"{kept} of {NUM} IKE SAs are those of before")
     assert {(p["spi_i"], p["spi_r"]) for p in a.status()["peers"]} == {(p["spi_i"], p["spi_r"]) for p in b.status()["peers"]}

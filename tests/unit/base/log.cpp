@@ -10,14 +10,14 @@
 
 namespace logging = culvert::log;
 
-TEST_CASE("a flood of messages is cut to ten lines, and what was left out is counted") {
+TEST_CASE("a flood of messages is cut to fewer than ten lines a second, and what was left out is counted") {
   std::vector<std::string> lines;
   logging::set_sink([&](logging::Level, std::string_view line) { lines.emplace_back(line); });
   const auto before = logging::num_suppressed();
   for (int i = 0; i < 10000; ++i) logging::info("line {}", i);
   logging::set_sink({});
   CHECK(lines.size() >= 1);
-  CHECK(lines.size() <= 20);  // 10 a second, and the 10,000 calls may straddle a second on a slow machine
+  CHECK(lines.size() <= 18);  // 9 a second, and the 10,000 calls may straddle a second on a slow machine
   CHECK(logging::num_suppressed() - before >= 9980);
 }
 
