@@ -69,10 +69,11 @@ void Peer::settle_pair(Association& fresh, Association& old, bool initial_contac
   if (!at_once) return old.make_redundant(forgotten ? Ending::silent : Ending::await_delete);
   if (a.ours == b.ours) {
     Association& earlier = a.created < b.created ? fresh : old;
-    return earlier.make_redundant(Ending::with_delete);
+    return earlier.make_redundant(Ending::handover);
   }
   Association& loser = a.lowest_nonce < b.lowest_nonce ? fresh : old;
-  loser.make_redundant(loser.lineage().ours ? Ending::with_delete : Ending::await_delete);
+  // Where we have just answered, the peer does not have the other one yet: the Delete must not overtake our answer.
+  loser.make_redundant(loser.lineage().ours ? Ending::handover : Ending::await_delete);
 }
 
 /// Whether everything that `old` carries has a place elsewhere, or will not get one.
