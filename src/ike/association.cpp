@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 
+#include "clients.h"
 #include "lifetime.h"
 #include "peer.h"
 #include "session.h"
@@ -28,7 +29,7 @@ Association::Association(Core& core, Peer& peer, const AuthenticatedPeer& proof,
       established_(core.now()),
       last_heard_(core.now()),
       authentication_(authentication_lifetime()) {
-  assert(&proof_.config() == &peer.config());
+  assert(&proof_.config() == (peer.client() ? &peer.client()->of->config() : &peer.config()));
 }
 
 Association::~Association() {

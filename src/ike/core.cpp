@@ -4,6 +4,7 @@
 #include <cassert>
 
 #include "association.h"
+#include "clients.h"
 #include "peer.h"
 #include "session.h"
 
@@ -33,6 +34,7 @@ Core::Core(EndpointOptions options, std::vector<PeerConfig> configs, crypto::Ran
       cookie_budget_seed_(random.u64()),
       admission_({options.max_half_open, options.cookie_threshold, options.busy_rate}),
       decoy_psk_(random_secret(random, 32)),
+      clients_(std::make_unique<Clients>(*this, std::move(options_.pools), std::exchange(options_.leases, {}))),
       crash_tokens_(options.crash_secret) {
   redirect_ = options.redirect;
   const bool resumes = std::ranges::any_of(configs, [](const PeerConfig& config) { return config.resumption; });
@@ -50,8 +52,10 @@ Core::Core(EndpointOptions options, std::vector<PeerConfig> configs, crypto::Ran
 }
 
 Core::~Core() {
+  // Associations give their SPIs back to a table that must still be there.
+  clients_.reset();
   peers_.clear();
-}  // associations give their SPIs back to a table that must still be there
+}
 
 // ---- one public call
 // -----------------------------------------------------------------------------------------------------------
@@ -66,6 +70,7 @@ void Core::touch(Peer& peer) {
 
 void Core::touch() {
   for (const auto& peer : peers_) touch(*peer);
+  clients_->for_each([this](Peer& client) { touch(client); });
   for (const auto& [spi, session] : sessions_) touch(*session);
 }
 
@@ -112,7 +117,10 @@ void Core::sweep() {
     peer->sweep();
     std::optional<TimePoint> first = peer->deadline();
     for (const auto& association : peer->associations()) earliest(first, association->deadline());
-    agenda_.set({Agenda::Kind::peer, peer->config().id.value()}, peer->agenda_mark(), first);
+    if (peer->client() && !peer->has_association()) clients_->release(*peer);
+    const bool gone = peer->client() && peer->associations().empty();
+    agenda_.set({Agenda::Kind::peer, peer->config().id.value()}, peer->agenda_mark(), gone ? std::nullopt : first);
+    if (gone) clients_->erase(*peer);
   }
 }
 
@@ -285,11 +293,13 @@ Peer* found_in(const auto& table, const auto& key) {
 }  // namespace
 
 Peer* Core::find_peer(std::string_view name) const {
-  return found_in(peer_by_name_, name);
+  Peer* found = found_in(peer_by_name_, name);
+  return found ? found : clients_->find(name);
 }
 
 Peer* Core::find_peer(PeerId id) const {
-  return found_in(peer_by_id_, id);
+  Peer* found = found_in(peer_by_id_, id);
+  return found ? found : clients_->find(id);
 }
 
 Peer* Core::find_peer(ChildId child) const {

@@ -25,6 +25,7 @@
 namespace culvert::ike {
 
 class Association;
+class Clients;
 class Peer;
 class Session;
 
@@ -96,7 +97,10 @@ class Core {
 
   // ---- tables ----
   [[nodiscard]] const EndpointOptions& options() const noexcept { return options_; }
+  /// As configured, without their clients.
   [[nodiscard]] const std::vector<std::unique_ptr<Peer>>& peers() const noexcept { return peers_; }
+  [[nodiscard]] Clients& clients() const noexcept { return *clients_; }
+  /// By name and by number clients are found, too.
   [[nodiscard]] Peer* find_peer(std::string_view name) const;
   [[nodiscard]] Peer* find_peer(PeerId id) const;
   [[nodiscard]] Peer* find_peer(ChildId child) const;  ///< whose child it is
@@ -183,6 +187,7 @@ class Core {
   Secret decoy_psk_;
   PeerAuth decoy_auth_;
   std::vector<std::unique_ptr<Peer>> peers_;
+  std::unique_ptr<Clients> clients_;
   std::map<PeerId, Peer*> peer_by_id_;
   std::map<std::string_view, Peer*> peer_by_name_;
   std::map<ChildId, Peer*> peer_by_child_;

@@ -43,10 +43,12 @@ void Session::send_auth(AuthPayload ours) {
   payloads.emplace_back(std::move(ours));
   add_auth_notifies(payloads);
   offer_mobike(payloads);
+  ask_configuration(payloads);
   const bool childless = handshake_->childless_supported && config().childless == ChildlessPolicy::prefer;
   if (const ChildConfig* child = childless ? nullptr : peer_->first_wanted()) {
     const ChildContext context = child_context(EspNegotiation::ike_auth);
     handshake_->offer = make_offer(context, *child, peer_->trigger_of(*child), core_.new_esp_spi(nullptr));
+    widen_offer(*handshake_->offer);
     for (Payload& payload : offer_payloads(*handshake_->offer)) payloads.push_back(std::move(payload));
   }
   send_request(ExchangeType::ike_auth, payloads, Handshaking{});
@@ -73,6 +75,7 @@ void Session::on_auth_response(const Message& message) {
     return association.close_with_delete("administratively down");
   }
   read_auth_notifies(message);
+  if (!read_configuration(message)) return;
   accept_first_child(message);
   handshake_.reset();
   on_redirect(message);
@@ -97,6 +100,7 @@ void Session::accept_first_child(const Message& message) {
     return peer_->on_child_down(child, "peer refused: " + why, true);
   }
   auto agreement = accept_child(child_context(EspNegotiation::ike_auth), offer, message);
+  check_own_addresses(agreement);
   if (!agreement) {
     Task task;
     task.kind = Task::Kind::delete_child;  // the responder has installed it
@@ -167,7 +171,9 @@ Session::Reply Session::answer_auth(const Message& message) {
     return refuse_initiator(message, refusal_reason(message, config_of_claimed));
   }
   const AuthenticatedPeer proof = std::move((*done.peer)->proof);
-  if (auto refused = unwelcome(*claimed, message)) return std::move(*refused);
+  const UserGrant who = grant_of(proof, done.grant);
+  Peer* const peer = admit_client(*claimed, who, message);
+  if (auto refused = unwelcome(*claimed, peer, message)) return std::move(*refused);
   if (!allows(claimed->config(), *handshake_)) {
     core_.report_limited(
         "suite " + claimed->config().name, log::Level::warn,
@@ -187,7 +193,7 @@ Session::Reply Session::answer_auth(const Message& message) {
     return reply;
   }
   const bool initial_contact = message.find_notify(NotifyType::initial_contact) != nullptr;
-  claimed->establish(*this, proof, {false, created_, lower(handshake_->ni, handshake_->nr), origin_.follows_redirects},
+  peer->establish(*this, proof, {false, created_, lower(handshake_->ni, handshake_->nr), origin_.follows_redirects},
                      initial_contact);
 
   agree_on_mobike(message);
@@ -199,7 +205,8 @@ Session::Reply Session::answer_auth(const Message& message) {
   read_auth_notifies(message);
   add_auth_notifies(reply.payloads);
   if (association_->mobility().supported) offer_mobike(reply.payloads);
-  if (!add_redirect(reply.payloads)) answer_first_child(message, reply.payloads);
+  if (!add_redirect(reply.payloads) && answer_configuration(who, message, reply.payloads))
+    answer_first_child(message, reply.payloads);
   handshake_.reset();
   return reply;
 }

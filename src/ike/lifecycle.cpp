@@ -20,15 +20,16 @@ void Session::read_auth_notifies(const Message& message) {
   settle_resumption();
 }
 
-std::optional<Session::Reply> Session::unwelcome(const Peer& claimed, const Message& message) const {
+std::optional<Session::Reply> Session::unwelcome(const Peer& claimed, const Peer* peer, const Message& message) const {
   const auto refuse = [](Reply reply) {
     reply.close = true;
     return reply;
   };
-  if (claimed.admin_down()) return refuse(reply_with(refusal(NotifyType::temporary_failure, "administratively down")));
+  if (!peer) return refuse(reply_with(refusal(NotifyType::temporary_failure, "too many clients")));
+  if (claimed.admin_down() || peer->admin_down()) return refuse(reply_with(refusal(NotifyType::temporary_failure, "administratively down")));
   const bool initial_contact = message.find_notify(NotifyType::initial_contact) != nullptr;
   std::string why =
-      claimed.refuses_second(origin_.path, created_, initial_contact, *identity_from(*message.find_id(true)));
+      peer->refuses_second(origin_.path, created_, initial_contact, *identity_from(*message.find_id(true)));
   if (!why.empty()) {
     core_.report_limited("second " + claimed.config().name, log::Level::warn,
                          fmt::format("{}: a second IKE SA is refused: {}", claimed.label(), why));

@@ -167,9 +167,26 @@ struct CertReqPayload {
 struct EapPayload {
   Bytes data;
 };
+/// RFC 7296 §3.15.
+enum class CfgType : std::uint8_t { request = 1, reply = 2, set = 3, ack = 4 };
+/// RFC 7296 §3.15.1, RFC 8598 §3: those that we know; others stay as they came.
+enum class CfgAttributeType : std::uint16_t {
+  internal_ip4_address = 1,
+  internal_ip4_netmask = 2,
+  internal_ip4_dns = 3,
+  internal_ip6_address = 8,
+  internal_ip6_dns = 10,
+  internal_ip4_subnet = 13,
+  internal_ip6_subnet = 15,
+  internal_dns_domain = 25,
+};
+struct CfgAttribute {
+  CfgAttributeType type{};
+  Bytes value;
+};
 struct CpPayload {
-  std::uint8_t type = 0;
-  Bytes data;
+  CfgType type{};
+  std::vector<CfgAttribute> attributes;
 };
 /// Not understood. In a message that parsed, a critical one stands here for the session to answer
 /// UNSUPPORTED_CRITICAL_PAYLOAD (§2.5).

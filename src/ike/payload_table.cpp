@@ -20,9 +20,10 @@ using enum PayloadType;
 constexpr Rule init_rules[] = {{sa, 1, 1}, {ke, 1, 1}, {nonce, 1, 1}};
 // §1.2: without AUTH the initiator asks for EAP, which we do not speak: that is an authentication failure, not a syntax
 // error.
-constexpr Rule auth_request_rules[] = {{id_i, 1, 1}, {id_r, 0, 1}, {auth, 0, 1},
+constexpr Rule auth_request_rules[] = {{id_i, 1, 1}, {id_r, 0, 1}, {auth, 0, 1}, {cp, 0, 1},
                                        {sa, 0, 1},   {ts_i, 0, 1}, {ts_r, 0, 1}};
-constexpr Rule auth_response_rules[] = {{id_r, 1, 1}, {auth, 1, 1}, {sa, 0, 1}, {ts_i, 0, 1}, {ts_r, 0, 1}};
+constexpr Rule auth_response_rules[] = {{id_r, 1, 1}, {auth, 1, 1}, {cp, 0, 1},
+                                        {sa, 0, 1},   {ts_i, 0, 1}, {ts_r, 0, 1}};
 // §1.3.1–1.3.3.
 constexpr Rule create_child_rules[] = {{sa, 1, 1}, {nonce, 1, 1}, {ke, 0, 1}, {ts_i, 0, 1}, {ts_r, 0, 1}};
 

@@ -27,8 +27,6 @@ Bytes copy(ByteView bytes) {
 // +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 // | Auth Method   |                RESERVED                       |  AUTH
 // +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
-// |   CFG Type    |                    RESERVED                   |  CP
-// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 // ~                             Data                              ~
 // +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 Parsed<Payload> parse_ke(Reader reader) {
@@ -69,18 +67,6 @@ void write(Writer& writer, const AuthPayload& auth) {
   writer.u8(auth.method);
   writer.zeros(3);
   writer.bytes(auth.data);
-}
-
-Parsed<Payload> parse_cp(Reader reader) {
-  const auto type = reader.u8();
-  if (!type || !reader.skip(3)) return std::unexpected("CP payload is too short");
-  return CpPayload{*type, copy(reader.rest())};
-}
-
-void write(Writer& writer, const CpPayload& cp) {
-  writer.u8(cp.type);
-  writer.zeros(3);
-  writer.bytes(cp.data);
 }
 
 Parsed<Payload> parse_cert(Reader reader) {
@@ -264,6 +250,10 @@ void write(Writer& writer, const SaPayload& sa) {
   write_sa(writer, sa);
 }
 
+void write(Writer& writer, const CpPayload& cp) {
+  write_cp(writer, cp);
+}
+
 struct TypeOf {
   PayloadType operator()(const SaPayload&) const { return PayloadType::sa; }
   PayloadType operator()(const KePayload&) const { return PayloadType::ke; }
@@ -315,8 +305,11 @@ std::expected<Payload, PayloadError> parse_payload(PayloadType type, bool critic
       return parse_ts(reader, true);
     case PayloadType::ts_r:
       return parse_ts(reader, false);
-    case PayloadType::cp:
-      return parse_cp(reader);
+    case PayloadType::cp: {
+      auto cp = parse_cp(body);
+      if (!cp) return std::unexpected(cp.error());
+      return std::move(*cp);
+    }
     case PayloadType::eap:
       return EapPayload{copy(body)};
     case PayloadType::none:

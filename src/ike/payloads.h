@@ -23,5 +23,8 @@ void write_payload(Writer& writer, const Payload& payload);
 // The SA payload has a grammar of its own (sa_payload.cpp).
 [[nodiscard]] std::expected<SaPayload, PayloadError> parse_sa(ByteView body);
 void write_sa(Writer& writer, const SaPayload& sa);
+// So has the CP payload (config_payload.cpp).
+[[nodiscard]] std::expected<CpPayload, PayloadError> parse_cp(ByteView body);
+void write_cp(Writer& writer, const CpPayload& cp);
 
 }  // namespace culvert::ike

@@ -13,6 +13,7 @@
 
 namespace culvert::ike {
 
+struct ClientRole;
 struct StoredTicket;
 
 /// A configured peer: whether it should be up, and what is done about it. Owns its associations: one, but for the
@@ -20,6 +21,8 @@ struct StoredTicket;
 class Peer {
  public:
   Peer(Core& core, PeerConfig config);
+  /// One client of a configured peer with pools; owned by Clients.
+  Peer(Core& core, PeerConfig config, std::unique_ptr<ClientRole> role);
   ~Peer();
   Peer(const Peer&) = delete;
   Peer& operator=(const Peer&) = delete;
@@ -40,6 +43,8 @@ class Peer {
   [[nodiscard]] Result<void> down();
   [[nodiscard]] Result<void> rekey(IkeEndpoint::RekeyWhat what);
   void shut_down();
+  /// Closes what it has; it may come again.
+  void kick(const std::string& reason);
   void on_hint(const Path& path);
   [[nodiscard]] PeerStatus status() const;
 
@@ -93,6 +98,20 @@ class Peer {
   void keep_ticket(StoredTicket ticket);
   /// Makes a new IKE SA beside `old`, which is to take its place (RFC 7296 §2.8.3). False: not now.
   [[nodiscard]] bool reauthenticate(const Association& old);
+
+  // ---- addresses inside (exchange_config.cpp, clients.cpp) ----
+  /// Who authenticates as this one is a client of his own.
+  [[nodiscard]] bool is_template() const noexcept { return !config_.pools.empty() && !client_; }
+  [[nodiscard]] ClientRole* client() const noexcept { return client_.get(); }
+  /// For the children that are made from now on.
+  void set_selectors(const ChildConfig& child, std::vector<SelectorSpec> local, std::vector<SelectorSpec> remote);
+  /// We ask it for addresses.
+  [[nodiscard]] bool gives_addresses() const noexcept { return config_.request_v4 || config_.request_v6; }
+  /// What it has given us; nothing yet: no addresses.
+  [[nodiscard]] const VirtualNet& virtual_net() const noexcept { return virtual_net_; }
+  void use_virtual_net(VirtualNet net);
+  void forget_virtual_net();
+
   void ensure_children();
   void finish();
   void sweep();
@@ -143,6 +162,8 @@ class Peer {
   std::vector<ChildNeed> needs_;
   std::vector<std::unique_ptr<Association>> associations_;
   std::unique_ptr<StoredTicket> ticket_;
+  std::unique_ptr<ClientRole> client_;
+  VirtualNet virtual_net_;
   RedirectLoop redirect_loop_;
   std::optional<IpAddress> redirected_from_;  ///< while we are at a gateway that we have been sent to
   AgendaMark agenda_mark_;

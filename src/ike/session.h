@@ -113,6 +113,7 @@ struct Resumed {
 struct Verification {
   std::optional<std::expected<VerifiedPeer, std::string>> peer;  ///< the error is for the operator
   bool revocation_checked = false;                               ///< with what responders say
+  std::optional<UserGrant> grant;                                ///< what else is known of the user; nullopt: nothing
   std::optional<std::expected<AuthPayload, std::string>> ours;   ///< responder
 };
 
@@ -327,11 +328,20 @@ class Session {
   [[nodiscard]] std::expected<void, Refusal> check_encapsulation() const;
   void become_established(Association& association);
 
+  // exchange_config.cpp: addresses inside
+  [[nodiscard]] Peer* admit_client(Peer& claimed, const UserGrant& who, const Message& message);
+  [[nodiscard]] static UserGrant grant_of(const AuthenticatedPeer& proof, const std::optional<UserGrant>& granted);
+  [[nodiscard]] bool answer_configuration(const UserGrant& who, const Message& message, std::vector<Payload>& payloads);
+  void ask_configuration(std::vector<Payload>& payloads) const;
+  [[nodiscard]] bool read_configuration(const Message& message);
+  void widen_offer(ChildOffer& offer) const;
+  void check_own_addresses(std::expected<ChildAgreement, std::string>& agreement) const;
+
   // lifecycle.cpp: what later RFCs add to IKE_AUTH
   void add_auth_notifies(std::vector<Payload>& payloads);
   void read_auth_notifies(const Message& message);
-  /// Responder: why an authenticated peer is not let in.
-  [[nodiscard]] std::optional<Reply> unwelcome(const Peer& claimed, const Message& message) const;
+  /// Responder: why an authenticated peer is not let in. `peer` is `claimed` or one client of it (nullptr: no room).
+  [[nodiscard]] std::optional<Reply> unwelcome(const Peer& claimed, const Peer* peer, const Message& message) const;
 
   // redirect.cpp
   void add_redirect_support(std::vector<Payload>& payloads) const;

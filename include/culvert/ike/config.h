@@ -34,8 +34,9 @@ struct ChildConfig {
   ChildId id;
   std::string name;  ///< of the tunnel(s), for logs and status
   ModePreference mode = ModePreference::tunnel;
-  std::vector<SelectorSpec> local;
-  std::vector<SelectorSpec> remote;
+  std::vector<SelectorSpec> local;   ///< with virtual_local: what the peer assigns to us
+  std::vector<SelectorSpec> remote;  ///< of a peer with pools: the addresses that each client has from there
+  bool virtual_local = false;
   std::uint32_t replay_window = 4096;
 };
 
@@ -105,6 +106,12 @@ struct PeerConfig {
   double retransmit_factor = 1.8;
   int retransmit_tries = 7;         ///< after this many sends without an answer the peer is lost
   bool mobike = true;  ///< RFC 4555: addresses of either end may change without a new IKE SA
+  /// Places in EndpointOptions::pools, in order of preference. Not empty: everybody who authenticates as this peer (whose
+  /// addresses are "any") is a client of his own, with addresses of these pools.
+  std::vector<std::size_t> pools;
+  std::size_t max_clients = 1000;
+  /// Ask the peer for addresses of these families (RFC 7296 §2.19); one of two is enough.
+  bool request_v4 = false, request_v6 = false;
   std::vector<IpAddress> local_addresses;  ///< ours towards this peer, in order of preference; empty: the kernel's choice
   Duration keepalive = std::chrono::seconds(20);            ///< NAT keepalive, RFC 3948 §4, only when we are behind a NAT
 };

@@ -21,6 +21,7 @@
 #include "culvert/crypto/certificate.h"
 #include "culvert/crypto/random.h"
 #include "culvert/ike/config.h"
+#include "culvert/ike/virtual_net.h"
 
 namespace culvert::ike {
 
@@ -115,7 +116,19 @@ struct KeepTicketKeys {
   Secret keys;
 };
 
-using Action = std::variant<KeepTicketKeys, SendDatagram, InstallChild, ActivateOutbound, RemoveChild, MoveChild, FindPaths, ResolveAddresses,
+/// A lease that is new: to be given to the next daemon (EndpointOptions::leases), where it takes the place of an older
+/// one of the same pool and address.
+struct KeepLease {
+  Lease lease;
+};
+/// The gateway `peer` has given us this net; nullopt: it is over for good. While the peer is lost and called again
+/// nothing is said: the addresses stay ours, and most gateways give the same ones again. Before the child's SAs.
+struct UseVirtualNet {
+  PeerId peer;
+  std::optional<VirtualNet> net;
+};
+
+using Action = std::variant<KeepTicketKeys, KeepLease, UseVirtualNet, SendDatagram, InstallChild, ActivateOutbound, RemoveChild, MoveChild, FindPaths, ResolveAddresses,
                             Report, CountDrop, Compute, CheckRevocation, DebugIkeKeys>;
 using Actions = std::vector<Action>;
 
@@ -153,6 +166,11 @@ struct PeerStatus {
   TimePoint established{};
   std::optional<TimePoint> rekey_at, retry_at;
   std::string reason;                     ///< last reason for being down, in words
+  std::optional<VirtualNet> virtual_net;  ///< what the peer has given us, or we have given it
+  std::size_t clients = 0;                ///< of a peer with pools: how many are up
+  std::optional<PeerId> client_of;        ///< of a client: the configured peer
+  std::string user;                       ///< of a client: whose lease it is
+  std::vector<std::string> groups;        ///< of a client
   std::vector<ChildStatus> children;      ///< every configured one, up or down
 };
 
@@ -168,6 +186,8 @@ struct EndpointOptions {
   std::shared_ptr<const Secret> ticket_keys;   ///< what KeepTicketKeys gave last, also to a daemon before this one
   std::chrono::seconds unix_at_zero{};         ///< wall clock (seconds since 1970) where TimePoint is zero
   std::string redirect;                        ///< gateway that callers are sent to (RFC 5685); empty: none
+  std::vector<PoolConfig> pools;              ///< whose addresses do not overlap
+  std::vector<Lease> leases;                  ///< what KeepLease gave, the oldest first
   std::uint16_t nat_port = 4500;              ///< our port for IKE and ESP in UDP once a NAT is found (Path::local)
 };
 
@@ -229,7 +249,13 @@ class IkeEndpoint {
   /// Deletes all IKE SAs (one Delete each, not retransmitted): the gateway goes down.
   [[nodiscard]] Actions shut_down(TimePoint now);
 
+  /// Closes the IKE SAs of a client: by its user, its name (as in PeerStatus) or an address that it has.
+  [[nodiscard]] Result<Actions> kick(TimePoint now, std::string_view user);
+
+  /// Of the configured peers, without their clients.
   [[nodiscard]] std::vector<PeerStatus> status(TimePoint now) const;
+  /// Of clients that are up: at most `most`, of those behind `after` (the number of the last one of the call before).
+  [[nodiscard]] std::vector<PeerStatus> clients(TimePoint now, std::optional<PeerId> after, std::size_t most) const;
 
  private:
   struct Impl;

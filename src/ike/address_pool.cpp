@@ -1,0 +1,177 @@
+#include "address_pool.h"
+
+#include <algorithm>
+
+namespace culvert::ike {
+namespace {
+
+constexpr std::size_t max_leases = 65536;  // of one pool, beside those in use: a prefix of IPv6 has no end
+
+/// nullopt behind the last of all.
+std::optional<IpAddress> successor(const IpAddress& address) {
+  Bytes bytes(address.bytes().begin(), address.bytes().end());
+  for (std::size_t i = bytes.size(); i-- > 0;) {
+    if (++bytes[i] != 0) return IpAddress::from_bytes(bytes);
+  }
+  return std::nullopt;
+}
+
+/// The net's own number, and for IPv4 its broadcast address, are nobody's; with IPv6 the first is the routers' anycast
+/// address (RFC 4291 §2.6.1). A prefix of one or two addresses (RFC 3021, RFC 6164) has no such.
+bool is_reserved(const IpPrefix& prefix, const IpAddress& address) {
+  if (prefix.address.bits() - prefix.length < 2) return false;
+  return address == prefix.network() || (address.is_v4() && address == prefix.last());
+}
+
+}  // namespace
+
+std::string user_key(const Identity& user) {
+  std::string key(1, static_cast<char>(user.type));
+  const auto at = std::ranges::find(user.data, static_cast<std::uint8_t>('@'));
+  const auto lower_from = user.type == IdType::fqdn          ? user.data.begin()
+                          : user.type == IdType::rfc822_addr ? at
+                                                             : user.data.end();
+  for (auto byte = user.data.begin(); byte != user.data.end(); ++byte) {
+    const bool upper = byte >= lower_from && *byte >= 'A' && *byte <= 'Z';
+    key += static_cast<char>(upper ? *byte - 'A' + 'a' : *byte);
+  }
+  return key;
+}
+
+bool AddressPool::admits(const Identity& user, std::span<const std::string> groups) const {
+  if (config_.users.empty() && config_.groups.empty()) return true;
+  if (std::ranges::any_of(config_.users, [&](const Identity& pattern) { return pattern.covers(user); })) return true;
+  return std::ranges::any_of(groups, [&](const std::string& group) {
+    return std::ranges::find(config_.groups, group) != config_.groups.end();
+  });
+}
+
+bool AddressPool::has(IpFamily family) const noexcept {
+  return std::ranges::any_of(config_.addresses,
+                             [&](const IpPrefix& prefix) { return prefix.address.family() == family; });
+}
+
+const IpPrefix* AddressPool::excluding(const IpAddress& address) const noexcept {
+  const auto found =
+      std::ranges::find_if(config_.excluded, [&](const IpPrefix& prefix) { return prefix.contains(address); });
+  return found == config_.excluded.end() ? nullptr : &*found;
+}
+
+bool AddressPool::contains(const IpAddress& address) const noexcept {
+  return !excluding(address) && std::ranges::any_of(config_.addresses, [&](const IpPrefix& prefix) {
+           return prefix.contains(address) && !is_reserved(prefix, address);
+         });
+}
+
+void AddressPool::restore(const Identity& user, const IpAddress& address) {
+  if (!contains(address)) return;
+  if (const auto known = leases_.find(address); known != leases_.end()) {
+    if (!known->second.kept) return;
+    forget(address);
+  }
+  make_room(address.family());
+  assign(user_key(user), address);
+  give_back(address);
+}
+
+std::optional<AddressPool::Taken> AddressPool::take(const Identity& user, IpFamily family,
+                                                    const std::optional<IpAddress>& wish) {
+  const std::string key = user_key(user);
+  if (const auto own = kept_of(key, family, wish)) {
+    unkeep(leases_.at(*own));
+    return Taken{*own, false};
+  }
+  const bool may_have_wish = wish && wish->family() == family && contains(*wish) && !leases_.contains(*wish);
+  if (may_have_wish) return Taken{assign(key, *wish), true};
+  if (const auto unused = next_unused(family)) {
+    make_room(family);
+    return Taken{assign(key, *unused), true};
+  }
+  if (kept(family).empty()) return std::nullopt;
+  const IpAddress oldest = kept(family).front();
+  forget(oldest);
+  return Taken{assign(key, oldest), true};
+}
+
+std::optional<AddressPool::Taken> AddressPool::take_exactly(const Identity& user, const IpAddress& address) {
+  const std::string key = user_key(user);
+  const auto known = leases_.find(address);
+  if (known == leases_.end()) return Taken{assign(key, address), true};
+  if (!known->second.kept) return std::nullopt;
+  if (known->second.user == key) {
+    unkeep(known->second);
+    return Taken{address, false};
+  }
+  forget(address);
+  return Taken{assign(key, address), true};
+}
+
+void AddressPool::give_back(const IpAddress& address) {
+  const auto found = leases_.find(address);
+  if (found == leases_.end() || found->second.kept) return;
+  std::list<IpAddress>& order = kept(address.family());
+  found->second.kept = Kept{order.insert(order.end(), address), kept_by_user_.emplace(found->second.user, address)};
+}
+
+std::optional<IpAddress> AddressPool::kept_of(const std::string& user, IpFamily family,
+                                              const std::optional<IpAddress>& wish) const {
+  if (const auto wished = wish ? leases_.find(*wish) : leases_.end(); wished != leases_.end()) {
+    if (wished->second.user == user && wished->second.kept && wish->family() == family) return wish;
+  }
+  // The one that was given back last, of this family: of a user's own, or of the few in between.
+  auto [first, last] = kept_by_user_.equal_range(user);
+  while (last != first) {
+    --last;
+    if (last->second.family() == family) return last->second;
+  }
+  return std::nullopt;
+}
+
+/// The first address that nobody has or had, behind the last one looked at.
+std::optional<IpAddress> AddressPool::next_unused(IpFamily family) {
+  Cursor& cursor = family == IpFamily::v4 ? cursor_v4_ : cursor_v6_;
+  for (; cursor.prefix < config_.addresses.size(); ++cursor.prefix, cursor.last.reset()) {
+    const IpPrefix& prefix = config_.addresses[cursor.prefix];
+    if (prefix.address.family() != family) continue;
+    for (;;) {
+      const auto next = cursor.last ? successor(*cursor.last) : prefix.network();
+      if (!next || !prefix.contains(*next)) break;
+      cursor.last = next;
+      if (const IpPrefix* hole = excluding(*next)) {
+        cursor.last = hole->last();  // in one step, however large it is
+      } else if (!is_reserved(prefix, *next) && !leases_.contains(*next)) {
+        return next;
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+std::list<IpAddress>& AddressPool::kept(IpFamily family) noexcept {
+  return family == IpFamily::v4 ? kept_v4_ : kept_v6_;
+}
+
+void AddressPool::make_room(IpFamily family) {
+  if (leases_.size() >= max_leases && !kept(family).empty()) forget(kept(family).front());
+}
+
+IpAddress AddressPool::assign(const std::string& user, const IpAddress& address) {
+  leases_.emplace(address, Entry{user, std::nullopt});
+  return address;
+}
+
+void AddressPool::unkeep(Entry& entry) {
+  if (!entry.kept) return;
+  kept(entry.kept->in_order->family()).erase(entry.kept->in_order);
+  kept_by_user_.erase(entry.kept->of_user);
+  entry.kept.reset();
+}
+
+void AddressPool::forget(const IpAddress& address) {
+  const auto found = leases_.find(address);
+  if (found == leases_.end()) return;
+  unkeep(found->second);
+  leases_.erase(found);
+}
+
+}  // namespace culvert::ike

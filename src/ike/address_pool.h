@@ -1,0 +1,85 @@
+#pragma once
+#include <cstddef>
+#include <list>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "culvert/base/ip.h"
+#include "culvert/ike/virtual_net.h"
+
+namespace culvert::ike {
+
+/// The same for identities that match, whatever their case.
+[[nodiscard]] std::string user_key(const Identity& user);
+
+/// The addresses of a `[pool.NAME]` and whose they are. A lease is taken while its user is connected, and kept for him
+/// when he is not, until there is no other address left; then the one that was given back first goes to somebody else.
+/// Every call takes the logarithm of the number of leases. Owned by Clients; control thread.
+class AddressPool {
+ public:
+  explicit AddressPool(PoolConfig config) : config_(std::move(config)) {}
+  AddressPool(const AddressPool&) = delete;
+  AddressPool& operator=(const AddressPool&) = delete;
+
+  [[nodiscard]] const PoolConfig& config() const noexcept { return config_; }
+  /// Whether it is for this user, or for one of these groups.
+  [[nodiscard]] bool admits(const Identity& user, std::span<const std::string> groups) const;
+  [[nodiscard]] bool has(IpFamily family) const noexcept;
+  /// One that may be given out.
+  [[nodiscard]] bool contains(const IpAddress& address) const noexcept;
+
+  /// A lease of a daemon before this one, kept for its user. Those of most long ago first.
+  void restore(const Identity& user, const IpAddress& address);
+  struct Taken {
+    IpAddress address;
+    bool is_new = false;  ///< it was not this user's before
+  };
+  /// The user's own kept lease, the one that he wishes first; else the wish, when nobody has it; else a new one.
+  /// nullopt: all are taken.
+  [[nodiscard]] std::optional<Taken> take(const Identity& user, IpFamily family, const std::optional<IpAddress>& wish);
+  /// Exactly this one, which need not be free for others. nullopt: it is taken.
+  [[nodiscard]] std::optional<Taken> take_exactly(const Identity& user, const IpAddress& address);
+  /// It is kept for its user from now on.
+  void give_back(const IpAddress& address);
+
+  [[nodiscard]] std::size_t num_leases() const noexcept { return leases_.size(); }
+  [[nodiscard]] std::size_t num_kept() const noexcept { return kept_v4_.size() + kept_v6_.size(); }
+
+ private:
+  /// Where a kept lease stands in the two lists of them.
+  struct Kept {
+    std::list<IpAddress>::iterator in_order;
+    std::multimap<std::string, IpAddress>::iterator of_user;
+  };
+  struct Entry {
+    std::string user;          ///< user_key
+    std::optional<Kept> kept;  ///< nullopt: taken
+  };
+  /// Where the search for an address that nobody ever had goes on.
+  struct Cursor {
+    std::size_t prefix = 0;
+    std::optional<IpAddress> last;  ///< looked at; nullopt: none of this prefix yet
+  };
+
+  [[nodiscard]] std::optional<IpAddress> kept_of(const std::string& user, IpFamily family,
+                                                 const std::optional<IpAddress>& wish) const;
+  [[nodiscard]] std::optional<IpAddress> next_unused(IpFamily family);
+  [[nodiscard]] const IpPrefix* excluding(const IpAddress& address) const noexcept;
+  [[nodiscard]] std::list<IpAddress>& kept(IpFamily family) noexcept;
+  IpAddress assign(const std::string& user, const IpAddress& address);
+  void make_room(IpFamily family);
+  void forget(const IpAddress& address);
+  void unkeep(Entry& entry);
+
+  PoolConfig config_;
+  std::unordered_map<IpAddress, Entry> leases_;
+  std::multimap<std::string, IpAddress> kept_by_user_;
+  std::list<IpAddress> kept_v4_, kept_v6_;  ///< given back first, first
+  Cursor cursor_v4_, cursor_v6_;
+};
+
+}  // namespace culvert::ike
