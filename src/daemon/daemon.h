@@ -81,7 +81,10 @@ class Daemon {
   // perform.cpp: what ike wants done
   void perform(ike::Actions actions);
   void perform_each(ike::Actions& actions);
+  [[nodiscard]] std::string name_of(PeerId peer) const;
   void perform_one(ike::KeepTicketKeys& keep);
+  void perform_one(ike::KeepLease& keep);
+  void perform_one(ike::UseVirtualNet& use);
   void perform_one(ike::SendDatagram& send);
   void report_unsent(const ike::Path& path, const Error& error);
   void perform_one(ike::InstallChild& install);

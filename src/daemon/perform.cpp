@@ -35,6 +35,10 @@ void Daemon::perform_one(ike::KeepTicketKeys& keep) {
   if (!kept) log::warn("session tickets will not outlive this daemon: {}", kept.error().detail);
 }
 
+void Daemon::perform_one(ike::KeepLease&) {}
+
+void Daemon::perform_one(ike::UseVirtualNet&) {}
+
 void Daemon::perform_one(ike::SendDatagram& send) {
   const auto sent = plane_->send_control(send.path.local, send.path.remote, send.bytes, send.keepalive);
   if (!sent) report_unsent(send.path, sent.error());
@@ -54,6 +58,11 @@ void Daemon::report_unsent(const ike::Path& path, const Error& error) {
             more == 0 ? "" : fmt::format(" (and {} others that could not be sent)", more));
 }
 
+/// A client's has no name here: its SAs say whose it is.
+std::string Daemon::name_of(PeerId peer) const {
+  return peer.value() < config_.peers.size() ? config_.peers[peer.value()].name : "(a client)";
+}
+
 void Daemon::perform_one(ike::InstallChild& install) {
   if (debug_keys_) debug_keys_->add(install.keys);
   const Spi spi = install.keys.inbound_spi;
@@ -66,7 +75,7 @@ void Daemon::perform_one(ike::InstallChild& install) {
   // Before the SA: packets that wait for it leave as soon as it is there.
   machine_->adapt_mtu(*plane_, sa.child, sa.shape, remote);
   if (auto installed = plane_->install(std::move(install.keys), install.use_outbound); !installed) {
-    log::error("peer {}: the ESP SA 0x{:08x} cannot be installed: {}", config_.peers[sa.peer.value()].name, spi.value(),
+    log::error("peer {}: the ESP SA 0x{:08x} cannot be installed: {}", name_of(sa.peer), spi.value(),
                installed.error().detail);
     follow_ups_.push_back(
         [this, spi](TimePoint now) { return ike_->on_child_event(now, spi, ChildEvent::hard_limit); });
@@ -95,8 +104,9 @@ void Daemon::perform_one(ike::MoveChild& move) {
 }
 
 void Daemon::perform_one(ike::FindPaths& find) {
-  const auto& peer = config_.peers[find.peer.value()];
-  auto paths = machine_->find_paths(std::move(find.remotes), peer.local_addresses);
+  const bool is_client = find.peer.value() >= config_.peers.size();  // it may come to any of our addresses
+  auto paths = machine_->find_paths(
+      std::move(find.remotes), is_client ? std::vector<IpAddress>{} : config_.peers[find.peer.value()].local_addresses);
   follow_ups_.push_back(
       [this, id = find.peer, paths = std::move(paths)](TimePoint now) { return ike_->on_paths(now, id, paths); });
 }

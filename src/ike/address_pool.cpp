@@ -59,8 +59,8 @@ const IpPrefix* AddressPool::excluding(const IpAddress& address) const noexcept 
 
 bool AddressPool::contains(const IpAddress& address) const noexcept {
   return !excluding(address) && std::ranges::any_of(config_.addresses, [&](const IpPrefix& prefix) {
-           return prefix.contains(address) && !is_reserved(prefix, address);
-         });
+    return prefix.contains(address) && !is_reserved(prefix, address);
+  });
 }
 
 void AddressPool::restore(const Identity& user, const IpAddress& address) {

@@ -152,6 +152,10 @@ std::string PeerRefusal::to_string() const {
       return fmt::format("{}: it wants a key exchange that we do not allow", name);
     case NotifyType::temporary_failure:
       return fmt::format("{}: it is busy or administratively down", name);
+    case NotifyType::internal_address_failure:
+      return fmt::format("{}: it has no address for us; its log says why", name);
+    case NotifyType::failed_cp_required:
+      return fmt::format("{}: it wants us to ask for an address: virtual_address = \"any\" does that", name);
     case NotifyType::no_additional_sas:
       return fmt::format("{}: it takes no further SAs", name);
     default:

@@ -9,8 +9,8 @@
 namespace culvert::ike {
 namespace {
 
-constexpr std::size_t max_name_len = 64;   // of the user's part of a client's name
-constexpr std::size_t max_prefixes = 63;   // of a child's local selectors (max_selectors, one for the packet)
+constexpr std::size_t max_name_len = 64;  // of the user's part of a client's name
+constexpr std::size_t max_prefixes = 63;  // of a child's local selectors (max_selectors, one for the packet)
 constexpr std::size_t max_dns = 8, max_domains = 32;
 
 std::string cut(std::string text) {
@@ -31,7 +31,8 @@ std::vector<SelectorSpec> allowed_part(const std::vector<SelectorSpec>& local, c
     if (allow.empty()) add(*spec.prefix, spec.protocol);
     for (const IpPrefix& prefix : allow) {
       // Of two prefixes one lies within the other, or they have nothing in common.
-      if (prefix.overlaps(*spec.prefix)) add(prefix.length > spec.prefix->length ? prefix : *spec.prefix, spec.protocol);
+      if (prefix.overlaps(*spec.prefix))
+        add(prefix.length > spec.prefix->length ? prefix : *spec.prefix, spec.protocol);
     }
   }
   return part;
@@ -161,7 +162,8 @@ std::expected<void, Refusal> Clients::assign(Peer& client, const UserGrant& who,
     if (given) all.push_back(*given);
   }
   if (!why.empty())
-    core_.report_limited("pool of " + role.of->config().name, log::Level::warn, fmt::format("{}: {}", client.label(), why));
+    core_.report_limited("pool of " + role.of->config().name, log::Level::warn,
+                         fmt::format("{}: {}", client.label(), why));
   if (all.empty()) {
     if (why.empty()) why = "no pool that it may use has addresses of the family that it asks for";
     return std::unexpected(refusal(NotifyType::internal_address_failure, std::move(why)));

@@ -1,22 +1,25 @@
 // The Configuration payload, RFC 7296 §3.15, with INTERNAL_DNS_DOMAIN of RFC 8598 §3.
 #include "config_payload.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <bit>
 
 #include "culvert/base/text.h"
 
 namespace culvert::ike {
 namespace {
 
-constexpr std::size_t max_attributes = 128;   // of one payload; ours
+constexpr std::size_t max_attributes = 128;                             // of one payload; ours
 constexpr std::size_t max_dns = 8, max_domains = 32, max_subnets = 64;  // that we take from a gateway, and give
 
 Bytes copy(ByteView bytes) {
   return {bytes.begin(), bytes.end()};
 }
 
-/// Lengths of the values that RFC 7296 §3.15.1 and RFC 8598 §3 allow. An address of IPv6 without its prefix length comes
-/// from implementations of RFC 4306, whose text was unclear. Others than these are not ours to judge.
+/// Lengths of the values that RFC 7296 §3.15.1 and RFC 8598 §3 allow. An address of IPv6 without its prefix length
+/// comes from implementations of RFC 4306, whose text was unclear. Others than these are not ours to judge.
 bool has_right_length(const CfgAttribute& attribute) {
   const std::size_t length = attribute.value.size();
   using enum CfgAttributeType;
@@ -92,9 +95,9 @@ namespace {
 constexpr std::uint8_t host_length_v6 = 128;
 
 CfgAttribute address_attribute(const IpAddress& address) {
-  CfgAttribute attribute{address.is_v4() ? CfgAttributeType::internal_ip4_address
-                                         : CfgAttributeType::internal_ip6_address,
-                         copy(address.bytes())};
+  CfgAttribute attribute{
+      address.is_v4() ? CfgAttributeType::internal_ip4_address : CfgAttributeType::internal_ip6_address,
+      copy(address.bytes())};
   if (!address.is_v4()) attribute.value.push_back(host_length_v6);
   return attribute;
 }

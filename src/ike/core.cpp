@@ -137,11 +137,16 @@ bool Core::nobody_is_forgotten() const {
   };
   for (const auto& [spi, session] : sessions_)
     if (!is_early_enough(session->agenda_mark(), session->deadline())) return false;
-  for (const auto& peer : peers_) {
-    if (!is_early_enough(peer->agenda_mark(), peer->deadline())) return false;
-    for (const auto& association : peer->associations())
-      if (association->is_over() || !is_early_enough(peer->agenda_mark(), association->deadline())) return false;
-  }
+  const auto is_remembered = [&](Peer& peer) {
+    if (!is_early_enough(peer.agenda_mark(), peer.deadline())) return false;
+    return std::ranges::all_of(peer.associations(), [&](const auto& association) {
+      return !association->is_over() && is_early_enough(peer.agenda_mark(), association->deadline());
+    });
+  };
+  for (const auto& peer : peers_)
+    if (!is_remembered(*peer)) return false;
+  for (const auto& [id, client] : clients_->all())
+    if (!is_remembered(*client)) return false;
   return touched_sessions_.empty() && touched_peers_.empty();
 }
 

@@ -4,6 +4,7 @@
 
 #include "association.h"
 #include "authentication.h"
+#include "clients.h"
 #include "core.h"
 #include "culvert/crypto/prf.h"
 #include "payload_table.h"
@@ -71,6 +72,7 @@ Actions IkeEndpoint::on_network_change(TimePoint now) {
   impl_->core.begin(now);
   impl_->core.touch();
   for (const auto& peer : impl_->core.peers()) peer->on_network_change();
+  impl_->core.clients().for_each([](Peer& client) { client.on_network_change(); });
   return impl_->core.finish();
 }
 
@@ -168,7 +170,12 @@ Result<Actions> IkeEndpoint::up(TimePoint now, std::string_view peer) {
 }
 
 Result<Actions> IkeEndpoint::down(TimePoint now, std::string_view peer) {
-  return command(impl_->core, now, peer, [](Peer& found) { return found.down(); });
+  return command(impl_->core, now, peer, [this](Peer& found) {
+    impl_->core.clients().for_each([&found](Peer& client) {
+      if (client.client()->of == &found) client.kick("administratively down");
+    });
+    return found.down();
+  });
 }
 
 Result<Actions> IkeEndpoint::rekey(TimePoint now, std::string_view peer, RekeyWhat what) {
@@ -192,6 +199,7 @@ Actions IkeEndpoint::shut_down(TimePoint now) {
   impl_->core.begin(now);
   impl_->core.touch();
   for (const auto& peer : impl_->core.peers()) peer->shut_down();
+  impl_->core.clients().for_each([](Peer& client) { client.shut_down(); });
   return impl_->core.finish();
 }
 
@@ -200,6 +208,26 @@ std::vector<PeerStatus> IkeEndpoint::status(TimePoint now) const {
   std::vector<PeerStatus> all;
   for (const auto& peer : impl_->core.peers()) all.push_back(peer->status());
   return all;
+}
+
+std::vector<PeerStatus> IkeEndpoint::clients(TimePoint now, std::optional<PeerId> after, std::size_t most) const {
+  impl_->core.begin(now);
+  std::vector<PeerStatus> some;
+  const auto& all = impl_->core.clients().all();
+  for (auto at = after ? all.upper_bound(*after) : all.begin(); at != all.end() && some.size() < most; ++at)
+    if (at->second->has_association()) some.push_back(at->second->status());
+  return some;
+}
+
+Result<Actions> IkeEndpoint::kick(TimePoint now, std::string_view user) {
+  impl_->core.begin(now);
+  std::size_t num = 0;
+  for (Peer* client : impl_->core.clients().find_user(user)) {
+    num += client->has_association();
+    client->kick("the operator has disconnected it");
+  }
+  if (num == 0) return fail(Errc::not_found, fmt::format("no client {} is connected", log::sanitize(user)));
+  return impl_->core.finish();
 }
 
 // ---- the way in

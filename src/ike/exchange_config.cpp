@@ -1,5 +1,5 @@
-// Addresses inside, RFC 7296 §2.19: a client asks for them in IKE_AUTH, its traffic selectors are all addresses, and the
-// gateway narrows them to what it gives.
+// Addresses inside, RFC 7296 §2.19: a client asks for them in IKE_AUTH, its traffic selectors are all addresses, and
+// the gateway narrows them to what it gives.
 //
 //   HDR, SK {IDi, [CERT,] [IDr,] AUTH, CP(CFG_REQUEST), SAi2, TSi, TSr}  -->
 //                                           <--  HDR, SK {IDr, [CERT,] AUTH, CP(CFG_REPLY), SAr2, TSi, TSr}
@@ -114,8 +114,8 @@ void Session::check_own_addresses(std::expected<ChildAgreement, std::string>& ag
   for (const IpAddress& address : peer_->virtual_net().addresses)
     ours.push_back(TrafficSelector::from_prefix(host(address)));
   if (narrow(agreement->local, ours).empty())
-    agreement = std::unexpected(fmt::format("it narrows our side to {}, and gives us {}", to_string(agreement->local),
-                                            to_string(ours)));
+    agreement = std::unexpected(
+        fmt::format("it narrows our side to {}, and gives us {}", to_string(agreement->local), to_string(ours)));
 }
 
 // ---- Peer

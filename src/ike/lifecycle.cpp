@@ -26,7 +26,8 @@ std::optional<Session::Reply> Session::unwelcome(const Peer& claimed, const Peer
     return reply;
   };
   if (!peer) return refuse(reply_with(refusal(NotifyType::temporary_failure, "too many clients")));
-  if (claimed.admin_down() || peer->admin_down()) return refuse(reply_with(refusal(NotifyType::temporary_failure, "administratively down")));
+  if (claimed.admin_down() || peer->admin_down())
+    return refuse(reply_with(refusal(NotifyType::temporary_failure, "administratively down")));
   const bool initial_contact = message.find_notify(NotifyType::initial_contact) != nullptr;
   std::string why =
       peer->refuses_second(origin_.path, created_, initial_contact, *identity_from(*message.find_id(true)));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "clients.h"
 #include "session.h"
 
 namespace culvert::ike {
@@ -33,6 +34,10 @@ Peer::Peer(Core& core, PeerConfig config)
                       {},
                       std::nullopt});
   }
+}
+
+Peer::Peer(Core& core, PeerConfig config, std::unique_ptr<ClientRole> role) : Peer(core, std::move(config)) {
+  client_ = std::move(role);
 }
 
 Peer::~Peer() = default;
@@ -203,6 +208,7 @@ Result<void> Peer::down() {
   for (ChildNeed& need : needs_) need.wanted = config_.start == StartMode::always;
   for (std::size_t i = 0; i < associations_.size(); ++i) associations_[i]->close_with_delete("administratively down");
   core_.end_lingering(config_.id);
+  forget_virtual_net();
   note("administratively down");
   return {};
 }

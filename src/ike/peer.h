@@ -141,6 +141,7 @@ class Peer {
   [[nodiscard]] std::string reason_text() const;
   [[nodiscard]] ChildStatus child_status(const ChildNeed& need) const;
   void describe_session(PeerStatus& status) const;
+  void describe_addresses(PeerStatus& status) const;
 
   Core& core_;
   PeerConfig config_;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "clients.h"
 #include "peer.h"
 #include "session.h"
 
@@ -38,7 +39,21 @@ PeerStatus Peer::status() const {
     status.child_sas += association->children().size();
   }
   for (const ChildNeed& need : needs_) status.children.push_back(child_status(need));
+  describe_addresses(status);
   return status;
+}
+
+void Peer::describe_addresses(PeerStatus& status) const {
+  if (client_) {
+    status.client_of = client_->of->config().id;
+    status.user = client_->user.to_string();
+    status.groups = client_->groups;
+    status.virtual_net = client_->net;
+  } else if (is_template()) {
+    status.clients = core_.clients().num_of(*this);
+  } else if (!virtual_net_.addresses.empty()) {
+    status.virtual_net = virtual_net_;
+  }
 }
 
 std::string Peer::reason_text() const {

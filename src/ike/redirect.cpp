@@ -14,6 +14,7 @@
 #include <algorithm>
 
 #include "association.h"
+#include "clients.h"
 #include "culvert/base/ip.h"
 #include "peer.h"
 #include "session.h"
@@ -165,8 +166,8 @@ std::size_t Core::redirect_to(std::string gateway) {
   redirect_ = std::move(gateway);
   if (redirect_.empty()) return 0;
   std::size_t num = 0;
-  for (const auto& peer : peers_) {
-    for (const auto& association : peer->associations()) {
+  const auto tell = [&num](Peer& peer) {
+    for (const auto& association : peer.associations()) {
       const Session* session = association->current();
       if (association->ended() || !session || !association->follows_redirects()) continue;
       Task task;
@@ -174,7 +175,9 @@ std::size_t Core::redirect_to(std::string gateway) {
       association->add_task(std::move(task));
       ++num;
     }
-  }
+  };
+  for (const auto& peer : peers_) tell(*peer);
+  clients_->for_each(tell);
   return num;
 }
 

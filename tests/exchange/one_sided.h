@@ -9,7 +9,7 @@ namespace culvert::ike::test {
 
 /// Side a initiates, side b waits.
 struct OneSided : Simulation {
-  OneSided() {
+  explicit OneSided(std::uint64_t seed = 1) : Simulation(seed) {
     config(b).start = StartMode::wait;
     record_wire = true;
     use_debug_keys();

@@ -485,6 +485,11 @@ void Simulation::act(Side side, Action& action) {
     node.reports.push_back(std::move(*report));
   } else if (auto* kept = std::get_if<KeepTicketKeys>(&action)) {
     node.options.ticket_keys = std::make_shared<const Secret>(std::move(kept->keys));
+  } else if (auto* lease = std::get_if<KeepLease>(&action)) {
+    node.options.leases.push_back(std::move(lease->lease));
+  } else if (auto* use = std::get_if<UseVirtualNet>(&action)) {
+    node.virtual_net = std::move(use->net);
+    ++node.virtual_nets;
   } else if (auto* keys = std::get_if<DebugIkeKeys>(&action)) {
     keys_.insert_or_assign({keys->spi_i, keys->spi_r}, std::move(*keys));
   } else if (auto* drop = std::get_if<CountDrop>(&action)) {
@@ -499,7 +504,9 @@ void Simulation::command(Side side, Result<Actions> result) {
 }
 
 PeerStatus Simulation::status(Side side) const {
-  return nodes_[side].ike->status(now_).front();
+  PeerStatus configured = nodes_[side].ike->status(now_).front();
+  if (configured.clients == 0) return configured;
+  return nodes_[side].ike->clients(now_, std::nullopt, configured.clients).back();  // who came last
 }
 
 bool Simulation::established(Side side) const {

@@ -77,6 +77,8 @@ struct Node {
   std::uint64_t sent = 0, received = 0, lost = 0, unsent = 0;
   int installs = 0, removes = 0, keepalives = 0, moves = 0, resolves = 0;
   std::optional<std::vector<Path>> resolved;  ///< what ResolveAddresses gets; default: the other side
+  std::optional<VirtualNet> virtual_net;  ///< as UseVirtualNet said last
+  int virtual_nets = 0;                   ///< how often
   int incarnation = 0;
   std::deque<std::shared_ptr<Compute>> computing;  ///< to be done at the end of perform()
   int computed = 0;

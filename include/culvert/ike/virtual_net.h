@@ -26,8 +26,8 @@ struct VirtualNet {
 /// `[pool.NAME]`: addresses for clients, and what goes with them.
 struct PoolConfig {
   std::string name;
-  std::vector<IpPrefix> addresses;   ///< what is given out, in this order
-  std::vector<IpPrefix> excluded;    ///< never given out
+  std::vector<IpPrefix> addresses;  ///< what is given out, in this order
+  std::vector<IpPrefix> excluded;   ///< never given out
   std::vector<IpAddress> dns;
   std::vector<std::string> domains;  ///< lower case, without a dot at the end
   std::vector<Identity> users;       ///< patterns (Identity::covers); with `groups`: who has one of either
@@ -45,9 +45,9 @@ struct Lease {
 
 /// What authentication says of a user beside who he is: from a file of users, or a RADIUS server.
 struct UserGrant {
-  Identity user;                      ///< whose lease and whose `unique` it is; may differ from the IKE identity
+  Identity user;  ///< whose lease and whose `unique` it is; may differ from the IKE identity
   std::vector<std::string> groups;
-  std::vector<IpAddress> addresses;   ///< at most one of each family: goes before every pool (Framed-IP-Address)
+  std::vector<IpAddress> addresses;  ///< at most one of each family: goes before every pool (Framed-IP-Address)
 };
 
 }  // namespace culvert::ike

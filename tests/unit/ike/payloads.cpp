@@ -44,7 +44,7 @@ TEST_CASE("AUTH, CERT, CERTREQ, CP, EAP and vendor ID") {
   CHECK(round_trip<AuthPayload>(PayloadType::auth, hex("02 000000 deadbeef")).method == 2);
   CHECK(round_trip<CertPayload>(PayloadType::cert, hex("04 3082")).encoding == 4);
   CHECK(round_trip<CertReqPayload>(PayloadType::certreq, hex("04")).data.empty());
-  CHECK(round_trip<CpPayload>(PayloadType::cp, hex("01 000000 00010000")).type == 1);
+  CHECK(round_trip<CpPayload>(PayloadType::cp, hex("01 000000 00010000")).type == CfgType::request);
   CHECK(round_trip<EapPayload>(PayloadType::eap, hex("01 02 0005 01")).data.size() == 5);
   CHECK(round_trip<VendorIdPayload>(PayloadType::vendor_id, {}).data.empty());
   for (const char* body : {"", "02", "020000"}) {
