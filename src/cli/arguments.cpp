@@ -1,8 +1,11 @@
-// The command line: what `culvert --help` shows. CLI11 is used here alone.
+// The command line: what `culvert --help` shows.
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 
+#include "client.h"
 #include "commands.h"
+#include "complete.h"
+#include "output.h"
 
 namespace culvert::cli {
 namespace {
@@ -20,9 +23,11 @@ struct Arguments {
   bool rekey_ike = false, rekey_child = false;
   std::string key_type;
   PkiArguments pki;
+  std::string shell;
+  std::vector<std::string> words;  ///< to complete
 };
 
-CLI::App* add_status(CLI::App& app, Arguments& arguments) {
+void add_status(CLI::App& app, Arguments& arguments) {
   CLI::App* status = app.add_subcommand("status", "peers and tunnels, up or down, and why");
   status->add_flag("--json", arguments.status.json, "one line of JSON with a stable schema (docs/control.md)");
   status->add_flag("--check", arguments.status.check, "exit status 4 when a configured tunnel is down");
@@ -31,7 +36,6 @@ CLI::App* add_status(CLI::App& app, Arguments& arguments) {
       ->default_str("2")
       ->check(CLI::Range(0.1, 3600.0))
       ->type_name("[SECONDS]");
-  return status;
 }
 
 CLI::App* add_drops(CLI::App& app, Arguments& arguments) {
@@ -121,10 +125,31 @@ std::optional<std::filesystem::path> optional_path(const std::string& file) {
   return file.empty() ? std::nullopt : std::optional<std::filesystem::path>(file);
 }
 
+/// Names of the peers that the daemon has; none when it does not answer at once.
+std::vector<std::string> peer_names(const std::string& socket) {
+  std::vector<std::string> names;
+  const auto response = ask(socket, {"status", "", ""}, std::chrono::seconds(1));
+  if (response && response->status)
+    for (const auto& peer : response->status->peers) names.push_back(peer.name);
+  return names;
+}
+
+/// A candidate a line, its help behind a tab.
+ExitCode run_complete(const CLI::App& app, const Arguments& arguments) {
+  std::string lines;
+  for (const Candidate& candidate : complete(app, arguments.words, [&] { return peer_names(arguments.socket); }))
+    lines += candidate.word + "\t" + candidate.help + "\n";
+  return print(lines) ? ExitCode::ok : ExitCode::failed;
+}
+
+ExitCode run_completion(const std::string& shell) {
+  return print(completion_script(shell)) ? ExitCode::ok : ExitCode::failed;
+}
+
 /// Of the subcommand that was given.
-ExitCode dispatch(const std::string& command, Arguments& arguments, bool watches) {
+ExitCode dispatch(const CLI::App& app, const std::string& command, Arguments& arguments) {
   if (command == "status") {
-    if (watches)
+    if (app.get_subcommand(command)->count("--watch") > 0)
       arguments.status.watch_seconds = arguments.watch.empty() ? 2.0 : std::strtod(arguments.watch.c_str(), nullptr);
     return run_status(arguments.socket, arguments.status);
   }
@@ -134,6 +159,9 @@ ExitCode dispatch(const std::string& command, Arguments& arguments, bool watches
   if (command == "genkey") return run_genkey(optional_path(arguments.file), arguments.key_type);
   if (command == "pubkey") return run_pubkey(optional_path(arguments.file));
   if (command == "pki") return run_pki(arguments.pki);
+  if (command == "completion") return run_completion(arguments.shell);
+  if (command == "complete") return run_complete(app, arguments);
+  if (command == "manual") return print(manual(app)) ? ExitCode::ok : ExitCode::failed;
   if (command == "version") {
     std::puts("culvert " CULVERT_VERSION);
     return ExitCode::ok;
@@ -142,11 +170,18 @@ ExitCode dispatch(const std::string& command, Arguments& arguments, bool watches
   return run_request(arguments.socket, {command, arguments.peer, command == "rekey" ? what_of(arguments) : ""});
 }
 
-}  // namespace
+void add_shell(CLI::App& app, Arguments& arguments) {
+  app.add_subcommand("completion", "what a shell loads to complete culvert's commands, options and peers")
+      ->add_option("SHELL", arguments.shell, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  app.add_subcommand("complete", "what may follow these words, a line each")
+      ->group("")
+      ->add_option("WORD", arguments.words, "the last one may be empty");
+  app.add_subcommand("manual", "the manual page culvert(8), in roff")->group("");
+}
 
-int run(int argc, const char* const* argv) {
-  Arguments arguments;
-  CLI::App app{"culvert: looks at and steers the culvertd of this machine"};
+void add_commands(CLI::App& app, Arguments& arguments) {
   app.footer(footer);
   app.require_subcommand(1);
   app.set_version_flag("--version", "culvert " CULVERT_VERSION);
@@ -154,7 +189,7 @@ int run(int argc, const char* const* argv) {
       ->envname("CULVERT_SOCKET")
       ->capture_default_str()
       ->type_name("PATH");
-  CLI::App* status = add_status(app, arguments);
+  add_status(app, arguments);
   app.add_subcommand("check", "is this configuration sound? Prints every mistake at once")
       ->add_option("FILE", arguments.file, "configuration")
       ->required();
@@ -168,9 +203,18 @@ int run(int argc, const char* const* argv) {
       ->add_option("GATEWAY", arguments.gateway, "a host name or an address; none: no more")
       ->required();
   add_drops(app, arguments);
+  add_shell(app, arguments);
   app.add_subcommand("version", "the version of this command");
   for (CLI::App* command : app.get_subcommands({}))
     command->fallthrough();  // --socket may stand behind the command too
+}
+
+}  // namespace
+
+int run(int argc, const char* const* argv) {
+  Arguments arguments;
+  CLI::App app{"culvert: looks at and steers the culvertd of this machine", "culvert"};
+  add_commands(app, arguments);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -180,7 +224,7 @@ int run(int argc, const char* const* argv) {
   const CLI::App* chosen = app.get_subcommands().front();
   const std::string command = chosen->get_name();
   if (command == "pki") arguments.pki.command = chosen->get_subcommands().front()->get_name();
-  return static_cast<int>(dispatch(command, arguments, status->count("--watch") > 0));
+  return static_cast<int>(dispatch(app, command, arguments));
 }
 
 }  // namespace culvert::cli
