@@ -1,4 +1,4 @@
-// 10,000 seeds of loss, duplication, reordering and delay, with rekeys of child and IKE SA from both sides at once, and
+// 8,000 seeds of loss, duplication, reordering and delay, with rekeys of child and IKE SA from both sides at once, and
 // now and then a lifetime that ends, a crash or a command. Once the network is good again, both ends agree on exactly
 // one IKE SA and one child, or both know that there is none. On a network without loss no packet is lost by a rekey.
 //
@@ -343,7 +343,7 @@ std::uint64_t number_from(const char* name, std::uint64_t otherwise) {
 #if defined(__SANITIZE_ADDRESS__)
 constexpr std::uint64_t default_seeds = 500;
 #else
-constexpr std::uint64_t default_seeds = 10000;
+constexpr std::uint64_t default_seeds = 8000;
 #endif
 
 }  // namespace
