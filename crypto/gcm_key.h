@@ -39,14 +39,29 @@ struct GcmKernel {
   void (*open)(AeadJob* jobs, std::size_t num_jobs) noexcept;
 };
 
-/// A key of any of the kernels. Written once, wiped when it goes.
+/// A key of any of the kernels, wiped when it goes. What the kernels keep of it (GcmKeyData) is made when it is used
+/// for the first time: of thousands of tunnels most carry nothing for long, and each has two keys.
 class GcmKey final : public AeadKey {
  public:
-  GcmKey(const AeadImplementation& implementation, CipherSuite suite, AadLayout layout) noexcept
-      : AeadKey(implementation, suite, layout) {}
+  /// `encryption`: the key and 4 bytes of salt behind it, at most 36 in all.
+  GcmKey(const AeadImplementation& implementation, CipherSuite suite, AadLayout layout, ByteView encryption) noexcept;
   ~GcmKey() override;
 
-  GcmKeyData data;
+  /// For the kernels, once make_ready has been true.
+  [[nodiscard, gnu::always_inline]] const GcmKeyData& data() const noexcept {
+    return *__atomic_load_n(&data_, __ATOMIC_ACQUIRE);
+  }
+  /// False: there is no memory for its tables. Any thread, any number of them at once.
+  [[nodiscard]] bool make_ready(const GcmKernel& kernel) const noexcept {
+    return __atomic_load_n(&data_, __ATOMIC_ACQUIRE) != nullptr || expand(kernel);
+  }
+
+ private:
+  [[nodiscard, gnu::cold]] bool expand(const GcmKernel& kernel) const noexcept;
+
+  mutable GcmKeyData* data_ = nullptr;  ///< std::atomic's functions would be compiled for the kernels' processors, too
+  std::uint8_t key_[36] = {};
+  std::uint8_t key_len_;
 };
 
 }  // namespace culvert::crypto

@@ -43,7 +43,7 @@ struct Row {
 };
 
 [[gnu::always_inline]] inline const GcmKeyData& key_of(const AeadJob& job) {
-  return static_cast<const GcmKey&>(*job.key).data;
+  return static_cast<const GcmKey&>(*job.key).data();
 }
 
 template <class V, Rows Kind>

@@ -90,7 +90,7 @@ template <class V>
     const __m128i low = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(job.aad));
     return Vector128::store(carry, _mm_or_si128(low, _mm_slli_si128(_mm_srli_epi64(high, 32), 8)));
   }
-  absorb_aad(carry, static_cast<const GcmKey&>(*job.key).data, job.aad, job.aad_len);
+  absorb_aad(carry, static_cast<const GcmKey&>(*job.key).data(), job.aad, job.aad_len);
 }
 
 // Of a text in pieces, bytes [from, to) to where they belong.
@@ -123,7 +123,7 @@ constexpr std::size_t round_up(std::size_t num, std::size_t multiple) {
 
 template <class V>
 [[gnu::always_inline]] inline void set_packet(Window<V>& window, std::size_t at, AeadJob& job) {
-  const GcmKeyData& key = static_cast<const GcmKey&>(*job.key).data;
+  const GcmKeyData& key = static_cast<const GcmKey&>(*job.key).data();
   Packet& packet = window.packets[at];
   packet.src = job.src;
   packet.job = &job;
@@ -190,7 +190,7 @@ constexpr std::uint8_t no_class = 0xff;
 template <class V>
 [[gnu::always_inline]] inline std::size_t class_of(const AeadJob& job) {
   const std::size_t index = (std::size_t{job.len} + (job.len == 0) - 1) / V::len;
-  const bool is_256 = static_cast<const GcmKey&>(*job.key).data.num_rounds == 14;
+  const bool is_256 = static_cast<const GcmKey&>(*job.key).data().num_rounds == 14;
   return (index < num_classes ? index : num_classes - 1) + (is_256 ? num_classes : 0);
 }
 

@@ -1,6 +1,8 @@
 #include <sodium.h>
 
+#include <algorithm>
 #include <array>
+#include <new>
 
 #include "gcm_aead.h"
 #include "gcm_key.h"
@@ -10,8 +12,35 @@ namespace culvert::crypto {
 extern const GcmKernel gcm_aesni_avx2, gcm_vaes256, gcm_vaes512;
 extern const AeadImplementation aesni_avx2_aead, vaes256_aead, vaes512_aead;
 
+GcmKey::GcmKey(const AeadImplementation& implementation, CipherSuite suite, AadLayout layout,
+               ByteView encryption) noexcept
+    : AeadKey(implementation, suite, layout), key_len_(static_cast<std::uint8_t>(info(suite).key_len)) {
+  std::copy(encryption.begin(), encryption.end(), key_);
+}
+
+namespace {
+
+void destroy(GcmKeyData* data) noexcept {
+  if (data == nullptr) return;
+  sodium_memzero(data, sizeof *data);
+  delete data;
+}
+
+}  // namespace
+
 GcmKey::~GcmKey() {
-  sodium_memzero(&data, sizeof data);
+  destroy(data_);
+  sodium_memzero(key_, sizeof key_);
+}
+
+// Of threads that come at once each makes the tables, and one of them stays.
+bool GcmKey::expand(const GcmKernel& kernel) const noexcept {
+  auto* made = new (std::nothrow) GcmKeyData;
+  if (made == nullptr) return false;
+  kernel.expand(*made, key_, key_len_);
+  GcmKeyData* nothing = nullptr;
+  if (!__atomic_compare_exchange_n(&data_, &nothing, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) destroy(made);
+  return true;
 }
 
 namespace {
@@ -20,21 +49,35 @@ bool supports(CipherSuite suite) noexcept {
   return suite == CipherSuite::aes_gcm_16_128 || suite == CipherSuite::aes_gcm_16_256;
 }
 
-template <const AeadImplementation& Implementation, const GcmKernel& Kernel>
+template <const AeadImplementation& Implementation>
 Result<std::unique_ptr<AeadKey>> make_key(CipherSuite suite, ByteView encryption, ByteView, AadLayout layout) {
-  auto key = std::make_unique<GcmKey>(Implementation, suite, layout);
-  Kernel.expand(key->data, encryption.data(), info(suite).key_len);
-  return key;
+  return std::make_unique<GcmKey>(Implementation, suite, layout, encryption);
+}
+
+template <const GcmKernel& Kernel>
+bool make_ready(std::span<const AeadJob> jobs) noexcept {
+  const AeadKey* ready = nullptr;
+  for (const AeadJob& job : jobs) {
+    if (job.key == ready) continue;
+    ready = job.key;
+    if (!static_cast<const GcmKey&>(*ready).make_ready(Kernel)) return false;
+  }
+  return true;
 }
 
 template <const GcmKernel& Kernel>
 void seal(std::span<AeadJob> jobs) noexcept {
-  Kernel.seal(jobs.data(), jobs.size());
+  if (make_ready<Kernel>(jobs)) return Kernel.seal(jobs.data(), jobs.size());
+  for (AeadJob& job : jobs) job.ok = false;
 }
 
 template <const GcmKernel& Kernel>
 void open(std::span<AeadJob> jobs) noexcept {
-  Kernel.open(jobs.data(), jobs.size());
+  if (make_ready<Kernel>(jobs)) return Kernel.open(jobs.data(), jobs.size());
+  for (AeadJob& job : jobs) {
+    job.ok = false;
+    if (job.len > 0) sodium_memzero(job.dst, job.len);
+  }
 }
 
 template <const AeadImplementation& Implementation, const GcmKernel& Kernel>
@@ -42,7 +85,7 @@ constexpr AeadImplementation row(std::string_view name, bool (*runs_here)() noex
   return {.name = name,
           .runs_here = runs_here,
           .supports = supports,
-          .make_key = make_key<Implementation, Kernel>,
+          .make_key = make_key<Implementation>,
           .seal = seal<Kernel>,
           .open = open<Kernel>};
 }

@@ -26,8 +26,8 @@ enum class AeadUse : std::uint8_t {
 
 struct AeadImplementation;
 
-/// One key of one direction: key schedule, salt, hash powers. Made on the control thread, then immutable and shared by
-/// all workers; wiped when it goes.
+/// One key of one direction: key schedule, salt, hash powers. Made on the control thread, then shared by all workers;
+/// wiped when it goes. What takes much memory of it may be made by the first batch that uses it.
 class AeadKey {
  public:
   /// `encryption` is key_len + salt_len bytes, `integrity` integrity_len bytes.
@@ -75,7 +75,8 @@ struct AeadJob {
   bool ok = false;  ///< result: open: the ICV holds; seal: sealed
 };
 
-/// Independent packets, of one or of several keys, in any order. Never allocates, never throws; sets `ok` of each job.
+/// Independent packets, of one or of several keys, in any order. Never throws, and allocates for the first use of a key
+/// alone (without memory for it the packets are refused); sets `ok` of each job.
 /// A packet whose ICV does not hold has its dst wiped. Any thread.
 void seal_batch(std::span<AeadJob> jobs) noexcept;
 void open_batch(std::span<AeadJob> jobs) noexcept;
