@@ -22,9 +22,9 @@ class Association {
  public:
   /// Where it came from: what decides between two that were made at once.
   struct Lineage {
-    bool ours = false;    ///< we initiated the first IKE SA
-    TimePoint created{};  ///< when its first message left or came
-    Bytes lowest_nonce;   ///< of its IKE_SA_INIT
+    bool ours = false;               ///< we initiated the first IKE SA
+    TimePoint created{};             ///< when its first message left or came
+    Bytes lowest_nonce;              ///< of its IKE_SA_INIT
     bool follows_redirects = false;  ///< the peer does (RFC 5685); never of one that we initiated
   };
   Association(Core& core, Peer& peer, const AuthenticatedPeer& proof, Lineage lineage);
@@ -79,7 +79,8 @@ class Association {
   /// now on.
   void drop_child(Spi inbound);
   void on_child_event(ChildSa& child, ChildEvent event);
-  /// Child SAs go to child_path(), with the encapsulation that its NAT status asks for; those that are there already stay.
+  /// Child SAs go to child_path(), with the encapsulation that its NAT status asks for; those that are there already
+  /// stay.
   void move_children();
 
   // ---- addresses (association_mobility.cpp) ----
@@ -151,6 +152,7 @@ class Association {
   /// What was put off to the end of a call.
   void settle();
 
+  [[nodiscard]] std::vector<Spi>& esp_spis() noexcept { return esp_spis_; }  ///< for Core
   [[nodiscard]] Peer& peer() const noexcept { return peer_; }
   [[nodiscard]] const AuthenticatedPeer& proof() const noexcept { return proof_; }
   [[nodiscard]] bool follows_redirects() const noexcept { return lineage_.follows_redirects; }
@@ -196,6 +198,7 @@ class Association {
   std::vector<Session*> sessions_;
   Session* current_ = nullptr;
   std::map<Spi, ChildSa> children_;  ///< by inbound SPI
+  std::vector<Spi> esp_spis_;        ///< taken for it: what Core::owner_of finds it by
   std::deque<Task> tasks_;
   TimePoint last_heard_;
   std::optional<TimePoint> hinted_at_;

@@ -45,6 +45,7 @@ Core::Core(EndpointOptions options, std::vector<PeerConfig> configs, crypto::Ran
   if (std::holds_alternative<PreSharedKey>(decoy_auth_)) decoy_auth_ = PreSharedKey{};
   for (PeerConfig& config : configs) {
     Peer& peer = *peers_.emplace_back(std::make_unique<Peer>(*this, std::move(config)));
+    directory_.add(peer);
     peer_by_id_.emplace(peer.config().id, &peer);
     peer_by_name_.emplace(peer.config().name, &peer);
     for (const ChildConfig& child : peer.config().children) peer_by_child_.emplace(child.id, &peer);
@@ -246,13 +247,33 @@ Spi Core::new_esp_spi(Association* owner) {
   for (;;) {
     const Spi spi(random_.u32());
     if (spi.value() < 256 || esp_spis_.contains(spi)) continue;
-    esp_spis_.emplace(spi, owner);
+    esp_spis_.emplace(spi, nullptr);
+    if (owner) assign_esp_spi(spi, *owner);
     return spi;
   }
 }
 
-void Core::release_esp_spis_of(const Association& owner) {
-  std::erase_if(esp_spis_, [&](const auto& entry) { return entry.second == &owner; });
+void Core::assign_esp_spi(Spi spi, Association& owner) {
+  Association*& known = esp_spis_[spi];
+  if (known == &owner) return;
+  disown(spi, known);
+  known = &owner;
+  owner.esp_spis().push_back(spi);
+}
+
+void Core::release_esp_spi(Spi spi) {
+  const auto found = esp_spis_.find(spi);
+  if (found == esp_spis_.end()) return;
+  disown(spi, found->second);
+  esp_spis_.erase(found);
+}
+
+void Core::release_esp_spis_of(Association& owner) {
+  for (const Spi spi : std::exchange(owner.esp_spis(), {})) esp_spis_.erase(spi);
+}
+
+void Core::disown(Spi spi, Association* owner) {
+  if (owner) std::erase(owner->esp_spis(), spi);
 }
 
 Association* Core::owner_of(Spi inbound) const {
@@ -261,7 +282,7 @@ Association* Core::owner_of(Spi inbound) const {
 }
 
 void Core::linger(Spi inbound, PeerId peer) {
-  esp_spis_[inbound] = nullptr;
+  disown(inbound, std::exchange(esp_spis_[inbound], nullptr));
   lingering_.push_back({inbound, peer, now_ + linger_time});
 }
 

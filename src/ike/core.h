@@ -4,7 +4,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -19,6 +18,7 @@
 #include "keymat.h"
 #include "message.h"
 #include "payload_table.h"
+#include "peer_directory.h"
 #include "rate_limit.h"
 #include "ticket.h"
 
@@ -86,9 +86,9 @@ class Core {
   /// An inbound ESP SPI (never 0–255, RFC 4303 §2.1), taken until release_esp_spi.
   /// `owner` is nullptr before IKE_AUTH is through.
   [[nodiscard]] Spi new_esp_spi(Association* owner);
-  void assign_esp_spi(Spi spi, Association& owner) { esp_spis_[spi] = &owner; }
-  void release_esp_spi(Spi spi) { esp_spis_.erase(spi); }
-  void release_esp_spis_of(const Association& owner);
+  void assign_esp_spi(Spi spi, Association& owner);
+  void release_esp_spi(Spi spi);
+  void release_esp_spis_of(Association& owner);
   [[nodiscard]] Association* owner_of(Spi inbound) const;
   /// Keeps the inbound SA a little, so that packets under way still find it, and removes it then.
   void linger(Spi inbound, PeerId peer);
@@ -104,6 +104,7 @@ class Core {
   [[nodiscard]] Peer* find_peer(std::string_view name) const;
   [[nodiscard]] Peer* find_peer(PeerId id) const;
   [[nodiscard]] Peer* find_peer(ChildId child) const;  ///< whose child it is
+  [[nodiscard]] const PeerDirectory& directory() const noexcept { return directory_; }
   Session& add_session(std::unique_ptr<Session> session);
   [[nodiscard]] Session* find_session(IkeSpi ours) const;
   [[nodiscard]] const std::map<IkeSpi, std::unique_ptr<Session>>& sessions() const noexcept { return sessions_; }
@@ -128,7 +129,7 @@ class Core {
   void report_unknown_spi(const Path& path, Spi spi);
   [[nodiscard]] Admission& admission() noexcept { return admission_; }
   /// A peer's addresses are others than before.
-  void on_peer_addresses() { peer_addresses_changed_ = true; }
+  void on_peer_addresses() { directory_.on_addresses(); }
 
  private:
   using InitKey = std::pair<IkeSpi, Bytes>;
@@ -156,7 +157,6 @@ class Core {
   void admit(const Path& path, ByteView datagram, const Header& header);
   bool answers_again(const Path& path, ByteView datagram, const Header& header);
   [[nodiscard]] static InitKey init_key(const Path& path, ByteView datagram, IkeSpi spi_i);
-  [[nodiscard]] bool is_address_of_peer(const IpAddress& address);
   void refuse_stranger(const Path& path, const Header& header);
   void demand_cookie(const Path& path, const Header& header, ByteView nonce, bool known);
   void open_session(const Path& path, ByteView datagram, const Admission::Asking& asking);
@@ -167,6 +167,7 @@ class Core {
   [[nodiscard]] bool may_know(const Header& header) const;
   void answer_unknown_sa(const Path& path, const Header& header);
   void on_unprotected(const Path& path, const Message& message);
+  static void disown(Spi spi, Association* owner);
   void run_touched();
   void sweep();
   void remember_init_request(const InitKey& key, const Session& session);
@@ -181,13 +182,11 @@ class Core {
   CookieBudget cookie_budget_;
   std::uint64_t cookie_budget_seed_;
   Admission admission_;
-  std::set<IpAddress> peer_addresses_;  ///< of all peers, as configured and as resolved
-  bool takes_strangers_ = false;        ///< some peer may come from any address
-  bool peer_addresses_changed_ = true;
   Secret decoy_psk_;
   PeerAuth decoy_auth_;
   std::vector<std::unique_ptr<Peer>> peers_;
   std::unique_ptr<Clients> clients_;
+  PeerDirectory directory_{peers_};
   std::map<PeerId, Peer*> peer_by_id_;
   std::map<std::string_view, Peer*> peer_by_name_;
   std::map<ChildId, Peer*> peer_by_child_;

@@ -11,7 +11,7 @@
 namespace culvert::ike {
 namespace {
 
-/// What the candidates allow, the closest first: a peer whose address this is, then those without one.
+/// What the candidates allow (PeerDirectory::candidates).
 struct Candidates {
   std::vector<const PeerConfig*> peers;
   bool announce_nat = false;
@@ -32,17 +32,8 @@ struct Candidates {
   }
 };
 
-Candidates candidates_for(const Core& core, const IpAddress& address) {
-  Candidates found;
-  std::vector<const PeerConfig*> anywhere;
-  for (const auto& peer : core.peers()) {
-    if (peer->names_address(address)) {
-      found.peers.push_back(&peer->config());
-    } else if (peer->may_come_from(address)) {
-      anywhere.push_back(&peer->config());
-    }
-  }
-  found.peers.insert(found.peers.end(), anywhere.begin(), anywhere.end());
+Candidates candidates_for(PeerDirectory& directory, const IpAddress& address) {
+  Candidates found{.peers = directory.candidates(address)};
   if (found.peers.empty()) return found;
   found.announce_nat = found.peers.front()->encapsulation == EncapsulationPreference::udp;
   found.fragmentation = found.peers.front()->fragment_size != 0;
@@ -71,8 +62,8 @@ void Core::admit(const Path& path, ByteView datagram, const Header& header) {
   const auto scan = scan_init(datagram);
   if (!scan || !header.initiator || header.message_id.value() != 0) return count(DropReason::ike_malformed);
   if (answers_again(path, datagram, header)) return;
-  Admission::Asking asking{path.remote.address, is_address_of_peer(path.remote.address), false};
-  if (!asking.known && !takes_strangers_) return refuse_stranger(path, header);
+  Admission::Asking asking{path.remote.address, directory_.knows(path.remote.address), false};
+  if (!asking.known && !directory_.takes_strangers()) return refuse_stranger(path, header);
   asking.proved =
       !scan->cookie.empty() && cookies_.check(now_, scan->cookie, scan->nonce, path.remote.address, header.spi_i);
   switch (admission_.judge(now_, asking)) {
@@ -104,18 +95,6 @@ bool Core::answers_again(const Path& path, ByteView datagram, const Header& head
 
 Core::InitKey Core::init_key(const Path& path, ByteView datagram, IkeSpi spi_i) {
   return {spi_i, crypto::sha256({path.remote.address.bytes(), datagram})};
-}
-
-bool Core::is_address_of_peer(const IpAddress& address) {
-  if (std::exchange(peer_addresses_changed_, false)) {
-    peer_addresses_.clear();
-    takes_strangers_ = false;
-    for (const auto& peer : peers_) {
-      peer->add_addresses(peer_addresses_);
-      takes_strangers_ = takes_strangers_ || peer->may_come_from_anywhere();
-    }
-  }
-  return peer_addresses_.contains(address);
 }
 
 void Core::refuse_stranger(const Path& path, const Header& header) {
@@ -156,7 +135,7 @@ void Core::open_session(const Path& path, ByteView datagram, const Admission::As
 void Core::answer_init(const Path& path, ByteView datagram, const Message& message, const Admission::Asking& asking) {
   const Header& header = message.header;
   const std::string from = path.remote.address.to_string();
-  const Candidates candidates = candidates_for(*this, path.remote.address);
+  const Candidates candidates = candidates_for(directory_, path.remote.address);
   if (candidates.peers.empty()) return refuse_stranger(path, header);
   if (redirects(path, message)) return;
   const Result<IkeChoice> choice = choose_for(candidates, *message.find<SaPayload>());

@@ -128,13 +128,13 @@ Peer* claimed_peer(const Core& core, const IdPayload& id_i, const IdPayload* id_
   if (!theirs) return nullptr;
   Peer* best = nullptr;
   int best_rank = 0;
-  for (const auto& peer : core.peers()) {
+  for (Peer* peer : core.directory().claimed_by(*theirs)) {
     const PeerConfig& config = peer->config();
     if (!may_be(config, *theirs)) continue;
     if (id_r && !(ours && config.local_id.matches(*ours))) continue;
     const int rank = 1 + 2 * config.remote_id.matches(*theirs) + peer->may_come_from(from);
     if (rank <= best_rank) continue;
-    best = peer.get();
+    best = peer;
     best_rank = rank;
   }
   return best;

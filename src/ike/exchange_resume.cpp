@@ -143,7 +143,7 @@ namespace {
 const Peer* ticket_peer(const Core& core, const TicketState& state, const IpAddress& from) {
   const auto theirs = identity_of(state.id_i), ours = identity_of(state.id_r);
   if (!theirs || !ours) return nullptr;
-  for (const auto& peer : core.peers()) {
+  for (const Peer* peer : core.directory().claimed_by(*theirs)) {
     const PeerConfig& config = peer->config();
     if (!config.remote_id.matches(*theirs) || !config.local_id.matches(*ours)) continue;
     const Secret credential = credential_digest(config, state.sk_d.view());
@@ -151,7 +151,7 @@ const Peer* ticket_peer(const Core& core, const TicketState& state, const IpAddr
     const bool too_old = config.reauth_lifetime > Duration::zero() && age >= config.reauth_lifetime;
     const bool allowed = config.resumption && !peer->admin_down() && peer->may_come_from(from) && !credential.empty() &&
                          credential.equals(state.credential.view()) && !too_old;
-    if (allowed) return peer.get();
+    if (allowed) return peer;
   }
   return nullptr;
 }
