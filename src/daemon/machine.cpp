@@ -196,8 +196,10 @@ std::uint16_t Machine::initial_mtu(const config::TunnelSettings& settings) {
 }
 
 void Machine::adapt_mtu(tunnel::DataPlane& plane, ChildId child, const SaShape& shape, const IpAddress& remote) {
-  for (const auto& settings : config_->tunnels) {
-    if (settings.plane.child != child || settings.plane.mtu != 0) continue;
+  const auto [begin, end] = tunnels_of_.equal_range(child);
+  for (auto found = begin; found != end; ++found) {
+    const config::TunnelSettings& settings = *found->second;
+    if (settings.plane.mtu != 0) continue;
     const std::uint16_t wanted = tunnel_mtu(settings.plane, shape, path_mtu(remote));
     std::uint16_t& current = mtus_[settings.plane.id];
     if (wanted == current) continue;

@@ -49,7 +49,9 @@ class Machine {
 
  private:
   Machine(const config::Config& config, Netlink netlink, StateDir state)
-      : config_(&config), netlink_(std::move(netlink)), state_(std::move(state)), path_finder_(config.gateway.listen) {}
+      : config_(&config), netlink_(std::move(netlink)), state_(std::move(state)), path_finder_(config.gateway.listen) {
+    for (const auto& settings : config.tunnels) tunnels_of_.emplace(settings.plane.child, &settings);
+  }
   [[nodiscard]] Result<void> remove_leftovers();
   [[nodiscard]] Result<void> keep_record() const;
   [[nodiscard]] Result<void> set_up_guards();
@@ -69,6 +71,7 @@ class Machine {
   MachineRecord ours_;                 ///< as recorded
   std::vector<IpPrefix> kept_guards_;  ///< not to be removed by abandon
   std::map<TunnelId, std::uint16_t> mtus_;
+  std::multimap<ChildId, const config::TunnelSettings*> tunnels_of_;
 };
 
 }  // namespace culvert::daemon
