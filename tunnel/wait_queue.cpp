@@ -2,19 +2,18 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 
 namespace culvert::tunnel {
 
 WaitQueue::WaitQueue(std::size_t max_packets, std::size_t max_bytes)
-    : max_packets_(std::max<std::size_t>(max_packets, 1)),
-      max_bytes_(std::max<std::size_t>(max_bytes, 1)),
-      entries_(std::make_unique<Entry[]>(max_packets_)),
-      ring_(std::make_unique_for_overwrite<std::uint8_t[]>(max_bytes_)) {}
+    : max_packets_(std::max<std::size_t>(max_packets, 1)), max_bytes_(std::max<std::size_t>(max_bytes, 1)) {}
 
 bool WaitQueue::push(ByteView packet, TimePoint now) noexcept {
   const std::lock_guard hold(lock_);
   const std::size_t count = count_.load(std::memory_order_relaxed);
   if (packet.empty() || count == max_packets_ || packet.size() > max_bytes_ - used_bytes_) return false;
+  if (!ring_ && !make_room()) return false;
   copy_in(packet);
   entries_[(first_entry_ + count) % max_packets_] = {now, packet.size()};
   used_bytes_ += packet.size();
@@ -52,6 +51,20 @@ std::size_t WaitQueue::flush() noexcept {
   return num_flushed;
 }
 
+bool WaitQueue::make_room() noexcept {
+  entries_.reset(new (std::nothrow) Entry[max_packets_]);
+  ring_.reset(new (std::nothrow) std::uint8_t[max_bytes_]);
+  if (entries_ && ring_) return true;
+  give_back_room();
+  return false;
+}
+
+void WaitQueue::give_back_room() noexcept {
+  entries_.reset();
+  ring_.reset();
+  first_entry_ = first_byte_ = 0;
+}
+
 void WaitQueue::copy_in(ByteView packet) noexcept {
   const std::size_t at = (first_byte_ + used_bytes_) % max_bytes_;
   const std::size_t until_end = std::min(packet.size(), max_bytes_ - at);
@@ -70,7 +83,9 @@ void WaitQueue::remove_oldest() noexcept {
   first_byte_ = (first_byte_ + len) % max_bytes_;
   used_bytes_ -= len;
   first_entry_ = (first_entry_ + 1) % max_packets_;
-  count_.store(count_.load(std::memory_order_relaxed) - 1, std::memory_order_release);
+  const std::size_t left = count_.load(std::memory_order_relaxed) - 1;
+  count_.store(left, std::memory_order_release);
+  if (left == 0) give_back_room();
 }
 
 }  // namespace culvert::tunnel

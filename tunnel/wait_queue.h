@@ -9,7 +9,8 @@
 
 namespace culvert::tunnel {
 
-/// Inner packets that wait for an SA: a FIFO bounded in packets and bytes, copied into a ring that is allocated once.
+/// Inner packets that wait for an SA: a FIFO bounded in packets and bytes, copied into a ring that is there as long as
+/// packets are: of thousands of tunnels few have any.
 /// Any thread; the lock is held for one copy. Not on the fast path: a tunnel with an SA never asks it for more than
 /// `empty()`.
 class WaitQueue {
@@ -36,6 +37,8 @@ class WaitQueue {
     TimePoint since;
     std::size_t len = 0;
   };
+  [[nodiscard]] bool make_room() noexcept;
+  void give_back_room() noexcept;
   void copy_in(ByteView packet) noexcept;
   void copy_out(MutableByteView into) noexcept;
   void remove_oldest() noexcept;
@@ -44,7 +47,7 @@ class WaitQueue {
   const std::size_t max_packets_;
   const std::size_t max_bytes_;
   std::unique_ptr<Entry[]> entries_;
-  std::unique_ptr<std::uint8_t[]> ring_;  ///< not touched before it is used: no memory until packets wait
+  std::unique_ptr<std::uint8_t[]> ring_;
   std::size_t first_entry_ = 0;
   std::size_t first_byte_ = 0;
   std::size_t used_bytes_ = 0;
