@@ -106,6 +106,7 @@ void Core::run_touched() {
 
 /// Drops what has ended, and enters into the agenda when the others want to be called.
 void Core::sweep() {
+  num_looks_ += touched_sessions_.size() + touched_peers_.size();
   for (Session* session : std::exchange(touched_sessions_, {})) {
     session->agenda_mark().touched = false;
     const bool over = session->is_over();

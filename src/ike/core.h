@@ -49,6 +49,8 @@ class Core {
   void touch();
   /// Runs what became possible (tasks, postponed closings), drops what has ended, and hands out the actions.
   [[nodiscard]] Actions finish();
+  /// How many sessions and peers all calls together have looked at: what a call costs, whatever the processor.
+  [[nodiscard]] std::uint64_t num_looks() const noexcept { return num_looks_; }
   [[nodiscard]] TimePoint now() const noexcept { return now_; }
   [[nodiscard]] std::optional<TimePoint> deadline() const;
   void on_deadline();
@@ -209,6 +211,7 @@ class Core {
   std::vector<Session*> touched_sessions_;
   std::vector<Peer*> touched_peers_;
   Agenda agenda_;
+  std::uint64_t num_looks_ = 0;
 };
 
 template <class Work, class Then>
