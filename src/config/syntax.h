@@ -36,7 +36,7 @@ struct Entry {
   Node node;
 };
 
-inline constexpr std::size_t max_text_len = 1u << 20;  ///< bytes of a configuration file
+inline constexpr std::size_t max_text_len = std::size_t{16} << 20;  ///< bytes of a configuration file
 
 /// TOML text to a tree with positions: the only place that knows toml++. Size and nesting are bounded before the parser
 /// sees the text. The error is the first mistake of syntax; a parser cannot tell what follows it.
