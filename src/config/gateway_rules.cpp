@@ -40,6 +40,7 @@ void check_listen(const RawGateway& raw, GatewayConfig& gateway, Findings& findi
 void check_ports(const RawGateway& raw, GatewayConfig& gateway, Findings& findings) {
   gateway.ike_port = static_cast<std::uint16_t>(raw.port.value.value_or(gateway.ike_port));
   gateway.nat_port = static_cast<std::uint16_t>(raw.nat_port.value.value_or(gateway.nat_port));
+  gateway.tcp_port = static_cast<std::uint16_t>(raw.tcp_port.value.value_or(gateway.tcp_port));
   if (gateway.ike_port != gateway.nat_port) return;
   const bool nat_is_named = raw.nat_port.present;
   findings.error(

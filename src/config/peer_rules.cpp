@@ -138,6 +138,7 @@ std::vector<ike::Proposal> check_proposals(const List<std::string>& list, const 
 void fill_timers(const RawPeer& raw, ike::PeerConfig& peer) {
   peer.port = static_cast<std::uint16_t>(raw.port.value.value_or(peer.port));
   peer.nat_port = static_cast<std::uint16_t>(raw.nat_port.value.value_or(peer.nat_port));
+  peer.tcp_port = static_cast<std::uint16_t>(raw.tcp_port.value.value_or(peer.tcp_port));
   peer.encapsulation = raw.encapsulation.value.value_or(peer.encapsulation);
   peer.ike_lifetime = raw.ike_lifetime.value.value_or(peer.ike_lifetime);
   peer.reauth_lifetime = raw.reauth_lifetime.value.value_or(peer.reauth_lifetime);

@@ -70,7 +70,7 @@ struct RawGateway {
   Position at;
   Field<std::string> id;
   List<IpAddress> listen;
-  Field<std::int64_t> port, nat_port;
+  Field<std::int64_t> port, nat_port, tcp_port;
   Field<std::int64_t> workers;  ///< 0: "auto"
   Field<std::int64_t> busy_poll_us;
   Field<std::string_view> aead;  ///< one of the words of the reference
@@ -89,7 +89,7 @@ struct RawPeer {
   Position at;
   Field<const Profile*> profile;
   Field<PeerAddresses> address;
-  Field<std::int64_t> port, nat_port;
+  Field<std::int64_t> port, nat_port, tcp_port;
   Field<std::string> id, local_id;
   Field<RawAuth> auth;
   Field<RawPeerAuth> peer_auth;

@@ -32,7 +32,8 @@ control::Response Daemon::answer(const control::Request& request) {
   response.ok = true;
   if (request.command == "status") {
     response.status = make_status(
-        {config_, *plane_, ike_->status(now), [this](TunnelId id) { return machine_->mtu(id); }, now, started_,
+        {config_, *plane_, ike_->status(now), [this](const Endpoint& endpoint) { return streams_.text_of(endpoint); },
+         [this](TunnelId id) { return machine_->mtu(id); }, now, started_,
          std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()), revocation_->report()});
     return response;
   }

@@ -115,18 +115,24 @@ Result<void> Daemon::open(const DaemonOptions& options) {
       std::make_shared<const Secret>(machine_->state().kept_secret(ticket_keys_name, max_ticket_keys_len));
   ike_options.unix_at_zero = unix_at_zero();
   ike_ = std::make_unique<ike::IkeEndpoint>(ike_options, config_.peers, crypto::system_random());
+  auto streams = StreamPaths::open(config_);
+  if (!streams) return std::unexpected(streams.error());
+  streams_ = std::move(*streams);
   ResolverOptions resolver_options;
   resolver_options.listen = gateway.listen;
   resolver_options.ike_port = gateway.ike_port;
   resolver_options.refuse = [this](const IpAddress& remote) { return machine_->leads_into_tunnel(remote); };
   resolver_ = std::make_unique<Resolver>(
       io_, std::move(resolver_options), [this](PeerId peer, std::vector<ike::Path> paths, std::string why) {
-        if (!stopping_) perform(ike_->on_addresses(Clock::now(), peer, std::move(paths), std::move(why)));
+        if (stopping_) return;
+        streams_.add_to(peer, paths);
+        perform(ike_->on_addresses(Clock::now(), peer, std::move(paths), std::move(why)));
       });
-  compute_pool_ = std::make_unique<ComputePool>(
-      io_, ComputePoolOptions{}, [this](std::uint64_t id, std::unique_ptr<ike::Computed> result) {
-        if (!stopping_) perform(ike_->on_computed(Clock::now(), id, std::move(result)));
-      });
+  compute_pool_ = std::make_unique<ComputePool>(io_, ComputePoolOptions{},
+                                                [this](std::uint64_t id, std::unique_ptr<ike::Computed> result) {
+                                                  if (!stopping_)
+                                                    perform(ike_->on_computed(Clock::now(), id, std::move(result)));
+                                                });
   revocation_ = std::make_unique<RevocationKeeper>(io_, config_.revocation);
   machine_->refresh_addresses();
   auto network = NetworkWatch::open(
@@ -220,6 +226,7 @@ void Daemon::report_unknown_spi(TimePoint now, const tunnel::UnknownSpiEvent& un
 void Daemon::on_network_change() {
   if (stopping_) return;
   machine_->refresh_addresses();
+  streams_.on_network_change();
   perform(ike_->on_network_change(Clock::now()));
 }
 

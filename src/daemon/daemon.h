@@ -26,6 +26,7 @@
 #include "network_watch.h"
 #include "resolver.h"
 #include "revocation.h"
+#include "stream_paths.h"
 
 namespace culvert::daemon {
 
@@ -114,6 +115,7 @@ class Daemon {
   std::optional<Machine> machine_;
   boost::asio::posix::stream_descriptor plane_events_{io_};
   std::unique_ptr<ike::IkeEndpoint> ike_;
+  StreamPaths streams_;
   std::unique_ptr<Resolver> resolver_;
   std::unique_ptr<ComputePool> compute_pool_;
   std::unique_ptr<RevocationKeeper> revocation_;

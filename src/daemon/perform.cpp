@@ -105,8 +105,10 @@ void Daemon::perform_one(ike::MoveChild& move) {
 
 void Daemon::perform_one(ike::FindPaths& find) {
   const bool is_client = find.peer.value() >= config_.peers.size();  // it may come to any of our addresses
+  const auto by_stream = streams_.take_from(find.peer, find.remotes);
   auto paths = machine_->find_paths(
       std::move(find.remotes), is_client ? std::vector<IpAddress>{} : config_.peers[find.peer.value()].local_addresses);
+  if (by_stream) paths.push_back(*by_stream);
   follow_ups_.push_back(
       [this, id = find.peer, paths = std::move(paths)](TimePoint now) { return ike_->on_paths(now, id, paths); });
 }

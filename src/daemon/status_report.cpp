@@ -127,7 +127,7 @@ control::TunnelReport make_tunnel(const config::TunnelSettings& settings, const 
 
 void fill_established(const ike::PeerStatus& peer, const StatusSources& sources, control::PeerReport& report) {
   report.local = peer.path.local.to_string();
-  report.remote = peer.path.remote.to_string();
+  report.remote = sources.endpoint_text(peer.path.remote);
   report.local_auth = log::sanitize(peer.local_auth);
   report.remote_auth = log::sanitize(peer.remote_auth);
   if (peer.remote_certificate_until)

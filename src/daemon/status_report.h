@@ -15,7 +15,8 @@ namespace culvert::daemon {
 struct StatusSources {
   const config::Config& config;
   const tunnel::DataPlane& plane;
-  std::vector<ike::PeerStatus> peers;          ///< in any order
+  std::vector<ike::PeerStatus> peers;  ///< in any order
+  std::function<std::string(const Endpoint&)> endpoint_text;
   std::function<std::uint16_t(TunnelId)> mtu;  ///< of the device, now
   TimePoint now{}, started{};
   crypto::WallTime wall_time{};

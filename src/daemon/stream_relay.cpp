@@ -240,6 +240,7 @@ class Link : public std::enable_shared_from_this<Link> {
     stream_ = std::move(stream);
     other_end_ = target;
     begin();
+    log::info("TCP {}: connected, as {}", target.to_string(), address_.to_string());
     const auto [failed, len] = co_await asio::async_write(stream_, asio::buffer(stream_prefix), tuple);
     if (failed) co_return hang_up(failed.message());
     asio::co_spawn(
@@ -298,11 +299,11 @@ class StreamRelay::Impl {
     return port;
   }
 
-  Result<IpAddress> add_target() {
+  Result<IpAddress> add_target(std::uint16_t port) {
     const std::uint32_t index = next_target_++;
     if (index >= num_targets) return fail(Errc::exhausted, "too many gateways by TCP");
     const IpAddress address = IpAddress::v4(options_.first_target + index);
-    auto link = open_link(address, false);
+    auto link = open_link({address, port}, false);
     if (!link) return std::unexpected(link.error());
     asio::post(io_, [this, link = *link] {
       links_[link->address()] = link;
@@ -340,10 +341,10 @@ class StreamRelay::Impl {
   }
 
  private:
-  Result<std::shared_ptr<Link>> open_link(const IpAddress& address, bool accepted) {
-    auto fd = open_datagram_socket({address, options_.daemon.port}, options_.daemon);
+  Result<std::shared_ptr<Link>> open_link(const Endpoint& at, bool accepted) {
+    auto fd = open_datagram_socket(at, options_.daemon);
     if (!fd) return std::unexpected(fd.error());
-    return std::make_shared<Link>(io_, address, *fd, accepted);
+    return std::make_shared<Link>(io_, at.address, *fd, accepted);
   }
 
   asio::awaitable<void> accept_all(std::shared_ptr<Tcp::acceptor> acceptor) {
@@ -369,7 +370,7 @@ class StreamRelay::Impl {
       return;
     }
     const std::optional<IpAddress> address = free_address();
-    auto link = address ? open_link(*address, true) : fail(Errc::exhausted, "no address left");
+    auto link = address ? open_link({*address, options_.daemon.port}, true) : fail(Errc::exhausted, "no address left");
     if (!link) return log::warn("TCP {}: refused: {}", from.to_string(), link.error().detail);
     links_[*address] = *link;
     per_link_source_[*address] = from.address;
@@ -378,6 +379,7 @@ class StreamRelay::Impl {
       const std::scoped_lock lock(names_mutex_);
       names_[*address] = from;
     }
+    log::debug("TCP {}: connected, as {}", from.to_string(), address->to_string());
     (*link)->start(std::move(stream), from);
   }
 
@@ -442,8 +444,8 @@ Result<std::unique_ptr<StreamRelay>> StreamRelay::create(StreamRelayOptions opti
 Result<std::uint16_t> StreamRelay::listen(const Endpoint& at) {
   return impl_->listen(at);
 }
-Result<IpAddress> StreamRelay::add_target() {
-  return impl_->add_target();
+Result<IpAddress> StreamRelay::add_target(std::uint16_t port) {
+  return impl_->add_target(port);
 }
 void StreamRelay::set_target(const IpAddress& stands_for, std::optional<Endpoint> target) {
   impl_->set_target(stands_for, target);

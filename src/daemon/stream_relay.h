@@ -33,9 +33,10 @@ class StreamRelay {
 
   /// Accepts connections there from now on; port 0: any. The error names the address. Returns the port.
   [[nodiscard]] Result<std::uint16_t> listen(const Endpoint& at);
-  /// An address that stands for a gateway that takes TCP: what the data plane sends there goes into a connection to
-  /// `target()`, which is made when there is something to send. Errc::exhausted after 65,535.
-  [[nodiscard]] Result<IpAddress> add_target();
+  /// An address that stands for a gateway that takes TCP: what the data plane sends to its `port` goes into a
+  /// connection to what `set_target` names, which is made when there is something to send. Errc::exhausted after
+  /// 65,535.
+  [[nodiscard]] Result<IpAddress> add_target(std::uint16_t port);
   /// Where the gateway is now, by TCP; a connection to elsewhere is closed. nullopt: what is sent is dropped.
   void set_target(const IpAddress& stands_for, std::optional<Endpoint> target);
   /// Our addresses have changed: connections of ours are made anew when there is something to send.

@@ -244,7 +244,7 @@ void Association::on_deadline() {
   if (redundant_at_ && *redundant_at_ <= core_.now()) resolve_redundancy();
   if (!ended_ && !redundant_) reauthenticate_when_due();
   if (!ended_ && current_ && current_->ready() && mobility_.prefer_at && *mobility_.prefer_at <= core_.now()) {
-    mobility_.prefer_at = core_.now() + mobility_.prefer_pause.next(core_.random());
+    return_later();
     queue(Task::Kind::test_path);
   }
   const Duration liveness = peer_.config().liveness;

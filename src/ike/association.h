@@ -186,6 +186,7 @@ class Association {
   void change_local(const Path& path);
   void announce();
   void plan_return();
+  void return_later();
   void go_on();
   void queue(Task::Kind kind);
   friend class Session;

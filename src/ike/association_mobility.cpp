@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::size_t max_remotes = 16;
 constexpr Duration announce_pause = std::chrono::milliseconds(500);
+constexpr Duration max_return_pause_by_tcp = std::chrono::seconds(20);
 constexpr std::size_t max_other_paths = 7;  // by which a request goes at once when its own path is silent
 constexpr Duration settled_time = std::chrono::minutes(5);  // on the preferred path: the next return is not held back
 
@@ -182,8 +183,14 @@ void Association::plan_return() {
   if (!leads() || better_paths().empty()) {
     mobility_.prefer_at.reset();
   } else if (!mobility_.prefer_at) {
-    mobility_.prefer_at = core_.now() + mobility_.prefer_pause.next(core_.random());
+    return_later();
   }
+}
+
+/// TCP is for want of better: how long UDP has failed says nothing about the network that comes next.
+void Association::return_later() {
+  const Duration pause = mobility_.prefer_pause.next(core_.random());
+  mobility_.prefer_at = core_.now() + (peer_.config().tcp_port == 0 ? pause : std::min(pause, max_return_pause_by_tcp));
 }
 
 /// The peer may have asked for the current IKE SA in a rekey whose answer never reached it, since we have moved: it

@@ -70,8 +70,10 @@ class Peer {
   [[nodiscard]] bool configures_address(const IpAddress& address) const;  ///< the operator wrote exactly this one
   /// In order of preference, as configured and as last resolved.
   [[nodiscard]] std::vector<IpAddress> known_addresses() const;
+  /// The attempt under way is not the last one before a pause.
+  [[nodiscard]] bool has_next_path() const noexcept { return path_index_ + 1 < paths_.size(); }
   [[nodiscard]] bool may_call() const noexcept { return wanted_ && !any_address_; }  ///< we initiate when it is down
-  void add_addresses(std::set<IpAddress>& all) const;  ///< those of names_address
+  void add_addresses(std::set<IpAddress>& all) const;                                ///< those of names_address
   [[nodiscard]] bool may_come_from_anywhere() const noexcept { return any_address_ || has_names_; }
   [[nodiscard]] bool admin_down() const noexcept { return admin_down_; }
   [[nodiscard]] bool has_association() const;
@@ -155,7 +157,7 @@ class Peer {
   std::size_t path_index_ = 0;
   Session* attempt_ = nullptr;
   std::optional<TimePoint>
-      retry_at_;  ///< backing_off: when to try again; resolving: when to stop waiting for an answer
+      retry_at_;               ///< backing_off: when to try again; resolving: when to stop waiting for an answer
   TimePoint network_retry_{};  ///< when a change of the network last made us try
   Backoff backoff_;
   std::string reason_;

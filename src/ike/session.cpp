@@ -220,7 +220,17 @@ Header Session::header(ExchangeType exchange, bool response, MessageId id) const
   return {origin_.spi_i, origin_.spi_r, exchange, origin_.initiator, response, id};
 }
 
+namespace {
+
+constexpr Duration fallback_first = std::chrono::milliseconds(500);
+constexpr int fallback_tries = 2;
+
+}  // namespace
+
 RetransmitPolicy Session::retransmit_policy() const {
+  // Where UDP is blocked nothing ever comes back: who waits for TCP does not wait long.
+  if (state_ == State::init_sent && config().tcp_port != 0 && peer_ && peer_->has_next_path())
+    return {std::min(config().retransmit_first, fallback_first), config().retransmit_factor, fallback_tries};
   return {config().retransmit_first, config().retransmit_factor, config().retransmit_tries};
 }
 

@@ -30,6 +30,7 @@ struct GatewayConfig {
   std::vector<IpAddress> listen;
   std::uint16_t ike_port = 500;
   std::uint16_t nat_port = 4500;
+  std::uint16_t tcp_port = 0;  ///< IKE and ESP in TCP are taken there (RFC 9329); 0: nowhere
   unsigned workers = 1;  ///< "auto" is resolved to the number of cores
   Duration busy_poll{};  ///< how long an idle worker keeps looking for packets before it sleeps
   std::string aead;      ///< implementation of AES-GCM by name, one that this CPU has; empty: "auto", the best

@@ -76,6 +76,7 @@ struct PeerConfig {
   std::vector<std::string> addresses;  ///< names or addresses in order of preference; empty: "any", we never initiate
   std::uint16_t port = 500;            ///< where its IKE listens
   std::uint16_t nat_port = 4500;       ///< where its IKE and ESP in UDP listen, behind the non-ESP marker (RFC 7296 §2.23)
+  std::uint16_t tcp_port = 0;  ///< where it takes them in TCP (RFC 9329), for when UDP fails; 0: it does not
   StartMode start = StartMode::always;
   EncapsulationPreference encapsulation = EncapsulationPreference::udp;
   /// IP datagrams that a protected IKE message longer than this is cut into (RFC 7383), bytes ≥ 576; 0: never cut.

@@ -80,8 +80,15 @@ struct World {
   test::FakePlane plane;
   TimePoint now = TimePoint{} + 100000s;
   control::StatusReport report(std::vector<ike::PeerStatus> peers) {
-    return make_status({config, plane, std::move(peers),
-                        [](TunnelId id) { return static_cast<std::uint16_t>(1400 + id.value()); }, now, now - 120s, {}, {}});
+    return make_status({config,
+                        plane,
+                        std::move(peers),
+                        [](const Endpoint& endpoint) { return endpoint.to_string(); },
+                        [](TunnelId id) { return static_cast<std::uint16_t>(1400 + id.value()); },
+                        now,
+                        now - 120s,
+                        {},
+                        {}});
   }
 };
 

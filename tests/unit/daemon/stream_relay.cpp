@@ -171,7 +171,7 @@ TEST_CASE("two gateways speak through a connection that is made when there is so
   auto gateway = StreamRelay::create(gateway_options(there)).value();
   const std::uint16_t port = gateway->listen(any_port).value();
   auto client = StreamRelay::create(client_options(here)).value();
-  const IpAddress stands_for = client->add_target().value();
+  const IpAddress stands_for = client->add_target(here.endpoint().port).value();
   here.send(stands_for, "nobody knows where to");
   client->set_target(stands_for, Endpoint{any_port.address, port});
   std::string got;
