@@ -15,6 +15,7 @@
 #include "cookie_budget.h"
 #include "crash_token.h"
 #include "culvert/ike/endpoint.h"
+#include "initiation_pace.h"
 #include "keymat.h"
 #include "message.h"
 #include "payload_table.h"
@@ -96,6 +97,8 @@ class Core {
   void linger(Spi inbound, PeerId peer);
   /// Removes what lingers for this peer now.
   void end_lingering(PeerId peer);
+
+  [[nodiscard]] InitiationPace& initiation_pace() noexcept { return initiation_pace_; }
 
   // ---- tables ----
   [[nodiscard]] const EndpointOptions& options() const noexcept { return options_; }
@@ -184,6 +187,7 @@ class Core {
   CookieBudget cookie_budget_;
   std::uint64_t cookie_budget_seed_;
   Admission admission_;
+  InitiationPace initiation_pace_;
   Secret decoy_psk_;
   PeerAuth decoy_auth_;
   std::vector<std::unique_ptr<Peer>> peers_;

@@ -55,11 +55,15 @@ void Peer::start() {
 
 void Peer::want() {
   wanted_ = true;
-  if (!admin_down_ && phase_ == Phase::idle && !has_association()) resolve();
+  if (any_address_ || admin_down_ || phase_ != Phase::idle || has_association()) return;
+  const TimePoint at = core_.initiation_pace().reserve(core_.now());
+  has_turn_ = at > core_.now();
+  if (!has_turn_) return resolve();
+  phase_ = Phase::backing_off;
+  retry_at_ = at;
 }
 
 void Peer::resolve() {
-  if (any_address_) return;  // the peer initiates
   redirected_from_.reset();
   phase_ = Phase::resolving;
   retry_at_ = core_.now() + resolve_time;
@@ -143,7 +147,11 @@ void Peer::on_deadline() {
   if (phase_ == Phase::resolving) return attempt_over("cannot resolve its address: no answer from the resolver");
   if (phase_ != Phase::backing_off) return;
   phase_ = Phase::idle;
-  if (wanted_) want();
+  if (!std::exchange(has_turn_, false)) {
+    if (wanted_) want();
+  } else if (wanted_ && !admin_down_ && !has_association()) {
+    resolve();
+  }
 }
 
 std::optional<TimePoint> Peer::deadline() const {

@@ -158,6 +158,7 @@ class Peer {
   Session* attempt_ = nullptr;
   std::optional<TimePoint>
       retry_at_;               ///< backing_off: when to try again; resolving: when to stop waiting for an answer
+  bool has_turn_ = false;  ///< backing_off: not because anything failed, others are called first (initiation_pace.h)
   TimePoint network_retry_{};  ///< when a change of the network last made us try
   Backoff backoff_;
   std::string reason_;

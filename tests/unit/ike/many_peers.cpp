@@ -2,11 +2,13 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <deque>
 #include <memory>
 #include <vector>
 
 #include "core.h"
+#include "initiation_pace.h"
 #include "peer.h"
 #include "peer_directory.h"
 #include "session.h"
@@ -110,13 +112,13 @@ TEST_CASE("with 2,000 peers a set-up looks at a handful of them, in either role"
   }
   Pair pair(std::move(callers), std::move(called));
   std::uint64_t most[2] = {0, 0};
-  for (int i = 0; i < 200; ++i) {
+  for (int i = 0; i < 60; ++i) {  // fewer than are held back
     const std::uint64_t before[2] = {pair.end(0).num_looks(), pair.end(1).num_looks()};
     pair.call(fmt::format("p{}", 1000 + i));
     for (const int which : {0, 1}) most[which] = std::max(most[which], pair.end(which).num_looks() - before[which]);
   }
-  CHECK(pair.num_installed(0) == 200);
-  CHECK(pair.num_installed(1) == 200);
+  CHECK(pair.num_installed(0) == 60);
+  CHECK(pair.num_installed(1) == 60);
   CHECK(most[0] < 40);
   CHECK(most[1] < 40);
   // Whoever calls from an address that nobody has: what is said to him is the same for all that it may be.
@@ -162,4 +164,32 @@ TEST_CASE("peers that name an address come first, and those that differ in what 
   CHECK(directory.knows(*IpAddress::parse("203.0.113.9")));
   CHECK_FALSE(directory.knows(*IpAddress::parse("203.0.113.10")));
   CHECK(directory.takes_strangers());
+}
+
+TEST_CASE("a gateway that starts with 1,000 peers calls some at once, the others soon and one by one") {
+  constexpr std::uint32_t num_peers = 1000;
+  std::vector<PeerConfig> configs;
+  for (std::uint32_t i = 0; i < num_peers; ++i) {
+    configs.push_back(config_of(i, "gw.example", fmt::format("c{}.example", i), "203.0.113.9"));
+    configs.back().start = StartMode::always;
+  }
+  IkeEndpoint endpoint(EndpointOptions{}, std::move(configs), crypto::system_random());
+  const auto calls_in = [](const Actions& actions) {
+    return std::ranges::count_if(actions, [](const Action& a) { return std::holds_alternative<ResolveAddresses>(a); });
+  };
+  std::ptrdiff_t called = calls_in(endpoint.start(start_time));
+  CHECK(called == InitiationPace::burst);
+  TimePoint now = start_time;
+  std::ptrdiff_t most = 0;
+  while (called < num_peers && now < start_time + 10s) {
+    const auto next = endpoint.deadline();
+    REQUIRE(next);
+    now = *next;
+    const auto calls = calls_in(endpoint.on_deadline(now));
+    called += calls;
+    most = std::max(most, calls);
+  }
+  CHECK(called == num_peers);
+  CHECK(most == 1);
+  CHECK(now - start_time == (num_peers - InitiationPace::burst) * InitiationPace::interval);
 }
