@@ -50,6 +50,7 @@ Entry entry(DropReason reason) noexcept {
     case DropReason::ike_flood: return {"ike_flood", "IKE_SA_INIT in a flood of them; who asks again gets a COOKIE"};
     case DropReason::ike_replayed: return {"ike_replayed", "IKE message outside the message window"};
     case DropReason::ike_integrity: return {"ike_integrity", "IKE message that is not authentic (ICV)"};
+    case DropReason::ike_guessing: return {"ike_guessing", "login by EAP for a user of whom too many have failed; treated as one with a wrong password"};
     case DropReason::ike_busy: return {"ike_busy", "IKE message that asks for more public-key work than there is room for"};
     case DropReason::ike_fragment: return {"ike_fragment", "IKE fragment that is there already, out of date, one too many, or not agreed on"};
     case DropReason::count_: break;

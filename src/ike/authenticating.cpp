@@ -19,12 +19,19 @@ namespace culvert::ike {
 /// Starts the next stage, and takes the message; false: there is none.
 bool Session::compute_for_auth(Message& opened) {
   if (!handshake_) return false;
-  const auto kind = origin_.initiator ? MessageKind::auth_response : MessageKind::auth_request;
-  if (check_payloads(kind, opened.payloads)) return false;  // refused as a whole
+  if (check_payloads(kind_of(ExchangeType::ike_auth, origin_.initiator), opened.payloads))
+    return false;  // refused as a whole
+  EapExchange* eap = handshake_->eap.get();
+  if (eap && eap->begun) return compute_for_eap(opened);
+  if (const PeerConfig* peer = begins_eap(opened))
+    return !proves_by_eap_alone(opened, *peer) && sign_answer(opened, *peer);
   Verification& at = handshake_->verification;
   if (!at.peer && verify_peer(opened)) return true;
+  if (eap && !opened.find<AuthPayload>()) return eap->only && compute_for_eap(opened);
   if (!at.peer || !*at.peer) return false;
-  return ask_responders(opened) || (!origin_.initiator && sign_answer(opened));
+  if (ask_responders(opened)) return true;
+  if (eap) return compute_for_eap(opened);
+  return !origin_.initiator && sign_answer(opened, (*at.peer)->proof.config());
 }
 
 void Session::resume_auth(Message opened) {
@@ -74,7 +81,7 @@ bool Session::verify_peer(Message& opened) {
   }
   if (shown->ignored) report_ignored_certificate(*shown->ignored);
   // A peer that is to use a pre-shared key is treated as one that does not exist: both fail after as much work.
-  const bool signs = claimed && !claimed->auth.peer_psk();
+  const bool signs = claimed && !claimed->auth.peer_psk() && !claimed->auth.peer_eap();
   SignatureClaim claim;
   claim.config = signs ? claimed : nullptr;
   claim.expected = signs ? claimed->auth.theirs : core_.decoy_auth();
@@ -182,6 +189,7 @@ std::optional<AuthPayload> Session::our_mac(const AuthConfig& auth, const IdPayl
 void Session::begin_auth() {
   const IdPayload id = id_payload(config().local_id, true);
   if (auto mac = our_mac(config().auth, id)) return send_auth(std::move(*mac));
+  if (begin_eap_login()) return send_auth(std::nullopt);
   using Signed = std::expected<AuthPayload, std::string>;
   core_.compute(
       *this, rank(),
@@ -195,11 +203,10 @@ void Session::begin_auth() {
       });
 }
 
-/// Responder: for the peer that has been verified.
-bool Session::sign_answer(Message& opened) {
+/// Responder: for the peer that has been verified, or is going to log in by EAP.
+bool Session::sign_answer(Message& opened, const PeerConfig& peer) {
   Verification& at = handshake_->verification;
   if (at.ours) return false;
-  const PeerConfig& peer = (*at.peer)->proof.config();
   const IdPayload id = id_payload(peer.local_id, false);
   if (auto mac = our_mac(peer.auth, id)) {
     at.ours = std::move(*mac);

@@ -9,6 +9,7 @@
 #include "culvert/crypto/private_key.h"
 #include "culvert/crypto/public_key.h"
 #include "culvert/crypto/trust.h"
+#include "culvert/eap/client.h"
 
 namespace culvert::ike {
 namespace {
@@ -56,6 +57,24 @@ std::optional<AuthenticatedPeer> verify_resumed(const PeerConfig* ticket_peer, c
   const auto identity = identity_from(id);
   if (!holds || !ticket_peer || !identity) return std::nullopt;
   return AuthenticatedPeer(*ticket_peer, *identity, "ticket of an earlier IKE SA");
+}
+
+std::optional<AuthenticatedPeer> verify_eap(const PeerConfig& claimed, const EapLogin& login, crypto::Prf prf,
+                                            ByteView first_message, ByteView nonce, ByteView sk_p, const IdPayload& id,
+                                            const AuthPayload* auth) {
+  // RFC 7296 §2.16 lets methods without a key use SK_p instead; anybody in the middle of such a method could do that.
+  if (login.msk.empty()) return std::nullopt;
+  const Bytes expected = psk_auth(prf, login.msk.view(), first_message, nonce, sk_p, id.body());
+  if (!auth || auth->method != auth_method_shared_key || auth->data.size() != expected.size()) return std::nullopt;
+  if (sodium_memcmp(auth->data.data(), expected.data(), expected.size()) != 0) return std::nullopt;
+  return AuthenticatedPeer(claimed, login.identity, login.how, login.until);
+}
+
+Identity identity_of_user(std::string_view name) {
+  auto id = Identity::parse(name);
+  const bool named = id && (id->type == IdType::fqdn || id->type == IdType::rfc822_addr);
+  if (named && !id->has_wildcard()) return std::move(*id);
+  return {IdType::key_id, Bytes(name.begin(), name.end())};
 }
 
 // ---- what the peer sends
@@ -206,6 +225,10 @@ Outcome check(const PeerRawKey& expected, const SignatureClaim& claim, crypto::W
   return std::unexpected(why);
 }
 
+Outcome check(const PeerEap&, const SignatureClaim&, crypto::WallTime) {
+  return std::unexpected("it signs, where EAP is expected");
+}
+
 Outcome check(const PreSharedKey&, const SignatureClaim&, crypto::WallTime) {
   return std::unexpected("it signs, where a pre-shared key is expected");
 }
@@ -312,6 +335,17 @@ std::vector<Payload> certreq_payloads(const std::vector<const PeerAuth*>& expect
 // ---- words and identities
 // --------------------------------------------------------------------------------------------------------------
 
+std::string eap_text(eap::Type method) {
+  switch (method) {
+    case eap::Type::tls:
+      return "EAP-TLS";
+    case eap::Type::mschapv2:
+      return "EAP-MSCHAPv2";
+    default:
+      return "EAP";
+  }
+}
+
 std::string own_auth_text(const OwnAuth& ours) {
   return std::visit(Overloaded{[](const PreSharedKey&) { return std::string("pre-shared key"); },
                                [](const OwnCertificate& own) {
@@ -322,6 +356,9 @@ std::string own_auth_text(const OwnAuth& ours) {
                                [](const OwnRawKey& own) {
                                  return fmt::format("raw key {} ({})", own.key->public_key().fingerprint(),
                                                     own.key->public_key().description());
+                               },
+                               [](const OwnEap& own) {
+                                 return fmt::format("{} as {}", eap_text(own.client->method), own.client->user);
                                }},
                     ours);
 }
@@ -329,7 +366,8 @@ std::string own_auth_text(const OwnAuth& ours) {
 std::string_view expected_auth_text(const PeerAuth& theirs) {
   return std::visit(Overloaded{[](const PreSharedKey&) { return "a pre-shared key"; },
                                [](const PeerCertificate&) { return "a certificate"; },
-                               [](const PeerRawKey&) { return "a raw public key"; }},
+                               [](const PeerRawKey&) { return "a raw public key"; },
+                               [](const PeerEap&) { return "EAP"; }},
                     theirs);
 }
 
@@ -368,6 +406,8 @@ std::string identity_text(const IdPayload& payload) {
 
 bool may_be(const PeerConfig& config, const Identity& id) {
   if (config.remote_id.matches(id)) return true;
+  // Of a user of EAP it says nothing but which of our peers is meant: the EAP identity is what is proved.
+  if (config.auth.peer_eap()) return config.remote_id.data.empty() || config.remote_id.covers(id);
   return std::holds_alternative<PeerCertificate>(config.auth.theirs) && config.remote_id.covers(id);
 }
 

@@ -10,6 +10,7 @@
 #include "culvert/crypto/certificate.h"
 #include "culvert/crypto/revocation.h"
 #include "culvert/crypto/signature_scheme.h"
+#include "culvert/eap/packet.h"
 #include "culvert/ike/config.h"
 #include "keymat.h"
 #include "message.h"
@@ -17,6 +18,7 @@
 namespace culvert::ike {
 
 class AuthenticatedPeer;
+struct EapLogin;
 
 /// What the peer shows in IKE_AUTH when it signs. Values alone: it is checked on another thread.
 struct SignatureClaim {
@@ -53,6 +55,9 @@ class AuthenticatedPeer {
   friend std::optional<AuthenticatedPeer> verify_resumed(const PeerConfig* ticket_peer, crypto::Prf prf,
                                                          ByteView message, ByteView sk_p, const IdPayload& id,
                                                          const AuthPayload* auth);
+  friend std::optional<AuthenticatedPeer> verify_eap(const PeerConfig& claimed, const EapLogin& login, crypto::Prf prf,
+                                                     ByteView first_message, ByteView nonce, ByteView sk_p,
+                                                     const IdPayload& id, const AuthPayload* auth);
   friend std::expected<VerifiedPeer, std::string> verify_signature(const SignatureClaim& claim, crypto::WallTime now);
   const PeerConfig* config_;
   Identity identity_;
@@ -85,6 +90,21 @@ inline constexpr std::uint8_t cert_x509 = 4, cert_hash_and_url = 12, cert_hash_a
 [[nodiscard]] std::optional<AuthenticatedPeer> verify_resumed(const PeerConfig* ticket_peer, crypto::Prf prf,
                                                               ByteView message, ByteView sk_p, const IdPayload& id,
                                                               const AuthPayload* auth);
+
+/// What an EAP method has proved (RFC 7296 §2.16): of a user, or to a user of the gateway.
+struct EapLogin {
+  Secret msk;
+  Identity identity;  ///< whom it has proved; not the ID payload, which nobody has
+  std::string how;    ///< for people
+  std::optional<crypto::WallTime> until;
+};
+/// The AUTH payload behind EAP: a MAC by the MSK shows that both ends of the method are the ends of this IKE SA. nullopt also
+/// without an MSK.
+[[nodiscard]] std::optional<AuthenticatedPeer> verify_eap(const PeerConfig& claimed, const EapLogin& login,
+                                                          crypto::Prf prf, ByteView first_message, ByteView nonce,
+                                                          ByteView sk_p, const IdPayload& id, const AuthPayload* auth);
+/// A user's name as an identity: an e-mail address, a domain name, or else a key id.
+[[nodiscard]] Identity identity_of_user(std::string_view name);
 
 // ---- by a signature
 // ---------------------------------------------------------------------------------------------------------------
@@ -127,6 +147,7 @@ struct ShownCertificates {
 // ---- words and identities
 // --------------------------------------------------------------------------------------------------------------
 
+[[nodiscard]] std::string eap_text(eap::Type method);                       ///< "EAP-TLS"
 [[nodiscard]] std::string own_auth_text(const OwnAuth& ours);               ///< "ECDSA P-256 certificate CN=gw"
 [[nodiscard]] std::string_view expected_auth_text(const PeerAuth& theirs);  ///< "a certificate"
 [[nodiscard]] std::string auth_method_text(std::uint8_t method);  ///< "a pre-shared key", "a signature (method 14)"

@@ -37,10 +37,11 @@ Core::Core(EndpointOptions options, std::vector<PeerConfig> configs, crypto::Ran
       clients_(std::make_unique<Clients>(*this, std::move(options_.pools), std::exchange(options_.leases, {}))),
       crash_tokens_(options.crash_secret) {
   redirect_ = options.redirect;
+  users_ = options.users;
   const bool resumes = std::ranges::any_of(configs, [](const PeerConfig& config) { return config.resumption; });
   if (resumes) tickets_.emplace(random, options.ticket_keys ? options.ticket_keys->view() : ByteView{});
   for (const PeerConfig& config : configs) {
-    if (std::holds_alternative<PreSharedKey>(decoy_auth_)) decoy_auth_ = config.auth.theirs;
+    if (std::holds_alternative<PreSharedKey>(decoy_auth_) && !config.auth.peer_eap()) decoy_auth_ = config.auth.theirs;
   }
   if (std::holds_alternative<PreSharedKey>(decoy_auth_)) decoy_auth_ = PreSharedKey{};
   for (PeerConfig& config : configs) {

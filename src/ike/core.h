@@ -15,6 +15,7 @@
 #include "cookie_budget.h"
 #include "crash_token.h"
 #include "culvert/ike/endpoint.h"
+#include "guess_limit.h"
 #include "initiation_pace.h"
 #include "keymat.h"
 #include "message.h"
@@ -126,6 +127,11 @@ class Core {
   /// What somebody unknown is held to: that of the first peer that signs.
   [[nodiscard]] const PeerAuth& decoy_auth() const noexcept { return decoy_auth_; }
 
+  // ---- users (EAP) ----
+  [[nodiscard]] const eap::UserTable* users() const noexcept { return users_.get(); }
+  void set_users(std::shared_ptr<const eap::UserTable> users) { users_ = std::move(users); }
+  [[nodiscard]] GuessLimit& guesses() noexcept { return guesses_; }
+
   // ---- the way in (endpoint.cpp) ----
   void receive(const Path& path, ByteView datagram);
   /// Lines and answers that nobody has authenticated: at most a burst of 10, one more each 100 ms.
@@ -190,6 +196,8 @@ class Core {
   InitiationPace initiation_pace_;
   Secret decoy_psk_;
   PeerAuth decoy_auth_;
+  std::shared_ptr<const eap::UserTable> users_;
+  GuessLimit guesses_;
   std::vector<std::unique_ptr<Peer>> peers_;
   std::unique_ptr<Clients> clients_;
   PeerDirectory directory_{peers_};

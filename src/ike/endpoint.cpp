@@ -68,6 +68,16 @@ Actions IkeEndpoint::on_revocation(TimePoint now, std::uint64_t id,
   return impl_->core.finish();
 }
 
+Actions IkeEndpoint::on_radius(TimePoint now, std::uint64_t id, RadiusAnswer answer) {
+  impl_->core.begin(now);
+  impl_->core.on_awaited(id, std::move(answer));
+  return impl_->core.finish();
+}
+
+void IkeEndpoint::set_users(std::shared_ptr<const eap::UserTable> users) {
+  impl_->core.set_users(std::move(users));
+}
+
 Actions IkeEndpoint::on_network_change(TimePoint now) {
   impl_->core.begin(now);
   impl_->core.touch();

@@ -26,7 +26,8 @@ std::string address_of(const Path& path) {
 // ---- initiator
 // -----------------------------------------------------------------------------------------------------------------
 
-void Session::send_auth(AuthPayload ours) {
+/// nullopt: EAP follows (§2.16).
+void Session::send_auth(std::optional<AuthPayload> ours) {
   move_to(State::auth_sent);
   const AuthConfig& auth = config().auth;
   std::vector<Payload> payloads;
@@ -40,7 +41,8 @@ void Session::send_auth(AuthPayload ours) {
   if (!handshake_->resumed)
     for (Payload& payload : certreq_payloads({&auth.theirs})) payloads.push_back(std::move(payload));
   if (!config().remote_id.has_wildcard()) payloads.emplace_back(id_payload(config().remote_id, false));
-  payloads.emplace_back(std::move(ours));
+  if (ours) payloads.emplace_back(std::move(*ours));
+  if (!ours && config().auth.eap_only) payloads.emplace_back(notify(NotifyType::eap_only_authentication));
   add_auth_notifies(payloads);
   offer_mobike(payloads);
   ask_configuration(payloads);
@@ -55,6 +57,7 @@ void Session::send_auth(AuthPayload ours) {
 }
 
 void Session::on_auth_response(const Message& message) {
+  if (handshake_->eap) return on_eap_response(message);
   const IdPayload* id = message.find_id(false);
   const auto* auth = message.find<AuthPayload>();
   if (!id || !auth) {
@@ -64,7 +67,10 @@ void Session::on_auth_response(const Message& message) {
   }
   auto& peer = handshake_->verification.peer;
   if (!peer || !*peer) return refuse_responder(refusal_reason(message, claimed_config(message)));
-  const AuthenticatedPeer proof = std::move((*peer)->proof);
+  come_up(message, std::move((*peer)->proof));
+}
+
+void Session::come_up(const Message& message, AuthenticatedPeer proof) {
   const bool unwanted = handshake_->unwanted;
   Association& association =
       peer_->establish(*this, proof, {true, created_, lower(handshake_->ni, handshake_->nr), false}, false);
@@ -160,7 +166,9 @@ const PeerConfig* Session::claimed_config(const Message& message) const {
   return peer && peer->may_come_from(from) ? &peer->config() : nullptr;
 }
 
+/// With EAP: `message` is the first request, with the AUTH of the last one.
 Session::Reply Session::answer_auth(const Message& message) {
+  if (const PeerConfig* user_of = begins_eap(message)) return begin_eap(message, *user_of);
   const PeerConfig* config_of_claimed = claimed_config(message);
   Peer* claimed = config_of_claimed ? core_.find_peer(config_of_claimed->id) : nullptr;
   Verification done = std::exchange(handshake_->verification, {});
@@ -198,8 +206,8 @@ Session::Reply Session::answer_auth(const Message& message) {
 
   agree_on_mobike(message);
   Reply reply;
-  reply.payloads.emplace_back(id_payload(config().local_id, false));
-  if (!handshake_->resumed)
+  if (!handshake_->eap) reply.payloads.emplace_back(id_payload(config().local_id, false));
+  if (!handshake_->resumed && !handshake_->eap)
     for (Payload& payload : cert_payloads(config().auth.ours)) reply.payloads.push_back(std::move(payload));
   reply.payloads.emplace_back(std::move(**done.ours));
   read_auth_notifies(message);
@@ -250,12 +258,12 @@ std::string Session::refusal_reason(const Message& message, const PeerConfig* cl
   const auto& peer = handshake_->verification.peer;
   const std::string who =
       origin_.initiator ? fmt::format("{} ({}): ", address_of(origin_.path), identity_text(id)) : "";
-  if (handshake_->resumed && peer && !*peer) return who + peer->error();
+  if ((handshake_->resumed || handshake_->eap) && peer && !*peer) return who + peer->error();
   const bool shared = !auth || auth->method == auth_method_shared_key;
   const bool shared_expected = claimed->auth.peer_psk() != nullptr;
   if (!auth || shared != shared_expected) {
     return fmt::format("it authenticates by {}, [peer.{}] expects {}",
-                       auth ? auth_method_text(auth->method) : "EAP, which is not spoken here,", claimed->name,
+                       auth ? auth_method_text(auth->method) : "EAP", claimed->name,
                        expected_auth_text(claimed->auth.theirs));
   }
   return who + (peer && !*peer ? peer->error() : "its proof does not hold");

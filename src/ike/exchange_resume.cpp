@@ -247,7 +247,8 @@ void Session::settle_resumption() {
 }
 
 void Session::add_ticket(std::vector<Payload>& payloads) {
-  if (!config().resumption) return;
+  // A ticket knows of peers, not of their users: who logs in by EAP does it again.
+  if (!config().resumption || handshake_->eap) return;
   if (origin_.initiator) {
     payloads.emplace_back(notify(NotifyType::ticket_request));
   } else if (handshake_->wants_ticket) {

@@ -96,6 +96,7 @@ enum class NotifyType : std::uint16_t {
   ticket_ack = 16411,
   ticket_nack = 16412,
   ticket_opaque = 16413,
+  eap_only_authentication = 16417,
   childless_ikev2_supported = 16418,
   qcd_token = 16419,
   ikev2_fragmentation_supported = 16430,

@@ -100,6 +100,8 @@ std::string_view notify_name(NotifyType type) noexcept {
       return "TICKET_NACK";
     case NotifyType::ticket_opaque:
       return "TICKET_OPAQUE";
+    case NotifyType::eap_only_authentication:
+      return "EAP_ONLY_AUTHENTICATION";
     case NotifyType::childless_ikev2_supported:
       return "CHILDLESS_IKEV2_SUPPORTED";
     case NotifyType::qcd_token:

@@ -18,12 +18,15 @@ using enum PayloadType;
 
 // RFC 7296 §1.2. Notify, vendor ID and CERTREQ payloads come in any number and are not listed.
 constexpr Rule init_rules[] = {{sa, 1, 1}, {ke, 1, 1}, {nonce, 1, 1}};
-// §1.2: without AUTH the initiator asks for EAP, which we do not speak: that is an authentication failure, not a syntax
-// error.
+// §1.2: without AUTH the initiator asks for EAP.
 constexpr Rule auth_request_rules[] = {{id_i, 1, 1}, {id_r, 0, 1}, {auth, 0, 1}, {cp, 0, 1},
                                        {sa, 0, 1},   {ts_i, 0, 1}, {ts_r, 0, 1}};
 constexpr Rule auth_response_rules[] = {{id_r, 1, 1}, {auth, 1, 1}, {cp, 0, 1},
                                         {sa, 0, 1},   {ts_i, 0, 1}, {ts_r, 0, 1}};
+// §2.16: EAP in between, AUTH at the end; the first response has IDr, and AUTH unless RFC 5998 is used.
+constexpr Rule eap_request_rules[] = {{id_i, 0, 1}, {id_r, 0, 1}, {auth, 0, 1}, {eap, 0, 1}};
+constexpr Rule eap_response_rules[] = {{id_r, 0, 1}, {auth, 0, 1}, {eap, 0, 1}, {cp, 0, 1},
+                                       {sa, 0, 1},   {ts_i, 0, 1}, {ts_r, 0, 1}};
 // §1.3.1–1.3.3.
 constexpr Rule create_child_rules[] = {{sa, 1, 1}, {nonce, 1, 1}, {ke, 0, 1}, {ts_i, 0, 1}, {ts_r, 0, 1}};
 
@@ -39,6 +42,10 @@ std::span<const Rule> rules_for(MessageKind kind) {
       return auth_request_rules;
     case MessageKind::auth_response:
       return auth_response_rules;
+    case MessageKind::eap_request:
+      return eap_request_rules;
+    case MessageKind::eap_response:
+      return eap_response_rules;
     case MessageKind::create_child_request:
     case MessageKind::create_child_response:
       return create_child_rules;
@@ -53,7 +60,7 @@ std::span<const Rule> rules_for(MessageKind kind) {
 
 bool is_response(MessageKind kind) {
   return kind == MessageKind::init_response || kind == MessageKind::resume_response ||
-         kind == MessageKind::auth_response || kind == MessageKind::create_child_response;
+         kind == MessageKind::auth_response || kind == MessageKind::eap_response || kind == MessageKind::create_child_response;
 }
 
 /// What takes the place of the other payloads of a response.

@@ -13,6 +13,8 @@ enum class MessageKind : std::uint8_t {
   init_response,
   auth_request,
   auth_response,
+  eap_request,  ///< IKE_AUTH with EAP behind the first request (§2.16)
+  eap_response,
   create_child_request,  ///< new child, child rekey: TS payloads; IKE rekey: none
   create_child_response,
   resume_request,  ///< RFC 5723

@@ -100,13 +100,12 @@ void Session::take_response(Message opened) {
   dispatch_response(opened.header.exchange, opened);
 }
 
-namespace {
-
-MessageKind kind_of(ExchangeType exchange, bool response) {
+MessageKind Session::kind_of(ExchangeType exchange, bool response) const {
   switch (exchange) {
     case ExchangeType::ike_sa_init:
       return response ? MessageKind::init_response : MessageKind::init_request;
     case ExchangeType::ike_auth:
+      if (handshake_ && handshake_->eap) return response ? MessageKind::eap_response : MessageKind::eap_request;
       return response ? MessageKind::auth_response : MessageKind::auth_request;
     case ExchangeType::create_child_sa:
       return response ? MessageKind::create_child_response : MessageKind::create_child_request;
@@ -117,8 +116,6 @@ MessageKind kind_of(ExchangeType exchange, bool response) {
   return MessageKind::informational;
 }
 
-}  // namespace
-
 Session::Reply Session::dispatch_request(ExchangeType exchange, const Message& opened) {
   if (const auto problem = check_payloads(kind_of(exchange, false), opened.payloads)) return reply_to_problem(*problem);
   if (!is_open()) return answer_when_closed(opened);
@@ -126,7 +123,7 @@ Session::Reply Session::dispatch_request(ExchangeType exchange, const Message& o
   if (expects_auth != (exchange == ExchangeType::ike_auth)) return invalid_syntax("an exchange out of order");
   switch (exchange) {
     case ExchangeType::ike_auth:
-      return answer_auth(opened);
+      return handshake_->eap ? answer_eap(opened) : answer_auth(opened);
     case ExchangeType::create_child_sa:
       return answer_create_child(opened);
     case ExchangeType::informational:

@@ -11,6 +11,7 @@
 #include "child_negotiation.h"
 #include "core.h"
 #include "culvert/ike/endpoint.h"
+#include "eap_exchange.h"
 #include "keymat.h"
 #include "lifetime.h"
 #include "message.h"
@@ -130,6 +131,7 @@ struct Handshake {
   bool hashes_announced = false;               ///< we have sent ours
   std::vector<Payload> init_extras;            ///< responder: what else the IKE_SA_INIT response has
   Verification verification;
+  std::unique_ptr<EapExchange> eap;      ///< the initiator logs in by EAP
   std::optional<ChildOffer> offer;       ///< of IKE_AUTH
   bool childless_supported = false;      ///< the responder takes IKE_AUTH without a child (RFC 6023)
   std::optional<StoredTicket> resuming;  ///< IKE_SESSION_RESUME is under way
@@ -252,6 +254,7 @@ class Session {
   void on_request(const Path& path, ByteView datagram, const Message& message);
   void on_response(const Path& path, ByteView datagram, const Message& message);
   void answer(Message opened);
+  [[nodiscard]] MessageKind kind_of(ExchangeType exchange, bool response) const;
   [[nodiscard]] Reply dispatch_request(ExchangeType exchange, const Message& opened);
   void take_response(Message opened);
   void dispatch_response(ExchangeType exchange, const Message& opened);
@@ -316,8 +319,9 @@ class Session {
   void fail_attempt(std::string reason);
 
   // exchange_ike_auth.cpp
-  void send_auth(AuthPayload ours);
+  void send_auth(std::optional<AuthPayload> ours);
   void on_auth_response(const Message& message);
+  void come_up(const Message& message, AuthenticatedPeer proof);
   void refuse_responder(std::string why);
   void accept_first_child(const Message& message);
   [[nodiscard]] Reply answer_auth(const Message& message);
@@ -385,7 +389,26 @@ class Session {
   [[nodiscard]] bool ask_responders(Message& opened);
   void recheck_revocation_of(Message opened, std::shared_ptr<const crypto::RevocationData> known);
   void begin_auth();
-  [[nodiscard]] bool sign_answer(Message& opened);
+  [[nodiscard]] bool sign_answer(Message& opened, const PeerConfig& peer);
+
+  // exchange_eap.cpp: EAP in IKE_AUTH, responder
+  [[nodiscard]] const PeerConfig* begins_eap(const Message& message) const;
+  [[nodiscard]] bool proves_by_eap_alone(const Message& message, const PeerConfig& peer) const;
+  [[nodiscard]] Reply begin_eap(const Message& message, const PeerConfig& peer);
+  [[nodiscard]] bool compute_for_eap(Message& opened);
+  void run_eap(Message& opened, ByteView packet);
+  [[nodiscard]] bool ask_radius(Message& opened, ByteView packet);
+  [[nodiscard]] Reply answer_eap(const Message& message);
+  [[nodiscard]] Reply refuse_user(std::string why, Bytes packet);
+  [[nodiscard]] std::string judge_user();
+  [[nodiscard]] Reply finish_eap(const Message& message);
+  [[nodiscard]] Message as_one_message(const Message& last) const;
+
+  // exchange_eap_client.cpp: the same, initiator
+  [[nodiscard]] bool begin_eap_login();
+  void on_eap_response(const Message& message);
+  [[nodiscard]] bool meet_gateway(const Message& message);
+  void finish_eap_login(const Message& message);
 
   // exchange_create_child_sa.cpp
   bool begin_child(Task task);

@@ -480,6 +480,12 @@ void Simulation::act(Side side, Action& action) {
     node.checked.push_back(check->chain);
     auto known = node.responders ? node.responders(*check) : nullptr;
     perform(side, node.ike->on_revocation(now_, check->id, std::move(known)));
+  } else if (auto* ask = std::get_if<AskRadius>(&action)) {
+    node.asked.push_back(*ask);
+    RadiusAnswer answer;
+    answer.why = "no RADIUS server answers";
+    if (node.radius) answer = node.radius(*ask);
+    perform(side, node.ike->on_radius(now_, ask->id, std::move(answer)));
   } else if (auto* report = std::get_if<Report>(&action)) {
     if (trace) tell(side, "\"" + report->text + "\"");
     node.reports.push_back(std::move(*report));

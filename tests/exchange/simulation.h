@@ -82,6 +82,8 @@ struct Node {
   int incarnation = 0;
   std::deque<std::shared_ptr<Compute>> computing;  ///< to be done at the end of perform()
   int computed = 0;
+  std::vector<AskRadius> asked;
+  std::function<RadiusAnswer(const AskRadius&)> radius;  ///< empty: silence
   std::vector<std::vector<crypto::Certificate>> checked;  ///< chains of CheckRevocation
   /// What responders say of a chain; empty: nothing.
   std::function<std::shared_ptr<const crypto::RevocationData>(const CheckRevocation&)> responders;

@@ -52,6 +52,7 @@ enum class DropReason : std::uint8_t {
   ike_flood,               ///< IKE_SA_INIT without a cookie, beyond those that are answered with one; asking again helps
   ike_replayed,            ///< outside the message window
   ike_integrity,           ///< SK or SKF payload whose ICV does not hold
+  ike_guessing,            ///< a login by EAP for a user of whom too many have failed; it is treated as one with a wrong password
   ike_busy,                ///< no room for the public-key work that it asks for
   ike_fragment,            ///< IKE fragment: there already, of a set cut anew since, too many, or not agreed on
   count_,

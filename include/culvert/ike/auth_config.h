@@ -1,5 +1,6 @@
 #pragma once
 #include <memory>
+#include <string>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -13,6 +14,10 @@ class PrivateKey;
 class PublicKey;
 class TrustStore;
 }  // namespace culvert::crypto
+namespace culvert::eap {
+struct ClientConfig;
+struct ServerConfig;
+}  // namespace culvert::eap
 
 namespace culvert::ike {
 
@@ -33,7 +38,11 @@ struct OwnCertificate {
 struct OwnRawKey {
   std::shared_ptr<const crypto::PrivateKey> key;
 };
-using OwnAuth = std::variant<PreSharedKey, OwnCertificate, OwnRawKey>;
+/// We log in by EAP (RFC 7296 §2.16), at a peer that proves who it is before that.
+struct OwnEap {
+  std::shared_ptr<const eap::ClientConfig> client;
+};
+using OwnAuth = std::variant<PreSharedKey, OwnCertificate, OwnRawKey, OwnEap>;
 
 /// The peer has a certificate that `trust` accepts, for the identity that it claims.
 struct PeerCertificate {
@@ -45,7 +54,12 @@ struct PeerCertificate {
 struct PeerRawKey {
   std::vector<std::shared_ptr<const crypto::PublicKey>> keys;
 };
-using PeerAuth = std::variant<PreSharedKey, PeerCertificate, PeerRawKey>;
+/// Users of this peer log in by EAP, here or at RADIUS servers.
+struct PeerEap {
+  std::shared_ptr<const eap::ServerConfig> server;  ///< nullptr: `radius`
+  std::string radius;                               ///< name of the servers (AskRadius)
+};
+using PeerAuth = std::variant<PreSharedKey, PeerCertificate, PeerRawKey, PeerEap>;
 
 struct AuthConfig {
   OwnAuth ours;
@@ -55,6 +69,9 @@ struct AuthConfig {
   /// Signatures by RFC 7427 (AUTH method 14) with a peer that knows it. False, for one that gets it wrong: it is not
   /// announced, and keys sign by methods 1 and 9 to 11, RSA with SHA-1.
   bool digital_signatures = true;
+  /// With EAP: the gateway need prove nothing but what the EAP method proves (RFC 5998), which must be one that
+  /// authenticates both ends and gives nothing to guess at: EAP-TLS, or what the RADIUS servers are known to do.
+  bool eap_only = false;
 
   /// The same key both ways.
   [[nodiscard]] static AuthConfig psk(std::shared_ptr<const Secret> key) {
@@ -63,6 +80,8 @@ struct AuthConfig {
   /// The pre-shared key that we send a MAC by, and the one that we expect; nullptr: another way.
   [[nodiscard]] const Secret* our_psk() const noexcept { return psk_of(ours); }
   [[nodiscard]] const Secret* peer_psk() const noexcept { return psk_of(theirs); }
+  [[nodiscard]] const OwnEap* our_eap() const noexcept { return std::get_if<OwnEap>(&ours); }
+  [[nodiscard]] const PeerEap* peer_eap() const noexcept { return std::get_if<PeerEap>(&theirs); }
 
  private:
   template <class Auth>

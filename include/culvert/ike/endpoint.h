@@ -20,6 +20,7 @@
 #include "culvert/child_sa.h"
 #include "culvert/crypto/certificate.h"
 #include "culvert/crypto/random.h"
+#include "culvert/eap/users.h"
 #include "culvert/ike/config.h"
 #include "culvert/ike/virtual_net.h"
 
@@ -104,6 +105,30 @@ struct CheckRevocation {
   std::shared_ptr<RevocationFeed> feed;
   std::vector<crypto::Certificate> chain;
 };
+/// Hand this EAP message to the RADIUS servers of that name (RFC 3579), and answer with Endpoint::on_radius, within 60 s.
+struct AskRadius {
+  std::uint64_t id = 0;
+  std::string servers;                ///< PeerEap::radius
+  std::string user;                   ///< EAP identity
+  Bytes eap;                          ///< an EAP-Response
+  Bytes state;                        ///< of the last RadiusAnswer of this conversation
+  std::optional<std::size_t> server;  ///< the same: who gave it
+  Path path;
+};
+/// What RADIUS servers have said.
+struct RadiusAnswer {
+  enum class Verdict : std::uint8_t { challenge, accept, reject, silence } verdict = Verdict::silence;
+  Bytes eap;
+  Bytes state;
+  std::size_t server = 0;
+  Secret msk;        ///< accept: MS-MPPE-Recv-Key | MS-MPPE-Send-Key; may be missing
+  std::string user;  ///< accept: User-Name, when the server gives one
+  std::vector<std::string> groups;
+  std::vector<IpAddress> addresses;  ///< Framed-IP-Address, Framed-IPv6-Address
+  Duration session_timeout{};        ///< 0: none
+  Bytes class_;                      ///< for accounting
+  std::string why;                   ///< silence: for the operator
+};
 /// Keys of a new IKE SA, emitted only when EndpointOptions::debug_keys: so that tshark can read a capture.
 struct DebugIkeKeys {
   IkeSpi spi_i, spi_r;
@@ -129,7 +154,7 @@ struct UseVirtualNet {
 };
 
 using Action = std::variant<KeepTicketKeys, KeepLease, UseVirtualNet, SendDatagram, InstallChild, ActivateOutbound, RemoveChild, MoveChild, FindPaths, ResolveAddresses,
-                            Report, CountDrop, Compute, CheckRevocation, DebugIkeKeys>;
+                            Report, CountDrop, Compute, CheckRevocation, AskRadius, DebugIkeKeys>;
 using Actions = std::vector<Action>;
 
 // ---- what status shows ------------------------------------------------------------------------------------------------------
@@ -185,6 +210,7 @@ struct EndpointOptions {
   std::shared_ptr<const Secret> crash_secret;  ///< outlives a crash: makes the tokens of RFC 6290; nullptr: none
   std::shared_ptr<const Secret> ticket_keys;   ///< what KeepTicketKeys gave last, also to a daemon before this one
   std::chrono::seconds unix_at_zero{};         ///< wall clock (seconds since 1970) where TimePoint is zero
+  std::shared_ptr<const eap::UserTable> users;  ///< who may log in by EAP; nullptr: nobody
   std::string redirect;                        ///< gateway that callers are sent to (RFC 5685); empty: none
   std::vector<PoolConfig> pools;              ///< whose addresses do not overlap
   std::vector<Lease> leases;                  ///< what KeepLease gave, the oldest first
@@ -216,6 +242,10 @@ class IkeEndpoint {
   /// Answer to CheckRevocation: CRLs, and the OCSP responses of this chain, as far as there are any (nullptr: nothing).
   [[nodiscard]] Actions on_revocation(TimePoint now, std::uint64_t id,
                                       std::shared_ptr<const crypto::RevocationData> known);
+  /// Answer to AskRadius.
+  [[nodiscard]] Actions on_radius(TimePoint now, std::uint64_t id, RadiusAnswer answer);
+  /// Who may log in by EAP from now on, in place of EndpointOptions::users. Those who are in stay in.
+  void set_users(std::shared_ptr<const eap::UserTable> users);
   /// A link, an address or a route of ours has changed.
   [[nodiscard]] Actions on_network_change(TimePoint now);
   /// Answer to FindPaths: pairs of addresses that have a route now. For each remote in order what the kernel would choose (or the
