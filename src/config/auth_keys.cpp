@@ -16,6 +16,9 @@ constexpr std::array policies = {Choice<RevocationPolicy>{"strict", RevocationPo
                                  Choice<RevocationPolicy>{"relaxed", RevocationPolicy::relaxed},
                                  Choice<RevocationPolicy>{"none", RevocationPolicy::none}};
 
+constexpr std::array eap_methods = {Choice<eap::Type>{"mschapv2", eap::Type::mschapv2},
+                                    Choice<eap::Type>{"tls", eap::Type::tls}};
+
 constexpr KeySpec<RawAuth> auth_table[] = {
     {"psk_file", "path", "none", "file of mode 0600 with the pre-shared key: text, or `0x…` (hex), or `0s…` (base64)",
      [](V v, RawAuth& a) { a.psk_file = v.text(); }},
@@ -38,6 +41,18 @@ constexpr KeySpec<RawAuth> auth_table[] = {
      "get "
      "it wrong",
      [](V v, RawAuth& a) { a.signature = v.choice<SignatureChoice>(signatures); }},
+    {"eap", "`\"mschapv2\"`, `\"tls\"`", "none",
+     "we log in as a user by this method, at a gateway that proves who it is by `peer_auth`",
+     [](V v, RawAuth& a) { a.eap = v.choice<eap::Type>(eap_methods); }},
+    {"user", "string", "with `eap = \"tls\"` from the certificate; else required", "who logs in by `eap`",
+     [](V v, RawAuth& a) { a.user = v.text(); }},
+    {"password_file", "path", "none", "file of mode 0600 with the password of `user`",
+     [](V v, RawAuth& a) { a.password_file = v.text(); }},
+    {"ca", "array of paths", "`ca` of `peer_auth`",
+     "`eap = \"tls\"`: CAs of the server that checks users, where it is not the gateway; any certificate below them is taken",
+     [](V v, RawAuth& a) { a.ca = v.texts(); }},
+    {"eap_only", "boolean", "false", "`eap = \"tls\"`: the gateway need not prove itself beside EAP (RFC 5998)",
+     [](V v, RawAuth& a) { a.eap_only = v.boolean(); }},
 };
 
 constexpr KeySpec<RawPeerAuth> peer_auth_table[] = {
@@ -61,6 +76,15 @@ constexpr KeySpec<RawPeerAuth> peer_auth_table[] = {
     {"revocation", "`\"strict\"`, `\"relaxed\"`, `\"none\"`", "`\"relaxed\"` with `crl` or `ocsp`, else `\"none\"`",
      "strict: every certificate must be known to be good; relaxed: none may be known to be revoked",
      [](V v, RawPeerAuth& a) { a.revocation = v.choice<RevocationPolicy>(policies); }},
+    {"eap", "array of `\"mschapv2\"`, `\"tls\"`, or `\"radius\"`", "none",
+     "users log in by one of these methods: with a password of the file `users`, with a certificate below `ca`; or at RADIUS "
+     "servers",
+     [](V v, RawPeerAuth& a) { a.eap = v.texts(); }},
+    {"radius", "string", "the only `[radius.NAME]`", "which RADIUS servers check users",
+     [](V v, RawPeerAuth& a) { a.radius = v.text(); }},
+    {"eap_only", "boolean", "false",
+     "clients that ask for it need no proof of ours beside EAP (RFC 5998): for EAP-TLS, or RADIUS servers that have no weaker method",
+     [](V v, RawPeerAuth& a) { a.eap_only = v.boolean(); }},
 };
 
 template <class Raw>

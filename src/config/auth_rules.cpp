@@ -46,6 +46,8 @@ std::optional<OwnCredential> choose_own(const RawPeer& raw, const AuthDefaults& 
 
 std::optional<ike::PeerAuth> choose_peer(const RawPeer& raw, const std::optional<OwnCredential>& own,
                                          const AuthDefaults& defaults, Credentials& credentials, Findings& findings) {
+  if (raw.peer_auth.value && raw.peer_auth.value->eap.value)
+    return credentials.peer_eap(*raw.peer_auth.value, raw.key("peer_auth"), own, defaults.radius);
   if (raw.peer_auth.value) return credentials.peer(*raw.peer_auth.value, raw.key("peer_auth"));
   if (raw.peer_auth.present) return std::nullopt;
   // A pre-shared key is between two, so it stands for both ways, whatever [gateway] says about the others.
@@ -70,6 +72,7 @@ void check_remote_id(const RawPeer& raw, const std::optional<ike::PeerAuth>& the
                      Findings& findings) {
   const auto* keys = theirs ? std::get_if<ike::PeerRawKey>(&*theirs) : nullptr;
   if (!raw.id.present) {
+    if (theirs && std::holds_alternative<ike::PeerEap>(*theirs)) return;  // any: the EAP identity counts
     if (keys && keys->keys.size() == 1) {
       peer.remote_id = identity_of(*keys->keys.front());
     } else if (theirs || !raw.peer_auth.present) {
@@ -84,7 +87,8 @@ void check_remote_id(const RawPeer& raw, const std::optional<ike::PeerAuth>& the
                    "a * stands alone, or in front: \"*\", \"*.example.net\", \"*@example.net\", \"O=Example,CN=*\"");
     return;
   }
-  if (id->has_wildcard() && theirs && !std::holds_alternative<ike::PeerCertificate>(*theirs)) {
+  if (id->has_wildcard() && theirs && !std::holds_alternative<ike::PeerCertificate>(*theirs) &&
+      !std::holds_alternative<ike::PeerEap>(*theirs)) {
     findings.error(raw.id.at, raw.key("id"),
                    "a * stands for many identities, which only a CA can tell apart: it goes with peer_auth = { ca = "
                    "\"FILE\" }");
@@ -127,7 +131,13 @@ AuthDefaults check_defaults(const RawGateway& raw, GatewayConfig& gateway, Crede
   } else if (raw.auth.value) {
     defaults.own = credentials.own(*raw.auth.value, "gateway.auth");
   }
-  if (raw.peer_auth.value && !raw.peer_auth.value->ca.present) {
+  if (raw.auth.value && raw.auth.value->eap.present) {
+    findings.error(raw.auth.value->eap.at, "gateway.auth.eap", "a login is for one gateway: it stands in the auth of a [peer.NAME]");
+  }
+  if (raw.peer_auth.value && raw.peer_auth.value->eap.present) {
+    findings.error(raw.peer_auth.value->eap.at, "gateway.peer_auth.eap",
+                   "users are those of one peer: it stands in the peer_auth of a [peer.NAME]");
+  } else if (raw.peer_auth.value && !raw.peer_auth.value->ca.present) {
     findings.error(
         raw.peer_auth.at, "gateway.peer_auth",
         "for all peers together only a CA can tell who they are: { ca = \"FILE\" }; a public_key or psk_file "
@@ -156,6 +166,13 @@ void check_authentication(const RawPeer& raw, const RawGateway& raw_gateway, con
                                raw.local_id.present ? "local_id" : "gateway.id"));
   }
   if (!own || !theirs) return;
+  if (own->certificate && !credentials.finish_eap(*raw.auth.value, raw.key("auth"), peer.remote_id, *theirs, *own)) return;
+  if (std::holds_alternative<ike::OwnEap>(own->auth) && std::holds_alternative<ike::PeerEap>(*theirs))
+    findings.error(raw.at, raw.key("peer_auth"), "one end logs in by EAP, and the other one is the gateway: not both");
+  if (std::holds_alternative<ike::OwnEap>(own->auth) && raw.peer_auth.value && raw.peer_auth.value->eap_only.present)
+    findings.error(raw.peer_auth.value->eap_only.at, raw.key("peer_auth.eap_only"), "a client's stands in its auth");
+  peer.auth.eap_only = (raw.auth.value && raw.auth.value->eap_only.value.value_or(false)) ||
+                       (raw.peer_auth.value && raw.peer_auth.value->eap_only.value.value_or(false));
   peer.auth.rsa_pss = own->signature != SignatureChoice::rsa_pkcs1;
   peer.auth.digital_signatures = own->signature != SignatureChoice::classic;
   peer.auth.ours = std::move(own->auth);

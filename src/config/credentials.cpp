@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "culvert/crypto/distinguished_name.h"
+#include "culvert/eap/client.h"
 
 namespace culvert::config {
 namespace {
@@ -141,8 +142,20 @@ ike::Identity identity_of(const crypto::PublicKey& key) {
   return {ike::IdType::key_id, std::move(digest)};
 }
 
+namespace {
+
+/// IDi says only which peer of the gateway is meant; the EAP identity counts.
+ike::Identity identity_of_user(const std::string& user) {
+  auto id = ike::Identity::parse(user);
+  if (id && !id->has_wildcard()) return std::move(*id);
+  return {ike::IdType::key_id, Bytes(user.begin(), user.end())};
+}
+
+}  // namespace
+
 std::optional<ike::Identity> identity_of(const ike::OwnAuth& auth) {
   if (const auto* raw = std::get_if<ike::OwnRawKey>(&auth)) return identity_of(raw->key->public_key());
+  if (const auto* login = std::get_if<ike::OwnEap>(&auth)) return identity_of_user(login->client->user);
   const auto* own = std::get_if<ike::OwnCertificate>(&auth);
   if (!own || own->chain.empty()) return std::nullopt;
   const crypto::Certificate& certificate = *own->chain.front();

@@ -11,6 +11,8 @@
 #include "culvert/crypto/certificate.h"
 #include "culvert/crypto/private_key.h"
 #include "culvert/crypto/public_key.h"
+#include "culvert/eap/tls.h"
+#include "culvert/eap/users.h"
 #include "culvert/ike/auth_config.h"
 #include "culvert/ike/identity.h"
 #include "findings.h"
@@ -22,6 +24,7 @@ namespace culvert::config {
 struct OwnCredential {
   ike::OwnAuth auth;
   SignatureChoice signature = SignatureChoice::rsa_pss;
+  std::optional<ike::OwnCertificate> certificate;  ///< of EAP-TLS
   [[nodiscard]] bool is_psk() const noexcept { return std::holds_alternative<ike::PreSharedKey>(auth); }
 };
 
@@ -36,6 +39,19 @@ class Credentials {
   [[nodiscard]] std::optional<OwnCredential> own(const RawAuth& raw, const std::string& key);
   [[nodiscard]] std::optional<ike::PeerAuth> peer(const RawPeerAuth& raw, const std::string& key);
 
+  /// peer() with `eap`: needs to know our own credential, and the names of [radius.NAME].
+  [[nodiscard]] std::optional<ike::PeerAuth> peer_eap(const RawPeerAuth& raw, const std::string& key,
+                                                      const std::optional<OwnCredential>& own,
+                                                      const std::vector<std::string>& radius);
+  /// Of EAP-TLS, once the gateway's identity is known. False after a message.
+  [[nodiscard]] bool finish_eap(const RawAuth& raw, const std::string& key, const ike::Identity& gateway,
+                                const ike::PeerAuth& theirs, OwnCredential& own);
+  /// One line of a secret file. nullptr after a message.
+  [[nodiscard]] std::shared_ptr<const Secret> secret_line(const std::string& name, Position at, const std::string& key);
+  /// The file of users: where it is, and what stands in it. nullptr after a message.
+  [[nodiscard]] std::shared_ptr<const eap::UserTable> users(const Field<std::string>& file, const std::string& key,
+                                                            std::optional<FileName>& found);
+
   [[nodiscard]] std::vector<RevocationSources> take_revocation() { return std::move(revocation_); }
   [[nodiscard]] std::vector<WatchedCertificate> take_certificates() { return std::move(certificates_); }
 
@@ -48,6 +64,13 @@ class Credentials {
   [[nodiscard]] std::optional<Secret> passphrase(const RawAuth& raw, const std::string& key);
   [[nodiscard]] std::optional<OwnCredential> own_certificate(const RawAuth& raw, const std::string& key);
   void check_fields(const RawAuth& raw, const std::string& key);
+
+  // credentials_eap.cpp
+  void check_eap_fields(const RawAuth& raw, const std::string& key);
+  [[nodiscard]] std::optional<OwnCredential> own_eap(const RawAuth& raw, const std::string& key);
+  [[nodiscard]] std::optional<ike::PeerAuth> eap_by_radius(const RawPeerAuth& raw, const std::string& key,
+                                                           const std::vector<std::string>& names);
+  static void watch_revocation(eap::TlsOptions& options, const ike::PeerCertificate& expected);
 
   // credentials_peer.cpp
   [[nodiscard]] std::optional<ike::PeerAuth> peer_keys(const RawPeerAuth& raw, const std::string& key);

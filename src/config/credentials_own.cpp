@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "credentials.h"
+#include "culvert/config/users.h"
 
 namespace culvert::config {
 namespace {
@@ -57,10 +58,12 @@ void Credentials::check_fields(const RawAuth& raw, const std::string& key) {
 
 std::optional<OwnCredential> Credentials::own(const RawAuth& raw, const std::string& key) {
   const std::size_t before = findings_.num_errors();
+  check_eap_fields(raw, key);
   check_fields(raw, key);
-  if (!raw.psk_file.present && !raw.key.present && findings_.num_errors() == before)
+  if (!raw.eap.present && !raw.psk_file.present && !raw.key.present && findings_.num_errors() == before)
     findings_.error(raw.at, key, fmt::format("says no way to authenticate: expected {}", ways));
   if (findings_.num_errors() != before) return std::nullopt;
+  if (raw.eap.value) return own_eap(raw, key);
   OwnCredential credential;
   if (raw.psk_file.value) {
     auto secret = psk(raw.psk_file, key);
@@ -150,6 +153,26 @@ std::shared_ptr<const crypto::PrivateKey> Credentials::private_key(const RawAuth
   }
   if (!loaded) return wrong(loaded.error());
   return keys_.emplace(same, std::make_shared<const crypto::PrivateKey>(std::move(*loaded))).first->second;
+}
+
+std::shared_ptr<const Secret> Credentials::secret_line(const std::string& name, Position at, const std::string& key) {
+  const auto file = find(name, at, key);
+  if (!file) return nullptr;
+  auto secret = read_passphrase(*file);
+  if (secret) return std::make_shared<const Secret>(std::move(*secret));
+  findings_.error(at, key, secret.error().detail);
+  return nullptr;
+}
+
+std::shared_ptr<const eap::UserTable> Credentials::users(const Field<std::string>& file, const std::string& key,
+                                                         std::optional<FileName>& found) {
+  if (!file.value) return nullptr;
+  found = find(*file.value, file.at, key);
+  if (!found) return nullptr;
+  auto table = load_users(*found);
+  if (table) return std::move(*table);
+  for (const Diagnostic& mistake : table.error()) findings_.error(file.at, key, mistake.to_string());
+  return nullptr;
 }
 
 }  // namespace culvert::config

@@ -42,6 +42,8 @@ std::optional<ike::PeerAuth> Credentials::peer(const RawPeerAuth& raw, const std
     if (field.present && !raw.ca.present)
       findings_.error(field.at, dotted(key, name), "belongs to certificates: it stands beside ca");
   };
+  if (raw.radius.present || raw.eap_only.present)
+    findings_.error(raw.at, key, "radius and eap_only stand beside eap = \"…\"");
   needs_ca(raw.intermediates, "intermediates");
   needs_ca(raw.crl, "crl");
   needs_ca(raw.ocsp, "ocsp");

@@ -50,6 +50,8 @@ constexpr KeySpec<RawGateway> gateway_table[] = {
      [](V v, RawGateway& g) { g.auth = read_auth(v); }},
     {"peer_auth", auth_type, "none", "how every peer that has no `peer_auth` of its own must prove who it is",
      [](V v, RawGateway& g) { g.peer_auth = read_peer_auth(v); }},
+    {"users", "path", "none", "file of mode 0600 with the users who may log in by EAP; read again when it changes",
+     [](V v, RawGateway& g) { g.users = v.text(); }},
     {"listen", "array of addresses", "`[\"0.0.0.0\", \"::\"]`", "where `port` and `nat_port` are opened (UDP)",
      [](V v, RawGateway& g) { g.listen = v.addresses(); }},
     {"port", "integer 1 … 65535", "500", "IKE port", [](V v, RawGateway& g) { g.port = v.integer(1, max_port); }},
@@ -207,6 +209,24 @@ constexpr KeySpec<RawTunnel> tunnel_table[] = {
      [](V v, RawTunnel& t) { t.replay_window = v.integer(64, 65536); }},
 };
 
+constexpr KeySpec<RawRadius> radius_table[] = {
+    {"servers", "array of addresses", "required", "in order of preference, with a port where it is not 1812",
+     [](V v, RawRadius& r) { r.servers = v.texts(); }},
+    {"secret_file", "path", "required", "file of mode 0600 with the secret that the servers know us by",
+     [](V v, RawRadius& r) { r.secret_file = v.text(); }},
+    {"accounting", "array of addresses", "none", "who is told of sessions, with a port where it is not 1813",
+     [](V v, RawRadius& r) { r.accounting = v.texts(); }},
+    {"interim", "duration 60s … 24h", "`\"10m\"`", "between two reports of a session that goes on",
+     [](V v, RawRadius& r) { r.interim = v.duration(1min, 24h); }},
+    {"nas_id", "string", "our identity", "NAS-Identifier", [](V v, RawRadius& r) { r.nas_id = v.text(); }},
+    {"timeout", "duration 500ms … 10s", "`\"2s\"`", "until a request is sent again; doubles each time",
+     [](V v, RawRadius& r) { r.timeout = v.duration(500ms, 10s); }},
+    {"tries", "integer 1 … 5", "3", "sends to one server before the next one is asked",
+     [](V v, RawRadius& r) { r.tries = v.integer(1, 5); }},
+    {"dead_time", "duration 1s … 1h", "`\"60s\"`", "that a silent server is left alone, while another one answers",
+     [](V v, RawRadius& r) { r.dead_time = v.duration(1s, 1h); }},
+};
+
 constexpr std::pair<std::string_view, std::string_view> hints[] = {
     {"psk",
      "secrets never stand in the TOML; write the key to a file of mode 0600 and name it: auth = { psk_file = \"FILE\" "
@@ -232,7 +252,7 @@ constexpr std::pair<std::string_view, std::string_view> hints[] = {
     {"private_key", "the key stands in a file of mode 0600: auth = { key = \"FILE\" }"},
     {"passphrase", "secrets never stand in the TOML; write it to a file of mode 0600: passphrase_file = \"FILE\""},
     {"pin", "secrets never stand in the TOML; write it to a file of mode 0600: passphrase_file = \"FILE\""},
-    {"eap", "this version authenticates by certificate, raw public key or pre-shared key"},
+    {"eap", "it stands in auth = { eap = \"…\" } of who logs in, and in peer_auth = { eap = \"…\" } of the gateway"},
     {"local_ts", "traffic selectors are called local and remote, and stand in [tunnel.NAME]"},
     {"remote_ts", "traffic selectors are called local and remote, and stand in [tunnel.NAME]"},
     {"dpd_delay", "it is called liveness"},
@@ -249,6 +269,10 @@ std::span<const KeySpec<RawPeer>> peer_keys() {
 }
 std::span<const KeySpec<RawTunnel>> tunnel_keys() {
   return tunnel_table;
+}
+
+std::span<const KeySpec<RawRadius>> radius_keys() {
+  return radius_table;
 }
 
 std::string_view hint_for_unknown(std::string_view key) {

@@ -24,6 +24,8 @@ struct KeySpec {
 [[nodiscard]] std::span<const KeySpec<RawAuth>> auth_keys();
 [[nodiscard]] std::span<const KeySpec<RawPeerAuth>> peer_auth_keys();
 [[nodiscard]] std::span<const KeySpec<RawTunnel>> tunnel_keys();
+[[nodiscard]] std::span<const KeySpec<RawRadius>> radius_keys();
+[[nodiscard]] std::span<const KeySpec<RawUser>> user_keys();
 
 /// The way out for keys that people bring from elsewhere ("psk", "certificate", …), or "".
 [[nodiscard]] std::string_view hint_for_unknown(std::string_view key);

@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <map>
 
 #include "culvert/base/text.h"
 #include "culvert/config/config.h"
+#include "culvert/eap/server.h"
 #include "keys.h"
 #include "profiles.h"
 #include "rules.h"
@@ -81,11 +83,22 @@ Config check(const RawFile& raw, const std::filesystem::path& folder, Findings& 
   const RawGateway gateway = raw.gateway.value_or(RawGateway{});
   if (raw.gateway) config.gateway = check_gateway(gateway, folder, findings);
   AuthDefaults defaults = check_defaults(gateway, config.gateway, credentials, findings);
+  for (const RawRadius& radius : raw.radius) {
+    config.radius.push_back(check_radius(radius, credentials, findings));
+    defaults.radius.push_back(radius.name);
+  }
+  config.users = credentials.users(gateway.users, "gateway.users", config.users_file);
   for (const RawPeer& peer : raw.peers) {
     const PeerId id{static_cast<std::uint32_t>(config.peers.size())};
     config.peers.push_back(check_peer(peer, id, config.gateway, findings));
     check_authentication(peer, gateway, config.gateway, defaults, config.peers.back(), credentials, findings);
   }
+  const bool has_passwords = std::ranges::any_of(config.peers, [](const ike::PeerConfig& peer) {
+    const ike::PeerEap* eap = peer.auth.peer_eap();
+    return eap && eap->server && std::ranges::count(eap->server->methods, eap::Type::mschapv2) > 0;
+  });
+  if (has_passwords && !gateway.users.present)
+    findings.error(gateway.at, "gateway.users", "is required for eap = \"mschapv2\", and missing: the file of users");
   if (raw.gateway) check_own_identity(gateway, defaults, config.peers, config.gateway, findings);
   const auto peers = match_peers(raw, findings);
   for (std::size_t i = 0; i < raw.tunnels.size(); ++i) {

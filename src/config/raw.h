@@ -9,6 +9,7 @@
 #include "culvert/base/log.h"
 #include "culvert/base/time.h"
 #include "culvert/crypto/trust.h"
+#include "culvert/eap/packet.h"
 #include "culvert/ike/config.h"
 #include "culvert/tunnel/data_plane.h"
 #include "syntax.h"
@@ -54,6 +55,10 @@ struct RawAuth {
   Field<std::string> psk_file, certificate, key, passphrase_file, pkcs11_module;
   List<std::string> intermediates;
   Field<SignatureChoice> signature;
+  Field<eap::Type> eap;
+  Field<std::string> user, password_file;
+  List<std::string> ca;  ///< of EAP-TLS
+  Field<bool> eap_only;
 };
 
 /// `peer_auth`: how the peer must prove who it is.
@@ -64,6 +69,9 @@ struct RawPeerAuth {
   List<std::string> ca, intermediates, crl;
   Field<std::string> ocsp;
   Field<crypto::RevocationPolicy> revocation;
+  List<std::string> eap;
+  Field<std::string> radius;
+  Field<bool> eap_only;
 };
 
 struct RawGateway {
@@ -79,6 +87,7 @@ struct RawGateway {
   Field<RawAuth> auth;
   Field<RawPeerAuth> peer_auth;
   Field<bool> crash_detection;
+  Field<std::string> users;
   Field<std::string> redirect;
 };
 
@@ -129,10 +138,30 @@ struct RawTunnel {
   [[nodiscard]] std::string key(std::string_view field) const { return dotted(dotted("tunnel", name), field); }
 };
 
+/// A user, of the file of users.
+struct RawUser {
+  Position at;
+  Field<std::string> password, nt_hash, group, expires;
+  Field<bool> enabled;
+};
+
+/// RADIUS servers that stand for each other.
+struct RawRadius {
+  std::string name;
+  Position at;
+  List<std::string> servers, accounting;
+  Field<std::string> secret_file, nas_id;
+  Field<Duration> timeout, dead_time, interim;
+  Field<std::int64_t> tries;
+
+  [[nodiscard]] std::string key(std::string_view field) const { return dotted(dotted("radius", name), field); }
+};
+
 struct RawFile {
   std::optional<RawGateway> gateway;
   std::vector<RawPeer> peers;  ///< in the order of the file
   std::vector<RawTunnel> tunnels;
+  std::vector<RawRadius> radius;
 };
 
 }  // namespace culvert::config

@@ -105,6 +105,8 @@ template void read_table(const Table&, Position, const std::string&, std::span<c
                          Findings&);
 template void read_table(const Table&, Position, const std::string&, std::span<const KeySpec<RawPeerAuth>>,
                          RawPeerAuth&, Findings&);
+template void read_table(const Table&, Position, const std::string&, std::span<const KeySpec<RawUser>>, RawUser&,
+                         Findings&);
 
 RawFile read_file(const Table& root, Findings& findings) {
   RawFile file;
@@ -115,9 +117,11 @@ RawFile read_file(const Table& root, Findings& findings) {
       read_named(entry, peer_keys(), file.peers, findings);
     } else if (entry.key == "tunnel") {
       read_named(entry, tunnel_keys(), file.tunnels, findings);
+    } else if (entry.key == "radius") {
+      read_named(entry, radius_keys(), file.radius, findings);
     } else {
       const std::string key = is_bare_key(entry.key) ? entry.key : in_quotes(entry.key);
-      findings.error(entry.at, key, unknown_key(entry.key, {"gateway", "peer", "tunnel"}, "the file"));
+      findings.error(entry.at, key, unknown_key(entry.key, {"gateway", "peer", "tunnel", "radius"}, "the file"));
     }
   }
   if (!file.gateway)

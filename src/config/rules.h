@@ -26,6 +26,7 @@ struct AuthDefaults {
   std::optional<ike::PeerAuth> peer;
   bool own_present = false, peer_present = false;  ///< present without a value: wrong, and reported
   bool needs_id = false;                           ///< nothing else says who we are towards some peer
+  std::vector<std::string> radius;                 ///< names of [radius.NAME]
 };
 /// auth_rules.cpp. Also fills `gateway.id` from `auth` where the file has none.
 [[nodiscard]] AuthDefaults check_defaults(const RawGateway& raw, GatewayConfig& gateway, Credentials& credentials,
@@ -36,6 +37,9 @@ void check_authentication(const RawPeer& raw, const RawGateway& gateway, const G
 /// auth_rules.cpp: after all peers: whether our identity is missing.
 void check_own_identity(const RawGateway& raw, const AuthDefaults& defaults, const std::vector<ike::PeerConfig>& peers,
                         GatewayConfig& gateway, Findings& findings);
+
+/// radius_rules.cpp.
+[[nodiscard]] RadiusSettings check_radius(const RawRadius& raw, Credentials& credentials, Findings& findings);
 
 /// One peer by itself: addresses, proposals, lifetimes. `children` is filled by make_children.
 [[nodiscard]] ike::PeerConfig check_peer(const RawPeer& raw, PeerId id, const GatewayConfig& gateway,

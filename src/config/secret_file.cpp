@@ -193,6 +193,19 @@ Result<Secret> read_passphrase(const FileName& file) {
   return Secret::copy_of(line);
 }
 
+Result<Secret> read_users(const FileName& file) {
+  constexpr std::size_t max_len = 1u << 20;  // what the parser takes
+  const auto fd = open_file(file, "");
+  if (!fd) return std::unexpected(fd.error());
+  if (auto fine = check_secret_file(fd->get(), file, max_len, "file of users"); !fine) return std::unexpected(fine.error());
+  const auto facts = examine(fd->get(), file);
+  if (!facts) return std::unexpected(facts.error());
+  Secret content(static_cast<std::size_t>(facts->st_size));
+  const auto len = read_into(fd->get(), file, content.mutable_view());
+  if (!len) return std::unexpected(len.error());
+  return Secret::copy_of(content.view().first(*len));
+}
+
 Result<Bytes> read_public_file(const FileName& file) {
   const auto fd = open_file(file, "");
   if (!fd) return std::unexpected(fd.error());

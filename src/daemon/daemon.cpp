@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "culvert/base/log.h"
+#include "culvert/config/users.h"
 #include "culvert/crypto/aead.h"
 #include "culvert/crypto/random.h"
 
@@ -114,6 +115,7 @@ Result<void> Daemon::open(const DaemonOptions& options) {
   ike_options.ticket_keys =
       std::make_shared<const Secret>(machine_->state().kept_secret(ticket_keys_name, max_ticket_keys_len));
   ike_options.unix_at_zero = unix_at_zero();
+  ike_options.users = config_.users;
   ike_ = std::make_unique<ike::IkeEndpoint>(ike_options, config_.peers, crypto::system_random());
   auto streams = StreamPaths::open(config_);
   if (!streams) return std::unexpected(streams.error());
@@ -134,6 +136,11 @@ Result<void> Daemon::open(const DaemonOptions& options) {
                                                     perform(ike_->on_computed(Clock::now(), id, std::move(result)));
                                                 });
   revocation_ = std::make_unique<RevocationKeeper>(io_, config_.revocation);
+  radius_ = std::make_unique<RadiusService>(
+      io_, config_.radius, gateway.id.to_string(), [this](std::uint64_t id, ike::RadiusAnswer answer) {
+        if (!stopping_) perform(ike_->on_radius(Clock::now(), id, std::move(answer)));
+      });
+  if (config_.users_file) users_stamp_ = FileStamp::of(config_.users_file->path);
   machine_->refresh_addresses();
   auto network = NetworkWatch::open(
       io_, [this](int ifindex) { return machine_->owns(ifindex); }, [this] { on_network_change(); });
@@ -262,6 +269,7 @@ void Daemon::on_tick() {
   report_traffic(now);
   flush_unreachable(now);
   announce_expiry(now);
+  reload_users(false);
 }
 
 /// Traffic whose ICV held proves that the peer lives (RFC 7296 §2.4): no liveness check while ESP flows.
@@ -301,6 +309,22 @@ void Daemon::announce_expiry(TimePoint now) {
   }
 }
 
+/// The file of users, when it has changed. What cannot be read leaves those of before.
+void Daemon::reload_users(bool anyway) {
+  if (!config_.users_file) return;
+  const FileStamp stamp = FileStamp::of(config_.users_file->path);
+  if (stamp == users_stamp_ && !anyway) return;
+  users_stamp_ = stamp;
+  auto users = config::load_users(*config_.users_file);
+  if (!users) {
+    for (const auto& mistake : users.error()) log::error("{}", log::sanitize(mistake.to_string()));
+    log::error("the users stay those of before");
+    return;
+  }
+  log::info("{}: {} users", config_.users_file->path.string(), (*users)->size());
+  ike_->set_users(std::move(*users));
+}
+
 // ---- the end --------------------------------------------------------------------------------------------------------
 
 void Daemon::wait_for_signals() {
@@ -310,10 +334,11 @@ void Daemon::wait_for_signals() {
     if (failed) return;
     if (number != SIGHUP) return shut_down();
     log::warn(
-        "SIGHUP: reading and fetching all CRLs anew; the configuration itself is read at the start only: restart "
+        "SIGHUP: reading the users and fetching all CRLs anew; the configuration itself is read at the start only: restart "
         "culvertd "
         "to use a changed one");
     revocation_->refresh();
+    reload_users(true);
     wait_for_signals();
   });
 }
@@ -322,6 +347,7 @@ void Daemon::shut_down() {
   log::info("going down: telling the peers, removing devices and routes");
   perform(ike_->shut_down(Clock::now()));
   stopping_ = true;
+  radius_->end_all();
   control_.reset();
   network_.reset();
   plane_events_.close();

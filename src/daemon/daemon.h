@@ -22,8 +22,10 @@
 #include "culvert/ike/endpoint.h"
 #include "culvert/tunnel/data_plane.h"
 #include "debug_keys.h"
+#include "file_stamp.h"
 #include "machine.h"
 #include "network_watch.h"
+#include "radius_service.h"
 #include "resolver.h"
 #include "revocation.h"
 #include "stream_paths.h"
@@ -76,6 +78,7 @@ class Daemon {
   void report_traffic(TimePoint now);
   void flush_unreachable(TimePoint now);
   void announce_expiry(TimePoint now);
+  void reload_users(bool anyway);
   void wait_for_signals();
   void shut_down();
 
@@ -98,6 +101,9 @@ class Daemon {
   void perform_one(ike::CountDrop& drop);
   void perform_one(ike::Compute& compute);
   void perform_one(ike::CheckRevocation& check);
+  void perform_one(ike::AskRadius& ask);
+  void perform_one(ike::UserSession& session);
+  void perform_one(ike::UserSessionEnd& session);
   void perform_one(ike::DebugIkeKeys& keys);
 
   // commands.cpp: what the operator wants
@@ -119,6 +125,8 @@ class Daemon {
   std::unique_ptr<Resolver> resolver_;
   std::unique_ptr<ComputePool> compute_pool_;
   std::unique_ptr<RevocationKeeper> revocation_;
+  std::unique_ptr<RadiusService> radius_;
+  FileStamp users_stamp_;  ///< of the file of users as last read
   std::unique_ptr<NetworkWatch> network_;
   std::unique_ptr<ControlServer> control_;
 

@@ -144,6 +144,18 @@ void Daemon::perform_one(ike::CheckRevocation& check) {
   revocation_->check(check.feed, std::move(check.chain), done);
 }
 
+void Daemon::perform_one(ike::AskRadius& ask) {
+  radius_->ask(std::move(ask));
+}
+
+void Daemon::perform_one(ike::UserSession& session) {
+  radius_->begin(session);
+}
+
+void Daemon::perform_one(ike::UserSessionEnd& session) {
+  radius_->end(session);
+}
+
 void Daemon::perform_one(ike::DebugIkeKeys& keys) {
   if (debug_keys_) debug_keys_->add(keys);
 }

@@ -36,6 +36,22 @@ Association::~Association() {
   core_.release_esp_spis_of(*this);
 }
 
+// ---- the user
+// -------------------------------------------------------------------------------------------------------------------
+
+void Association::log_in(UserSession user, Duration timeout) {
+  user.id = core_.next_login();
+  login_ = user.id;
+  core_.emit(std::move(user));
+  if (timeout <= Duration::zero()) return;
+  const TimePoint end = core_.now() + timeout;  // Session-Timeout, RFC 2865 §5.27
+  if (!authentication_.hard || *authentication_.hard > end) authentication_.hard = end;
+}
+
+void Association::log_out(UserSessionEnd::Cause cause) {
+  if (login_) core_.emit(UserSessionEnd{cause, *std::exchange(login_, std::nullopt)});
+}
+
 // ---- IKE SAs
 // -------------------------------------------------------------------------------------------------------------------
 
@@ -193,6 +209,7 @@ void Association::settle() {
 void Association::close_with_delete(const std::string& reason) {
   if (ended_) return;
   ended_ = true;
+  log_out(UserSessionEnd::Cause::administrator);
   tasks_.clear();
   const std::vector<Session*> sessions = sessions_;
   for (Session* session : sessions) session->close_with_delete();
@@ -203,6 +220,7 @@ void Association::close_with_delete(const std::string& reason) {
 void Association::end(const std::string& reason, bool lost) {
   if (ended_) return;
   ended_ = true;
+  log_out(lost ? UserSessionEnd::Cause::lost : UserSessionEnd::Cause::user);
   tasks_.clear();
   const std::vector<Session*> sessions = sessions_;
   for (Session* session : sessions) session->close();

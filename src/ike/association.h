@@ -32,6 +32,10 @@ class Association {
   Association(const Association&) = delete;
   Association& operator=(const Association&) = delete;
 
+  // ---- the user (EAP by RADIUS) ----
+  /// The session is told of, and ends after `timeout` (0: never). Once.
+  void log_in(UserSession user, Duration timeout);
+
   // ---- IKE SAs ----
   void add_session(Session& session, bool make_current);
   void make_current(Session& session);
@@ -203,6 +207,8 @@ class Association {
   std::deque<Task> tasks_;
   TimePoint last_heard_;
   std::optional<TimePoint> hinted_at_;
+  void log_out(UserSessionEnd::Cause cause);
+  std::optional<std::uint64_t> login_;  ///< UserSession::id, until it has ended
   Lifetime authentication_;  ///< when to reauthenticate, and when it no longer counts
   bool redundant_ = false;
   Ending ending_ = Ending::none;

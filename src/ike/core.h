@@ -130,6 +130,7 @@ class Core {
   // ---- users (EAP) ----
   [[nodiscard]] const eap::UserTable* users() const noexcept { return users_.get(); }
   void set_users(std::shared_ptr<const eap::UserTable> users) { users_ = std::move(users); }
+  [[nodiscard]] std::uint64_t next_login() noexcept { return ++last_login_; }
   [[nodiscard]] GuessLimit& guesses() noexcept { return guesses_; }
 
   // ---- the way in (endpoint.cpp) ----
@@ -198,6 +199,7 @@ class Core {
   PeerAuth decoy_auth_;
   std::shared_ptr<const eap::UserTable> users_;
   GuessLimit guesses_;
+  std::uint64_t last_login_ = 0;
   std::vector<std::unique_ptr<Peer>> peers_;
   std::unique_ptr<Clients> clients_;
   PeerDirectory directory_{peers_};

@@ -11,7 +11,8 @@
 
 namespace culvert::ike {
 
-/// A conversation whose server is a RADIUS server: what we carry goes through unread (RFC 3579 §2), but for who the peer says it is.
+/// A conversation whose server is a RADIUS server: what we carry goes through unread (RFC 3579 §2), but for who the
+/// peer says it is.
 struct EapRelay {
   std::string servers;
   std::string identity;
@@ -21,23 +22,23 @@ struct EapRelay {
   std::optional<std::size_t> server;
 };
 
-/// EAP inside IKE_AUTH (RFC 7296 §2.16), from the first IKE_AUTH to the last. Owned by the Handshake. `server` and `client` are
-/// shared with the work that runs them on another thread, while nothing else touches them.
+/// EAP inside IKE_AUTH (RFC 7296 §2.16), from the first IKE_AUTH to the last. Owned by the Handshake. `server` and
+/// `client` are shared with the work that runs them on another thread, while nothing else touches them.
 struct EapExchange {
-  bool begun = false;                  ///< initiator: the gateway has answered; responder: always
-  bool only = false;                   ///< RFC 5998: the gateway proves itself by the method alone
-  const PeerConfig* peer = nullptr;    ///< responder
-  Message first;                       ///< responder: the first request; initiator: IDr of the first response
+  bool begun = false;                ///< initiator: the gateway has answered; responder: always
+  bool only = false;                 ///< RFC 5998: the gateway proves itself by the method alone
+  const PeerConfig* peer = nullptr;  ///< responder
+  Message first;                     ///< responder: the first request; initiator: IDr of the first response
   std::shared_ptr<eap::Server> server;
   std::shared_ptr<eap::Client> client;
   std::optional<EapRelay> relay;
-  std::optional<eap::Step> step;       ///< what the packet that is being handled has come to
-  bool not_its_fault = false;          ///< `step` failed because our RADIUS servers are silent
+  std::optional<eap::Step> step;  ///< what the packet that is being handled has come to
+  bool not_its_fault = false;     ///< `step` failed because our RADIUS servers are silent
   std::optional<RadiusAnswer> accepted;
-  std::optional<EapLogin> login;       ///< EAP is over, and good: AUTH follows
-  std::string user;                    ///< responder, with `login`: whom the method has proved
-  std::vector<std::string> groups;     ///< of the user
-  std::optional<VerifiedPeer> gateway; ///< initiator: it has proved itself by its own AUTH
+  std::optional<EapLogin> login;        ///< EAP is over, and good: AUTH follows
+  std::string user;                     ///< responder, with `login`: whom the method has proved
+  std::vector<std::string> groups;      ///< of the user
+  std::optional<VerifiedPeer> gateway;  ///< initiator: it has proved itself by its own AUTH
 };
 
 /// Where a conversation finds users: the operator's table, behind the limit of tries.

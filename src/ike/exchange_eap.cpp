@@ -1,18 +1,21 @@
-// EAP in IKE_AUTH, RFC 7296 §2.16, as responder. The gateway proves itself first, so that nobody shows a password's hash to a
-// stranger; not with EAP_ONLY_AUTHENTICATION (RFC 5998), where the method proves both.
+// EAP in IKE_AUTH, RFC 7296 §2.16, as responder. The gateway proves itself first, so that nobody shows a password's
+// hash to a stranger; not with EAP_ONLY_AUTHENTICATION (RFC 5998), where the method proves both.
 //
 //   HDR, SK {IDi, [CERTREQ,] [IDr,] [N(EAP_ONLY_AUTHENTICATION),] [CP,] SAi2, TSi, TSr}  -->
 //                                           <--  HDR, SK {IDr, [CERT,] [AUTH,] EAP(Request/Identity)}
 //   HDR, SK {EAP}                           -->
-//                                           <--  HDR, SK {EAP}                                      (as often as it takes)
+//                                           <--  HDR, SK {EAP}                                      (as often as it
+//                                           takes)
 //   HDR, SK {EAP}                           -->
 //                                           <--  HDR, SK {EAP(Success)}
 //   HDR, SK {AUTH}                          -->                                                     (a MAC by the MSK)
 //                                           <--  HDR, SK {AUTH, [CP,] SAr2, TSi, TSr}
 //
-// The first request waits until the last one is there; then both are answered as if they were one IKE_AUTH request. Each packet
-// is handled like other messages that take work on other threads (computing.cpp): looked at again when its Step is there.
+// The first request waits until the last one is there; then both are answered as if they were one IKE_AUTH request.
+// Each packet is handled like other messages that take work on other threads (computing.cpp): looked at again when its
+// Step is there.
 #include "association.h"
+#include "clients.h"
 #include "peer.h"
 #include "session.h"
 
@@ -109,10 +112,8 @@ void Session::run_eap(Message& opened, ByteView packet) {
   if (origin_.initiator) requests_.hold();
   core_.compute(
       *this, rank(),
-      [server = handshake_->eap->server, client = handshake_->eap->client,
-       bytes = Bytes(packet.begin(), packet.end())](auto now) {
-        return server ? server->on_response(bytes, now) : client->on_packet(bytes, now);
-      },
+      [server = handshake_->eap->server, client = handshake_->eap->client, bytes = Bytes(packet.begin(), packet.end())](
+          auto now) { return server ? server->on_response(bytes, now) : client->on_packet(bytes, now); },
       [opened = std::move(opened)](Session& session, std::optional<eap::Step> step) mutable {
         // The conversation has not seen it: it comes again.
         if (!step) return session.origin_.initiator ? session.requests_.release() : session.answering_.reset();
@@ -144,8 +145,9 @@ eap::Step step_of(EapRelay& relay, RadiusAnswer& answer) {
       return {eap::Step::Kind::send, std::move(answer.eap), {}};
     case Verdict::accept:
       if (answer.msk.empty())
-        return failure_of(relay, {}, "the RADIUS server accepts the user, but gives no key (MS-MPPE-Recv-Key, "
-                                     "MS-MPPE-Send-Key): its method makes none");
+        return failure_of(relay, {},
+                          "the RADIUS server accepts the user, but gives no key (MS-MPPE-Recv-Key, "
+                          "MS-MPPE-Send-Key): its method makes none");
       if (!packet || packet->code != eap::Code::success)
         return failure_of(relay, {}, "the RADIUS server accepts the user without EAP-Success");
       return {eap::Step::Kind::succeeded, std::move(answer.eap), {}};
@@ -203,8 +205,7 @@ bool Session::ask_radius(Message& opened, ByteView packet) {
 Session::Reply Session::answer_eap(const Message& message) {
   EapExchange& eap = *handshake_->eap;
   if (eap.login) return finish_eap(message);
-  if (!eap.step)
-    return refuse_user("it sent AUTH, or nothing at all, before EAP was over", {});
+  if (!eap.step) return refuse_user("it sent AUTH, or nothing at all, before EAP was over", {});
   eap::Step step = std::move(*std::exchange(eap.step, std::nullopt));
   // The next packet may wait for a person; the whole must not take for ever.
   give_up_at_ = std::min(core_.now() + half_open_time, created_ + longest_login);
@@ -272,6 +273,19 @@ Session::Reply Session::refuse_user(std::string why, Bytes packet) {
 // ---- the last request
 // -------------------------------------------------------------------------------------------------------------------
 
+/// The association and the addresses are there: RADIUS servers hear of it.
+void Session::note_login() {
+  if (!handshake_->eap || !handshake_->eap->accepted) return;
+  const EapExchange& eap = *handshake_->eap;
+  UserSession user;
+  user.servers = eap.relay->servers;
+  user.user = eap.user;
+  user.class_ = eap.accepted->class_;
+  user.addresses = peer_->client() ? peer_->client()->net.addresses : eap.accepted->addresses;
+  user.path = origin_.path;
+  association_->log_in(std::move(user), eap.accepted->session_timeout);
+}
+
 /// The first request, with the AUTH of the last.
 Message Session::as_one_message(const Message& last) const {
   Message whole = handshake_->eap->first;
@@ -286,12 +300,13 @@ Session::Reply Session::finish_eap(const Message& message) {
   const Handshake& of = *handshake_;
   const IdPayload& id = *eap.first.find_id(true);
   Verification& at = handshake_->verification;
-  auto proof =
-      verify_eap(*eap.peer, *eap.login, suite_.prf, of.init_request, of.nr, of.sk_pi.view(), id, auth);
-  at.peer = proof ? std::expected<VerifiedPeer, std::string>(VerifiedPeer{std::move(*proof), {}})
-                  : std::unexpected(fmt::format("user {}: its AUTH is not made by the key of its EAP method: another end "
-                                                "of IKE than of EAP, or a broken client",
-                                                eap.user));
+  auto proof = verify_eap(*eap.peer, *eap.login, suite_.prf, of.init_request, of.nr, of.sk_pi.view(), id, auth);
+  at.peer = proof
+                ? std::expected<VerifiedPeer, std::string>(VerifiedPeer{std::move(*proof), {}})
+                : std::unexpected(fmt::format("user {}: its AUTH is not made by the key of its EAP method: another end "
+                                              "of IKE than of EAP, or a broken client",
+                                              eap.user));
+  at.grant = UserGrant{eap.login->identity, eap.groups, eap.accepted ? eap.accepted->addresses : std::vector<IpAddress>{}};
   const IdPayload ours = id_payload(eap.peer->local_id, false);
   at.ours = AuthPayload{auth_method_shared_key, psk_auth(suite_.prf, eap.login->msk.view(), of.init_response, of.ni,
                                                          of.sk_pr.view(), ours.body())};

@@ -22,9 +22,9 @@ void Session::on_eap_response(const Message& message) {
   const std::string gateway = origin_.path.remote.address.to_string();
   if (!eap.step) {
     const NotifyPayload* error = message.first_error();
-    return fail_attempt(fmt::format(
-        "{} refused: {}", gateway,
-        error ? PeerRefusal{error->type}.to_string() : "it let us in, or went silent, without asking for our EAP login"));
+    return fail_attempt(fmt::format("{} refused: {}", gateway,
+                                    error ? PeerRefusal{error->type}.to_string()
+                                          : "it let us in, or went silent, without asking for our EAP login"));
   }
   eap::Step step = std::move(*std::exchange(eap.step, std::nullopt));
   if (step.kind == eap::Step::Kind::send)
@@ -34,8 +34,7 @@ void Session::on_eap_response(const Message& message) {
   if (proof.msk.empty()) return fail_attempt(fmt::format("login at {}: the EAP method has made no key", gateway));
   const Handshake& of = *handshake_;
   const IdPayload ours = id_payload(config().local_id, true);
-  Bytes mac =
-      psk_auth(suite_.prf, proof.msk.view(), of.init_request, of.nr, of.sk_pi.view(), ours.body());
+  Bytes mac = psk_auth(suite_.prf, proof.msk.view(), of.init_request, of.nr, of.sk_pi.view(), ours.body());
   eap.login = EapLogin{std::move(proof.msk), config().remote_id, eap_text(proof.method) + " alone", proof.until};
   send_request(ExchangeType::ike_auth, {AuthPayload{auth_method_shared_key, std::move(mac)}}, Handshaking{});
 }
@@ -48,9 +47,9 @@ bool Session::meet_gateway(const Message& message) {
   auto& peer = handshake_->verification.peer;
   if (!id || (!auth && !eap.only)) {
     const NotifyPayload* error = message.first_error();
-    fail_attempt(fmt::format("{} refused: {}", origin_.path.remote.address.to_string(),
-                             error ? PeerRefusal{error->type}.to_string()
-                                   : "it wants our login without proving first who it is"));
+    fail_attempt(fmt::format(
+        "{} refused: {}", origin_.path.remote.address.to_string(),
+        error ? PeerRefusal{error->type}.to_string() : "it wants our login without proving first who it is"));
     return false;
   }
   const PeerConfig* claimed = claimed_config(message);
@@ -76,9 +75,10 @@ void Session::finish_eap_login(const Message& message) {
   const IdPayload id = *eap.first.find_id(false);
   auto proof = verify_eap(config(), *eap.login, suite_.prf, of.init_response, of.ni, of.sk_pr.view(), id, auth);
   if (!proof)
-    return refuse_responder(fmt::format("{}: its AUTH is not made by the key of our login: somebody stands between it and "
-                                        "who checks users",
-                                        origin_.path.remote.address.to_string()));
+    return refuse_responder(
+        fmt::format("{}: its AUTH is not made by the key of our login: somebody stands between it and "
+                    "who checks users",
+                    origin_.path.remote.address.to_string()));
   Message whole = message;
   if (!whole.find_id(false)) whole.payloads.emplace_back(id);
   come_up(whole, eap.gateway ? std::move(eap.gateway->proof) : std::move(*proof));

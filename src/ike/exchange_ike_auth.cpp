@@ -203,7 +203,6 @@ Session::Reply Session::answer_auth(const Message& message) {
   const bool initial_contact = message.find_notify(NotifyType::initial_contact) != nullptr;
   peer->establish(*this, proof, {false, created_, lower(handshake_->ni, handshake_->nr), origin_.follows_redirects},
                      initial_contact);
-
   agree_on_mobike(message);
   Reply reply;
   if (!handshake_->eap) reply.payloads.emplace_back(id_payload(config().local_id, false));
@@ -215,6 +214,7 @@ Session::Reply Session::answer_auth(const Message& message) {
   if (association_->mobility().supported) offer_mobike(reply.payloads);
   if (!add_redirect(reply.payloads) && answer_configuration(who, message, reply.payloads))
     answer_first_child(message, reply.payloads);
+  note_login();
   handshake_.reset();
   return reply;
 }

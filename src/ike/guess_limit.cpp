@@ -23,7 +23,8 @@ GuessLimit::Budget& GuessLimit::budget_of(TimePoint now, std::string_view user) 
   const auto found = users_.find(user);
   if (found != users_.end()) return found->second;
   if (users_.size() >= max_users) {
-    // Who has been left alone for longest; each that is pushed out by another name has cost a try at an address's expense.
+    // Who has been left alone for longest; each that is pushed out by another name has cost a try at an address's
+    // expense.
     const auto oldest = std::ranges::min_element(users_, {}, [](const auto& entry) { return entry.second.credit; });
     users_.erase(oldest);
   }

@@ -9,9 +9,9 @@
 
 namespace culvert::ike {
 
-/// Slows those who try passwords of one user (RFC 3748 §7.4 leaves them to us): so many tries at once, then one now and then,
-/// whoever makes them; but not from where this user has logged in before, so that nobody can lock him out. Those who try many users
-/// from one address are Admission's. Bounded; names need not exist. Owned by Core, control thread.
+/// Slows those who try passwords of one user (RFC 3748 §7.4 leaves them to us): so many tries at once, then one now and
+/// then, whoever makes them; but not from where this user has logged in before, so that nobody can lock him out. Those
+/// who try many users from one address are Admission's. Bounded; names need not exist. Owned by Core, control thread.
 class GuessLimit {
  public:
   static constexpr std::size_t max_users = 4096;

@@ -402,6 +402,7 @@ class Session {
   [[nodiscard]] Reply refuse_user(std::string why, Bytes packet);
   [[nodiscard]] std::string judge_user();
   [[nodiscard]] Reply finish_eap(const Message& message);
+  void note_login();
   [[nodiscard]] Message as_one_message(const Message& last) const;
 
   // exchange_eap_client.cpp: the same, initiator

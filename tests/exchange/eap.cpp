@@ -52,7 +52,8 @@ T* find_in(Message& message) {
 
 }  // namespace
 
-TEST_CASE("a user logs in by MSCHAPv2: the gateway proves itself first, AUTH and the child come last, message IDs count up") {
+TEST_CASE(
+    "a user logs in by MSCHAPv2: the gateway proves itself first, AUTH and the child come last, message IDs count up") {
   Login simulation;
   REQUIRE(simulation.comes_up());
   CHECK(simulation.disagreement().value_or("") == "");
@@ -241,8 +242,8 @@ TEST_CASE("a gateway that skips the login is not believed, nor one that says suc
       }
       return true;
     });
-    simulation.refused_by(a, what == 0 ? "without asking for our EAP login"
-                                       : "EAP-Success came before the server had proved itself");
+    simulation.refused_by(
+        a, what == 0 ? "without asking for our EAP login" : "EAP-Success came before the server had proved itself");
   }
 }
 
@@ -311,7 +312,8 @@ TEST_CASE("a login over a bad network comes up, and every message is handled onc
 TEST_CASE("a RADIUS server checks the user, by a method that we need not know") {
   Login simulation;
   auto config = std::make_shared<eap::ServerConfig>(eap::ServerConfig{{eap::Type::mschapv2}, nullptr, 3});
-  use_radius(simulation, std::make_shared<FakeRadius>(config, std::map<std::string, std::string>{{"carol", "Ar3etTnp"}}));
+  use_radius(simulation,
+             std::make_shared<FakeRadius>(config, std::map<std::string, std::string>{{"carol", "Ar3etTnp"}}));
   REQUIRE(simulation.comes_up());
   CHECK(simulation.status(b).remote_auth == "EAP by RADIUS, user carol");
   const auto& asked = simulation.node(b).asked;

@@ -14,8 +14,8 @@ inline std::shared_ptr<const Secret> nt_hash(std::string_view password) {
   return std::make_shared<const Secret>(eap::nt_password_hash(as_bytes(password)).value());
 }
 
-inline std::shared_ptr<const eap::UserTable> users(
-    const std::map<std::string, std::string>& passwords, const std::string& group = "staff") {
+inline std::shared_ptr<const eap::UserTable> users(const std::map<std::string, std::string>& passwords,
+                                                   const std::string& group = "staff") {
   std::map<std::string, eap::UserEntry, std::less<>> entries;
   for (const auto& [name, password] : passwords) {
     entries[name].user =
@@ -88,8 +88,9 @@ class FakeRadius {
       conversations_.erase(next_);
       auto& made = conversations_.emplace(next_, eap::Server(config_, desk_, random_)).first->second;
       const auto first = eap::parse(made.start()).value();
-      const auto step = made.on_response(
-          eap::build({eap::Code::response, first.identifier, eap::Type::identity, packet.data}), culvert::test::test_now);
+      const auto step =
+          made.on_response(eap::build({eap::Code::response, first.identifier, eap::Type::identity, packet.data}),
+                           culvert::test::test_now);
       return answer(next_++, step);
     }
     const std::uint8_t which = ask.state.at(0);

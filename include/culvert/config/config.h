@@ -10,6 +10,8 @@
 #include "culvert/base/ip.h"
 #include "culvert/base/log.h"
 #include "culvert/config/certificates.h"
+#include "culvert/config/secret_file.h"
+#include "culvert/eap/users.h"
 #include "culvert/ike/config.h"
 #include "culvert/tunnel/data_plane.h"
 
@@ -51,10 +53,23 @@ struct TunnelSettings {
   bool fail_closed = true;          ///< what the routes stand for does not leave another way when the device is gone
 };
 
+/// A [radius.NAME].
+struct RadiusSettings {
+  std::string name;
+  std::vector<Endpoint> servers, accounting;
+  std::shared_ptr<const Secret> secret;
+  std::string nas_id;  ///< empty: our identity
+  Duration timeout = std::chrono::seconds(2), dead_time = std::chrono::seconds(60), interim = std::chrono::minutes(10);
+  int tries = 3;
+};
+
 struct Config {
   GatewayConfig gateway;
   std::vector<ike::PeerConfig> peers;   ///< PeerId is the index
   std::vector<TunnelSettings> tunnels;  ///< TunnelId is the index
+  std::vector<RadiusSettings> radius;
+  std::shared_ptr<const eap::UserTable> users;  ///< as the file was when this was read; nullptr: none is named
+  std::optional<FileName> users_file;
   std::vector<RevocationSources> revocation;
   std::vector<WatchedCertificate> certificates;  ///< each once: our own, and the CAs
   std::vector<Diagnostic> warnings;              ///< what can run but is hardly meant, in the order of the file

@@ -33,6 +33,8 @@ struct FileName {
 [[nodiscard]] Result<Secret> read_private_key(const FileName& file);
 /// The same care for a passphrase or PIN: one line, without its end. Empty is an error.
 [[nodiscard]] Result<Secret> read_passphrase(const FileName& file);
+/// The same care for a file of users, taken as it is.
+[[nodiscard]] Result<Secret> read_users(const FileName& file);
 /// What everybody may read but not everybody may write: certificates, CRLs. At most max_public_file_len bytes.
 [[nodiscard]] Result<Bytes> read_public_file(const FileName& file);
 

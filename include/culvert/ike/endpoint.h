@@ -129,6 +129,20 @@ struct RadiusAnswer {
   Bytes class_;                      ///< for accounting
   std::string why;                   ///< silence: for the operator
 };
+/// A user whom RADIUS servers have let in has an IKE SA, for accounting.
+struct UserSession {
+  std::uint64_t id = 0;
+  std::string servers;  ///< as in AskRadius
+  std::string user;
+  Bytes class_;
+  std::vector<IpAddress> addresses;  ///< inside, of the user
+  Path path;
+};
+/// It is over: it, and all IKE SAs that rekeys have put in its place.
+struct UserSessionEnd {
+  enum class Cause : std::uint8_t { user, lost, administrator } cause = Cause::user;
+  std::uint64_t id = 0;
+};
 /// Keys of a new IKE SA, emitted only when EndpointOptions::debug_keys: so that tshark can read a capture.
 struct DebugIkeKeys {
   IkeSpi spi_i, spi_r;
@@ -154,7 +168,7 @@ struct UseVirtualNet {
 };
 
 using Action = std::variant<KeepTicketKeys, KeepLease, UseVirtualNet, SendDatagram, InstallChild, ActivateOutbound, RemoveChild, MoveChild, FindPaths, ResolveAddresses,
-                            Report, CountDrop, Compute, CheckRevocation, AskRadius, DebugIkeKeys>;
+                            Report, CountDrop, Compute, CheckRevocation, AskRadius, UserSession, UserSessionEnd, DebugIkeKeys>;
 using Actions = std::vector<Action>;
 
 // ---- what status shows ------------------------------------------------------------------------------------------------------
