@@ -16,7 +16,7 @@ struct Turn {
     failed,     ///< it is over
   } kind = Kind::failed;
   Bytes data;
-  std::string why;
+  std::string why;  ///< of a failure; with Kind::send: of this try
 
   [[nodiscard]] static Turn send(Bytes data) { return {Kind::send, std::move(data), {}}; }
   [[nodiscard]] static Turn succeeded() { return {Kind::succeeded, {}, {}}; }

@@ -85,7 +85,9 @@ class MsChapServer final : public ServerMethod {
       text += "0123456789ABCDEF"[byte & 15];
     }
     text += " V=3 M=Authentication failed";
-    return Turn::send(build_chap(OpCode::failure, id_, {as_bytes(text)}));
+    Turn turn = Turn::send(build_chap(OpCode::failure, id_, {as_bytes(text)}));
+    turn.why = refusal_;
+    return turn;
   }
 
   int tries_;

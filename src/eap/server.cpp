@@ -32,7 +32,7 @@ Step Server::on_response(ByteView bytes, crypto::WallTime now) {
   Turn turn = method_->on_response(packet->data, now);
   switch (turn.kind) {
     case Turn::Kind::send:
-      return {Step::Kind::send, request(method_->type(), std::move(turn.data)), {}};
+      return {Step::Kind::send, request(method_->type(), std::move(turn.data)), std::move(turn.why)};
     case Turn::Kind::succeeded:
       over_ = true;
       return {Step::Kind::succeeded, build({Code::success, identifier_, {}, {}}), {}};

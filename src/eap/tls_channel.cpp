@@ -51,6 +51,9 @@ bool use_own_certificate(SSL_CTX* ctx, const TlsOptions& options) {
 bool set_rules(SSL_CTX* ctx, TlsContext::Side side, bool tls13) {
   SSL_CTX_set_options(
       ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_CIPHER_SERVER_PREFERENCE);
+  // strongSwan's TLS server does not know RFC 5746. What that prevents needs renegotiation, and data that follows: we
+  // have neither.
+  if (side == TlsContext::Side::client) SSL_CTX_set_options(ctx, SSL_OP_LEGACY_SERVER_CONNECT);
   SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(ctx, 0);
   SSL_CTX_set_max_cert_list(ctx, static_cast<long>(max_shown_len));

@@ -211,6 +211,8 @@ Session::Reply Session::answer_eap(const Message& message) {
   give_up_at_ = std::min(core_.now() + half_open_time, created_ + longest_login);
   switch (step.kind) {
     case eap::Step::Kind::send:
+      // Many clients go away without another word.
+      if (!step.why.empty()) note_wrong_try(step.why);
       break;
     case eap::Step::Kind::succeeded:
       if (std::string why = judge_user(); !why.empty())
@@ -222,6 +224,14 @@ Session::Reply Session::answer_eap(const Message& message) {
   Reply reply;
   reply.payloads.emplace_back(EapPayload{std::move(step.packet)});
   return reply;
+}
+
+void Session::note_wrong_try(const std::string& why) {
+  const EapExchange& eap = *handshake_->eap;
+  core_.admission().on_failed_authentication(core_.now(), origin_.path.remote.address);
+  core_.report_limited("auth " + eap.peer->name, log::Level::warn,
+                       fmt::format("peer {} ({}): {}", origin_.path.remote.address.to_string(),
+                                   identity_text(*eap.first.find_id(true)), log::sanitize(why)));
 }
 
 /// Who has logged in, and as whom; or why he must not.
@@ -306,7 +316,8 @@ Session::Reply Session::finish_eap(const Message& message) {
                 : std::unexpected(fmt::format("user {}: its AUTH is not made by the key of its EAP method: another end "
                                               "of IKE than of EAP, or a broken client",
                                               eap.user));
-  at.grant = UserGrant{eap.login->identity, eap.groups, eap.accepted ? eap.accepted->addresses : std::vector<IpAddress>{}};
+  at.grant =
+      UserGrant{eap.login->identity, eap.groups, eap.accepted ? eap.accepted->addresses : std::vector<IpAddress>{}};
   const IdPayload ours = id_payload(eap.peer->local_id, false);
   at.ours = AuthPayload{auth_method_shared_key, psk_auth(suite_.prf, eap.login->msk.view(), of.init_response, of.ni,
                                                          of.sk_pr.view(), ours.body())};

@@ -400,6 +400,7 @@ class Session {
   [[nodiscard]] bool ask_radius(Message& opened, ByteView packet);
   [[nodiscard]] Reply answer_eap(const Message& message);
   [[nodiscard]] Reply refuse_user(std::string why, Bytes packet);
+  void note_wrong_try(const std::string& why);
   [[nodiscard]] std::string judge_user();
   [[nodiscard]] Reply finish_eap(const Message& message);
   void note_login();

@@ -4,6 +4,7 @@
 #include "eap_login.h"
 #include "guess_limit.h"
 #include "one_sided.h"
+#include "road_warrior.h"
 
 using namespace culvert;
 using namespace culvert::ike;
@@ -172,6 +173,14 @@ TEST_CASE("a disabled or expired user is refused as if the password were wrong; 
   CHECK_FALSE(simulation.established(b));
   simulation.node(b).ike->set_users(users({{"carol", "Ar3etTnp"}}));
   CHECK(simulation.run_until([&] { return simulation.both_up(); }, 70s));
+}
+
+TEST_CASE("a wrong password is said at once, also when the client goes away without another word") {
+  Login simulation("wrong");
+  simulation.tamper(a, [](const Message& message) { return message.header.message_id.value() < 4; });
+  simulation.start();
+  simulation.run_for(900ms);
+  CHECK(simulation.reported(b, "wrong password, or no such user: carol"));
 }
 
 TEST_CASE("too many tries of one user are refused even with the password, but not from where he has logged in before") {
@@ -359,4 +368,58 @@ TEST_CASE("a peer with a pre-shared key is not let in by EAP, and one of EAP not
   Login other;
   other.config(a).auth.ours = PreSharedKey{key};
   other.refused_by(b, "expects EAP");
+}
+
+namespace {
+
+/// A client with addresses of a pool, as a user of EAP.
+struct RoamingUser : RoadWarrior {
+  explicit RoamingUser(const std::string& group) {
+    config(a).auth = {login_as("carol", "Ar3etTnp"), trusting(pki().ca)};
+    config(b).auth.theirs = expecting_users({eap::Type::mschapv2});
+    config(b).remote_id = {};
+    node(b).options.users = users({{"carol", "Ar3etTnp"}}, group);
+    node(b).options.pools.front().groups = {"staff"};
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a user of EAP is a client under his own name, with what his group may have") {
+  RoamingUser simulation("staff");
+  REQUIRE(simulation.comes_up());
+  CHECK(simulation.disagreement().value_or("") == "");
+  CHECK(simulation.node(a).virtual_net->addresses == addresses({"10.99.0.1", "fd99::1"}));
+  const auto clients = simulation.node(b).ike->clients(simulation.now(), std::nullopt, 10);
+  REQUIRE(clients.size() == 1);
+  CHECK(clients.front().user == "carol");
+  CHECK(clients.front().groups == std::vector<std::string>{"staff"});
+  RoamingUser other("guests");
+  CHECK_FALSE(other.comes_up(2s));
+  CHECK_FALSE(other.node(a).virtual_net);
+}
+
+TEST_CASE("the RADIUS server gives a user his address and his group, and hears of his session") {
+  RoamingUser simulation("");
+  auto config = std::make_shared<eap::ServerConfig>(eap::ServerConfig{{eap::Type::mschapv2}, nullptr, 3});
+  auto server = std::make_shared<FakeRadius>(config, std::map<std::string, std::string>{{"carol", "Ar3etTnp"}});
+  simulation.config(b).auth.theirs = PeerEap{nullptr, "office"};
+  simulation.node(b).radius = [=](const AskRadius& ask) {
+    RadiusAnswer answer = (*server)(ask);
+    if (answer.verdict != RadiusAnswer::Verdict::accept) return answer;
+    answer.groups = {"staff"};
+    answer.addresses = addresses({"10.99.0.77"});
+    answer.session_timeout = 60s;
+    return answer;
+  };
+  REQUIRE(simulation.comes_up());
+  CHECK(simulation.node(a).virtual_net->addresses == addresses({"10.99.0.77", "fd99::1"}));
+  REQUIRE(simulation.node(b).logins.size() == 1);
+  CHECK(simulation.node(b).logins.front().user == "carol");
+  CHECK(simulation.node(b).logins.front().addresses == addresses({"10.99.0.77", "fd99::1"}));
+  CHECK(simulation.node(b).logouts.empty());
+  const TimePoint up = simulation.now();
+  CHECK(simulation.run_until([&] { return !simulation.node(b).logouts.empty(); }, 70s));
+  CHECK(simulation.now() - up <= 60s);
+  CHECK(simulation.node(b).logouts.front().id == simulation.node(b).logins.front().id);
 }

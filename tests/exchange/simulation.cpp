@@ -480,6 +480,10 @@ void Simulation::act(Side side, Action& action) {
     node.checked.push_back(check->chain);
     auto known = node.responders ? node.responders(*check) : nullptr;
     perform(side, node.ike->on_revocation(now_, check->id, std::move(known)));
+  } else if (auto* login = std::get_if<UserSession>(&action)) {
+    node.logins.push_back(std::move(*login));
+  } else if (auto* logout = std::get_if<UserSessionEnd>(&action)) {
+    node.logouts.push_back(*logout);
   } else if (auto* ask = std::get_if<AskRadius>(&action)) {
     node.asked.push_back(*ask);
     RadiusAnswer answer;

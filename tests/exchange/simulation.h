@@ -83,6 +83,8 @@ struct Node {
   std::deque<std::shared_ptr<Compute>> computing;  ///< to be done at the end of perform()
   int computed = 0;
   std::vector<AskRadius> asked;
+  std::vector<UserSession> logins;
+  std::vector<UserSessionEnd> logouts;
   std::function<RadiusAnswer(const AskRadius&)> radius;  ///< empty: silence
   std::vector<std::vector<crypto::Certificate>> checked;  ///< chains of CheckRevocation
   /// What responders say of a chain; empty: nothing.

@@ -14,7 +14,7 @@ namespace culvert::eap {
 struct Step {
   enum class Kind : std::uint8_t { send, succeeded, failed } kind = Kind::failed;
   Bytes packet;     ///< to be sent: always by a server, by a client only with Kind::send
-  std::string why;  ///< of a failure, for the operator alone
+  std::string why;  ///< of a failure, for the operator alone; with Kind::send: that try was wrong, another one may follow
 };
 
 /// What a conversation has proved. Moved, never copied: it has a key.

@@ -8,7 +8,7 @@ from .process import Process, private_copy, sh, wait_for
 CHARON = "/usr/lib/ipsec/charon"
 SETTINGS = """
 charon {{
-  load = random nonce openssl drbg curve25519 hmac kdf sha1 sha2 aes gcm chapoly x509 pubkey pkcs1 pkcs8 pem constraints revocation kernel-libipsec kernel-netlink socket-default vici updown
+  load = random nonce openssl drbg curve25519 hmac kdf sha1 sha2 aes gcm chapoly x509 pubkey pkcs1 pkcs8 pem constraints revocation kernel-libipsec kernel-netlink socket-default vici updown {plugins}
   install_routes = yes
   threads = 16
   retransmit_timeout = 1.0
@@ -30,9 +30,9 @@ swanctl {{ load = random openssl curve25519 pem pkcs1 pkcs8 x509 pubkey }}
 
 class StrongSwan:
     """`swanctl_conf` is the text of swanctl.conf, `settings` more lines for the charon section of strongswan.conf, `files` what stands
-    beside swanctl.conf: {"x509/gw.pem": text}. The lab's limits: tunnel mode, ESP in UDP 4500, no ESN (docs/lab.md)."""
+    beside swanctl.conf: {"x509/gw.pem": text}, `plugins` more of them. The lab's limits: tunnel mode, ESP in UDP 4500, no ESN (docs/lab.md)."""
 
-    def __init__(self, ns, folder, swanctl_conf, settings="", files=None):
+    def __init__(self, ns, folder, swanctl_conf, settings="", files=None, plugins=""):
         self.ns, self.dir = ns, Path(folder)
         for name in ("run", "etc/swanctl", "bin"):
             (self.dir / name).mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ class StrongSwan:
             (self.dir / "etc/swanctl" / name).mkdir(exist_ok=True)
         for name, text in (files or {}).items():
             (self.dir / "etc/swanctl" / name).write_text(text)
-        (self.dir / "etc/strongswan.conf").write_text(SETTINGS.format(dir=self.dir, settings=settings))
+        (self.dir / "etc/strongswan.conf").write_text(SETTINGS.format(dir=self.dir, settings=settings, plugins=plugins))
         self.environment = dict(os.environ, STRONGSWAN_CONF=str(self.dir / "etc/strongswan.conf"),
                                 SWANCTL_DIR=str(self.dir / "etc/swanctl"))
         self.charon = private_copy(CHARON, self.dir / "bin")
