@@ -35,8 +35,8 @@ bool say_the_same(const PeerConfig& a, const PeerConfig& b) {
 void PeerDirectory::add(Peer& peer) {
   const std::size_t place = peers_.size() - 1;
   const Identity& id = peer.config().remote_id;
-  // Two encodings of a distinguished name may be the same name.
-  if (id.type == IdType::der_asn1_dn || id.has_wildcard()) {
+  // Two encodings of a distinguished name may be the same name. Users of EAP need not have any identity but that of EAP.
+  if (id.type == IdType::der_asn1_dn || id.has_wildcard() || id.data.empty()) {
     patterns_.push_back(place);
   } else {
     by_identity_[key_of(id)].push_back(place);
