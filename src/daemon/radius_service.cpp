@@ -60,8 +60,7 @@ RadiusLine::RadiusLine(asio::io_context& io, radius::ClientConfig config, Done d
 
 RadiusLine::~RadiusLine() = default;
 
-/// Anew for each burst of requests: the addresses of this machine change, and RFC 5080 §2.2.1 wants source ports that
-/// nobody can foresee.
+/// RFC 5080 §2.2.1 wants source ports that nobody can foresee: the kernel's.
 void RadiusLine::open(Port& port) {
   ErrorCode error;
   const udp::endpoint remote = endpoint_of(port.server.address);
@@ -88,6 +87,9 @@ void RadiusLine::send(std::size_t index, const Bytes& bytes) {
   (void)port.socket.send(asio::buffer(bytes), 0, error);
   // A refusal (ICMP) of the datagram before is reported here, once; this one has not left then.
   if (error) (void)port.socket.send(asio::buffer(bytes), 0, error);
+  if (!error) return;
+  // Our own address may have changed since: with the next try another socket. The server counts as silent until then.
+  (void)port.socket.close(error);
 }
 
 void RadiusLine::receive(std::size_t index) {

@@ -256,7 +256,8 @@ std::string Session::judge_user() {
   }
   login.identity = identity_of_user(eap.user);
   if (login.msk.empty()) return "its EAP method has made no key";
-  core_.guesses().on_success(core_.now(), eap.user, origin_.path.remote.address);
+  // The try was counted under what the peer had called itself.
+  core_.guesses().on_success(core_.now(), eap.relay ? eap.relay->identity : eap.user, origin_.path.remote.address);
   eap.login = std::move(login);
   return {};
 }
