@@ -54,14 +54,14 @@ const EVP_CIPHER* cipher_of(CipherIndex index) noexcept {
   return ciphers[index];
 }
 
-Sha2 sha_of(CipherSuite suite) noexcept {
+Sha sha_of(CipherSuite suite) noexcept {
   switch (info(suite).integrity_len) {
     case 32:
-      return Sha2::sha256;
+      return Sha::sha256;
     case 48:
-      return Sha2::sha384;
+      return Sha::sha384;
     default:
-      return Sha2::sha512;
+      return Sha::sha512;
   }
 }
 

@@ -13,25 +13,27 @@ namespace {
 
 constexpr std::size_t max_block_len = 128;
 
-std::size_t block_len(Sha2 sha) noexcept {
-  return sha == Sha2::sha256 ? 64 : 128;
+std::size_t block_len(Sha sha) noexcept {
+  return sha == Sha::sha1 || sha == Sha::sha256 ? 64 : 128;
 }
 
 }  // namespace
 
-std::size_t digest_len(Sha2 sha) noexcept {
+std::size_t digest_len(Sha sha) noexcept {
   switch (sha) {
-    case Sha2::sha256:
+    case Sha::sha1:
+      return 20;
+    case Sha::sha256:
       return 32;
-    case Sha2::sha384:
+    case Sha::sha384:
       return 48;
-    case Sha2::sha512:
+    case Sha::sha512:
       return 64;
   }
   return 0;
 }
 
-Hmac::Hmac(Sha2 sha, ByteView key) noexcept : sha_(sha) {
+Hmac::Hmac(Sha sha, ByteView key) noexcept : sha_(sha) {
   std::array<std::uint8_t, max_block_len> block{};
   if (key.size() > block_len(sha)) {  // RFC 2104 §2: a longer key is hashed first
     start(inner_);
@@ -71,13 +73,16 @@ void Hmac::compute(std::initializer_list<ByteView> parts, MutableByteView out) c
 // The SHA functions fail for null pointers alone.
 void Hmac::start(State& state) const noexcept {
   switch (sha_) {
-    case Sha2::sha256:
+    case Sha::sha1:
+      SHA1_Init(&state.sha1);
+      break;
+    case Sha::sha256:
       SHA256_Init(&state.sha256);
       break;
-    case Sha2::sha384:
+    case Sha::sha384:
       SHA384_Init(&state.sha512);
       break;
-    case Sha2::sha512:
+    case Sha::sha512:
       SHA512_Init(&state.sha512);
       break;
   }
@@ -86,13 +91,16 @@ void Hmac::start(State& state) const noexcept {
 void Hmac::update(State& state, ByteView bytes) const noexcept {
   if (bytes.empty()) return;
   switch (sha_) {
-    case Sha2::sha256:
+    case Sha::sha1:
+      SHA1_Update(&state.sha1, bytes.data(), bytes.size());
+      break;
+    case Sha::sha256:
       SHA256_Update(&state.sha256, bytes.data(), bytes.size());
       break;
-    case Sha2::sha384:
+    case Sha::sha384:
       SHA384_Update(&state.sha512, bytes.data(), bytes.size());
       break;
-    case Sha2::sha512:
+    case Sha::sha512:
       SHA512_Update(&state.sha512, bytes.data(), bytes.size());
       break;
   }
@@ -100,13 +108,16 @@ void Hmac::update(State& state, ByteView bytes) const noexcept {
 
 void Hmac::finish(State& state, std::uint8_t* digest) const noexcept {
   switch (sha_) {
-    case Sha2::sha256:
+    case Sha::sha1:
+      SHA1_Final(digest, &state.sha1);
+      break;
+    case Sha::sha256:
       SHA256_Final(digest, &state.sha256);
       break;
-    case Sha2::sha384:
+    case Sha::sha384:
       SHA384_Final(digest, &state.sha512);
       break;
-    case Sha2::sha512:
+    case Sha::sha512:
       SHA512_Final(digest, &state.sha512);
       break;
   }

@@ -9,26 +9,27 @@
 
 namespace culvert::crypto {
 
-enum class Sha2 : std::uint8_t { sha256, sha384, sha512 };
+enum class Sha : std::uint8_t { sha1, sha256, sha384, sha512 };
 
-[[nodiscard]] std::size_t digest_len(Sha2 sha) noexcept;  ///< bytes
+[[nodiscard]] std::size_t digest_len(Sha sha) noexcept;  ///< bytes
 inline constexpr std::size_t max_digest_len = 64;
 
-/// HMAC-SHA2 (RFC 2104, FIPS 180-4) with its key already absorbed. Immutable: any number of threads may use one at
+/// HMAC (RFC 2104, FIPS 180-4) with its key already absorbed. Immutable: any number of threads may use one at
 /// once. Wiped when it goes.
 class Hmac {
  public:
-  Hmac(Sha2 sha, ByteView key) noexcept;
+  Hmac(Sha sha, ByteView key) noexcept;
   ~Hmac();
   Hmac(const Hmac&) = delete;
   Hmac& operator=(const Hmac&) = delete;
 
-  [[nodiscard]] Sha2 sha() const noexcept { return sha_; }
+  [[nodiscard]] Sha sha() const noexcept { return sha_; }
   /// HMAC of the parts one behind the other, cut to out.size() bytes (at most digest_len). Never allocates.
   void compute(std::initializer_list<ByteView> parts, MutableByteView out) const noexcept;
 
  private:
   union State {
+    SHA_CTX sha1;
     SHA256_CTX sha256;
     SHA512_CTX sha512;
   };
@@ -36,7 +37,7 @@ class Hmac {
   void update(State& state, ByteView bytes) const noexcept;
   void finish(State& state, std::uint8_t* digest) const noexcept;
 
-  Sha2 sha_;
+  Sha sha_;
   State inner_;  // behind key ^ ipad
   State outer_;  // behind key ^ opad
 };

@@ -11,16 +11,18 @@
 namespace culvert::crypto {
 namespace {
 
-Sha2 sha_of(Prf prf) noexcept {
+Sha sha_of(Prf prf) noexcept {
   switch (prf) {
     case Prf::hmac_sha2_256:
-      return Sha2::sha256;
+      return Sha::sha256;
     case Prf::hmac_sha2_384:
-      return Sha2::sha384;
+      return Sha::sha384;
     case Prf::hmac_sha2_512:
-      return Sha2::sha512;
+      return Sha::sha512;
+    case Prf::hmac_sha1:
+      return Sha::sha1;
   }
-  return Sha2::sha256;
+  return Sha::sha256;
 }
 
 }  // namespace
@@ -37,6 +39,8 @@ std::string_view prf_name(Prf prf) noexcept {
       return "PRF-HMAC-SHA2-384";
     case Prf::hmac_sha2_512:
       return "PRF-HMAC-SHA2-512";
+    case Prf::hmac_sha1:
+      return "PRF-HMAC-SHA1";
   }
   return "unknown PRF";
 }

@@ -99,8 +99,9 @@ constexpr KeySpec<RawPeer> peer_table[] = {
      "the identity the peer must prove; with `ca` it may have a `*`: `\"*.example.net\"`, `\"*@example.net\"`, "
      "`\"O=Example,CN=*\"`",
      [](V v, RawPeer& p) { p.id = v.text(); }},
-    {"profile", "`\"aws\"`, `\"azure\"`, `\"gcp\"`, `\"fortigate\"`, `\"cisco\"`", "none",
-     "what that vendor requires, for each key that is left out: see [clouds.md](clouds.md)",
+    {"profile", "`\"aws\"`, `\"azure\"`, `\"gcp\"`, `\"fortigate\"`, `\"cisco\"`, `\"native-clients\"`", "none",
+     "what that vendor requires, for each key that is left out: see [clouds.md](clouds.md) and "
+     "[native-clients.md](native-clients.md)",
      [](V v, RawPeer& p) { p.profile = v.choice<const Profile*>(profile_choices()); }},
     {"local_id", "string", "`gateway.id`, or from `auth`", "our identity towards this peer",
      [](V v, RawPeer& p) { p.local_id = v.text(); }},

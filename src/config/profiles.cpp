@@ -40,6 +40,23 @@ constexpr std::array cisco_ike = {Words("aes256gcm16-prfsha512-prfsha384-prfsha2
 constexpr std::array cisco_esp = {Words("aes256gcm16-ecp384-ecp256-modp2048-none-noesn"),
                                   Words("aes256-sha256-ecp384-ecp256-modp2048-none-noesn")};
 
+// Phones and laptops with what their systems bring: strength first, and among equals what is fast. Android 11 has no
+// PRF but HMAC-SHA1; macOS rekeys its child SAs without a key exchange, hence `none`. The lifetimes are longer than
+// those of the clients, who rekey by their own clocks: Windows behind a NAT refuses a rekey that the gateway begins.
+constexpr std::array native_ike = {
+    Words("aes256gcm16-chacha20poly1305-prfsha512-prfsha384-prfsha256-prfsha1-"
+          "x25519-ecp384-ecp521-ecp256-modp4096-modp3072-modp2048"),
+    Words("aes256-sha512-sha384-sha256-prfsha512-prfsha384-prfsha256-prfsha1-"
+          "x25519-ecp384-ecp521-ecp256-modp4096-modp3072-modp2048"),
+    Words("aes128gcm16-prfsha512-prfsha384-prfsha256-prfsha1-x25519-ecp384-ecp521-ecp256-modp4096-modp3072-modp2048"),
+    Words("aes128-sha512-sha384-sha256-prfsha512-prfsha384-prfsha256-prfsha1-"
+          "x25519-ecp384-ecp521-ecp256-modp4096-modp3072-modp2048")};
+constexpr std::array native_esp = {
+    Words("aes256gcm16-chacha20poly1305-x25519-ecp384-ecp521-ecp256-modp4096-modp3072-modp2048-none-esn-noesn"),
+    Words("aes256-sha512-sha384-sha256-x25519-ecp384-ecp521-ecp256-modp4096-modp3072-modp2048-none-esn-noesn"),
+    Words("aes128gcm16-x25519-ecp384-ecp521-ecp256-modp4096-modp3072-modp2048-none-esn-noesn"),
+    Words("aes128-sha512-sha384-sha256-x25519-ecp384-ecp521-ecp256-modp4096-modp3072-modp2048-none-esn-noesn")};
+
 constexpr Profile aws = {.word = "aws",
                          .vendor = "AWS Site-to-Site VPN",
                          .ike = aws_ike,
@@ -100,10 +117,23 @@ constexpr Profile cisco = {.word = "cisco",
                            .gre = true,
                            .single_pair = false,
                            .single_cipher = false};
-constexpr std::array choices = {Choice<const Profile*>{aws.word, &aws}, Choice<const Profile*>{azure.word, &azure},
-                                Choice<const Profile*>{gcp.word, &gcp},
-                                Choice<const Profile*>{fortigate.word, &fortigate},
-                                Choice<const Profile*>{cisco.word, &cisco}};
+constexpr Profile native_clients = {.word = "native-clients",
+                                    .vendor = "the clients of Windows, macOS, iOS and Android",
+                                    .ike = native_ike,
+                                    .esp = native_esp,
+                                    .ike_lifetime = 30h,
+                                    .child_lifetime = 28h,
+                                    .liveness = 120s,
+                                    .mss = 0,
+                                    .replay_window = 0,
+                                    .gre = false,
+                                    .single_pair = false,
+                                    .single_cipher = false,
+                                    .clients = true};
+constexpr std::array choices = {
+    Choice<const Profile*>{aws.word, &aws},     Choice<const Profile*>{azure.word, &azure},
+    Choice<const Profile*>{gcp.word, &gcp},     Choice<const Profile*>{fortigate.word, &fortigate},
+    Choice<const Profile*>{cisco.word, &cisco}, Choice<const Profile*>{native_clients.word, &native_clients}};
 
 template <class T, class U>
 void fill(Field<T>& field, U value, Position at) {
@@ -143,16 +173,18 @@ void fill_selectors(RawTunnel& tunnel, Position at) {
 }
 
 void fill_tunnel(RawTunnel& tunnel, const Profile& profile, Position at) {
-  if (tunnel.carry.value == tunnel::Carry::ip) fill_selectors(tunnel, at);
+  if (tunnel.carry.value == tunnel::Carry::ip && !profile.clients) fill_selectors(tunnel, at);
   if (profile.mss != 0 && tunnel.clamp_mss.value.value_or(true)) fill(tunnel.mss, profile.mss, at);
   if (profile.replay_window != 0) fill(tunnel.replay_window, profile.replay_window, at);
 }
 
 void check_carry(const RawTunnel& tunnel, const Profile& profile, Findings& findings) {
   if (tunnel.carry.value != tunnel::Carry::gre || profile.gre) return;
-  findings.error(
-      tunnel.carry.at, tunnel.key("carry"),
-      fmt::format("{} carries no GRE: use carry = \"ip\", with BGP over the addresses of the device", profile.vendor));
+  findings.error(tunnel.carry.at, tunnel.key("carry"),
+                 profile.clients
+                     ? fmt::format("{} speak no GRE: use carry = \"ip\"", profile.vendor)
+                     : fmt::format("{} carries no GRE: use carry = \"ip\", with BGP over the addresses of the device",
+                                   profile.vendor));
 }
 
 /// A second word for one role would let a rekey choose otherwise than the first exchange did.
@@ -163,6 +195,13 @@ void check_single_cipher(const RawPeer& peer, const Profile& profile, Findings& 
                   fmt::format("{} advises one proposal: with several, whoever begins a rekey may change the algorithms",
                               profile.vendor));
   }
+}
+
+/// Nobody calls a phone.
+void check_clients(const RawPeer& peer, const Profile& profile, Findings& findings) {
+  if (!profile.clients || !peer.address.value || peer.address.value->any) return;
+  findings.error(peer.address.at, peer.key("address"),
+                 fmt::format("{} call, and are not called: address = \"any\"", profile.vendor));
 }
 
 }  // namespace
@@ -179,6 +218,7 @@ void apply_profiles(RawFile& file, Findings& findings) {
     if (!peer.profile.value) continue;
     const Profile& profile = **peer.profile.value;
     if (profile.single_cipher) check_single_cipher(peer, profile, findings);
+    check_clients(peer, profile, findings);
     fill_peer(peer, profile);
   }
   std::map<std::string_view, const RawTunnel*> first_of;

@@ -8,7 +8,8 @@
 namespace culvert::config {
 
 /// What a vendor's documents require of the other end: the values of keys that the file leaves out, and what cannot
-/// work at all. The documents are named in docs/clouds.md, which a test holds to this table.
+/// work at all. The documents are named in docs/clouds.md and docs/native-clients.md,
+/// which a test holds to this table.
 struct Profile {
   std::string_view word;    ///< `profile = "…"`
   std::string_view vendor;  ///< for messages
@@ -19,6 +20,7 @@ struct Profile {
   bool gre;                     ///< carries GRE inside ESP
   bool single_pair;             ///< one pair of child SAs a peer: 0.0.0.0/0 to 0.0.0.0/0, and routes decide
   bool single_cipher;           ///< one algorithm a role, so that a rekey never changes it
+  bool clients = false;         ///< people's phones and laptops: they call, and their selectors are not ours to fill in
 };
 
 /// The words of `profile`, for the key table.

@@ -34,6 +34,7 @@ constexpr std::array words = std::to_array<Word>({
     {"prfsha256", {TransformType::prf, prf_hmac_sha2_256}, true, false},
     {"prfsha384", {TransformType::prf, prf_hmac_sha2_384}, true, false},
     {"prfsha512", {TransformType::prf, prf_hmac_sha2_512}, true, false},
+    {"prfsha1", {TransformType::prf, prf_hmac_sha1}, true, false},
     {"x25519", {TransformType::ke, ke_id(crypto::KeMethod::x25519)}},
     {"curve25519", {TransformType::ke, ke_id(crypto::KeMethod::x25519)}},
     {"ecp256", {TransformType::ke, ke_id(crypto::KeMethod::ecp256)}},

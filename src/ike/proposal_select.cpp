@@ -119,6 +119,8 @@ std::optional<crypto::Prf> prf_of(const std::vector<Transform>& transforms) {
       return crypto::Prf::hmac_sha2_384;
     case prf_hmac_sha2_512:
       return crypto::Prf::hmac_sha2_512;
+    case prf_hmac_sha1:
+      return crypto::Prf::hmac_sha1;
     default:
       return std::nullopt;
   }

@@ -11,7 +11,7 @@ using namespace culvert::test;
 
 namespace {
 
-void run_file(const std::string& file, crypto::Prf prf) {
+void run_file(const std::string& file, crypto::Prf prf, std::size_t expected_cases = 6) {
   std::size_t num_cases = 0;
   for (const VectorCase& vector : read_vectors("HMAC/" + file, "len")) {
     CAPTURE(vector.line);
@@ -23,11 +23,14 @@ void run_file(const std::string& file, crypto::Prf prf) {
           vector.text("md"));
     ++num_cases;
   }
-  CHECK(num_cases == 6);
+  CHECK(num_cases == expected_cases);
 }
 
 }  // namespace
 
+TEST_CASE("HMAC-SHA1 agrees with RFC 2202") {
+  run_file("rfc-2202-sha1.txt", crypto::Prf::hmac_sha1, 7);
+}
 TEST_CASE("HMAC-SHA2-256 agrees with RFC 4231") {
   run_file("rfc-4231-sha256.txt", crypto::Prf::hmac_sha2_256);
 }

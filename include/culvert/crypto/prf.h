@@ -9,7 +9,8 @@
 
 namespace culvert::crypto {
 
-enum class Prf : std::uint8_t { hmac_sha2_256, hmac_sha2_384, hmac_sha2_512 };
+/// HMAC-SHA1 is for Android 11, which has nothing better (RFC 8247 §2.2: MUST-); never in a default proposal.
+enum class Prf : std::uint8_t { hmac_sha2_256, hmac_sha2_384, hmac_sha2_512, hmac_sha1 };
 
 [[nodiscard]] std::size_t prf_len(Prf prf) noexcept;  ///< output and preferred key length, bytes
 [[nodiscard]] std::string_view prf_name(Prf prf) noexcept;

@@ -29,7 +29,7 @@ struct Transform {
 
 // IANA numbers that culvert speaks.
 inline constexpr std::uint16_t encr_aes_cbc = 12, encr_aes_gcm_16 = 20, encr_chacha20_poly1305 = 28;
-inline constexpr std::uint16_t prf_hmac_sha2_256 = 5, prf_hmac_sha2_384 = 6, prf_hmac_sha2_512 = 7;
+inline constexpr std::uint16_t prf_hmac_sha1 = 2, prf_hmac_sha2_256 = 5, prf_hmac_sha2_384 = 6, prf_hmac_sha2_512 = 7;
 inline constexpr std::uint16_t integ_none = 0, integ_sha2_256_128 = 12, integ_sha2_384_192 = 13,
                                integ_sha2_512_256 = 14;
 inline constexpr std::uint16_t ke_none = 0, esn_no = 0, esn_yes = 1;

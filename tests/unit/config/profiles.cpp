@@ -28,9 +28,9 @@ std::vector<std::string> words(const std::vector<ike::Proposal>& proposals) {
   return all;
 }
 
-std::string document() {
+std::string document(std::string_view name) {
   std::ostringstream text;
-  text << std::ifstream(std::string(CULVERT_SOURCE_DIR) + "/docs/clouds.md").rdbuf();
+  text << std::ifstream(std::string(CULVERT_SOURCE_DIR) + "/docs/" + std::string(name)).rdbuf();
   return text.str();
 }
 
@@ -143,10 +143,10 @@ TEST_CASE("an MSS that nothing applies is refused") {
   CHECK(sound(folder, cloud("aws", "", "clamp_mss = false")).tunnels.at(0).plane.clamp_mss == false);
 }
 
-TEST_CASE("the document of the clouds says what the program does") {
-  const std::string text = document();
+TEST_CASE("the documents of the profiles say what the program does") {
   for (const auto& [word, profile] : profile_choices()) {
     CAPTURE(word);
+    const std::string text = document(profile->clients ? "native-clients.md" : "clouds.md");
     const auto hours = [](Duration time) { return std::chrono::duration_cast<std::chrono::seconds>(time).count(); };
     const std::string row =
         fmt::format("| `{}` | {} | {} | {} | {} |", word, hours(profile->ike_lifetime), hours(profile->child_lifetime),

@@ -26,9 +26,10 @@ TEST_CASE("the digest of no parts is that of the empty message") {
 }
 
 TEST_CASE("a PRF's output is as long as its digest") {
-  for (const Prf algorithm : {Prf::hmac_sha2_256, Prf::hmac_sha2_384, Prf::hmac_sha2_512}) {
+  for (const Prf algorithm : {Prf::hmac_sha2_256, Prf::hmac_sha2_384, Prf::hmac_sha2_512, Prf::hmac_sha1}) {
     CHECK(prf(algorithm, as_bytes("key"), {as_bytes("text")}).size() == prf_len(algorithm));
   }
+  CHECK(prf_len(Prf::hmac_sha1) == 20);
   CHECK(prf_len(Prf::hmac_sha2_256) == 32);
   CHECK(prf_len(Prf::hmac_sha2_384) == 48);
   CHECK(prf_len(Prf::hmac_sha2_512) == 64);
