@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "client.h"
+#include "client_export.h"
 #include "commands.h"
 #include "complete.h"
 #include "output.h"
@@ -23,6 +24,7 @@ struct Arguments {
   bool rekey_ike = false, rekey_child = false;
   std::string key_type;
   PkiArguments pki;
+  ExportArguments client_export;
   std::string shell;
   std::vector<std::string> words;  ///< to complete
 };
@@ -116,6 +118,49 @@ void add_pki(CLI::App& app, PkiArguments& arguments) {
   add_pki_command(*pki, "crl", "renew ca.crl, for thirty days", arguments);
 }
 
+void add_client_command(CLI::App& app, ExportArguments& arguments) {
+  CLI::App* client = app.add_subcommand("client", "profiles for the phones and laptops of users");
+  client->require_subcommand(1);
+  CLI::App* command = client->add_subcommand("export", "write what a client needs to connect to this gateway");
+  command->add_option("USER", arguments.user, "who logs in; without --certificate by password, which is not written")
+      ->required();
+  command
+      ->add_option("--for", arguments.format,
+                   "ios, macos, windows, android (strongSwan's app), strongswan (NetworkManager), culvert")
+      ->required()
+      ->check(CLI::IsMember({"ios", "macos", "windows", "android", "strongswan", "culvert"}))
+      ->type_name("CLIENT");
+  command->add_option("--config", arguments.config, "configuration of the gateway")
+      ->capture_default_str()
+      ->type_name("FILE");
+  command
+      ->add_option("--peer", arguments.peer,
+                   "the [peer.NAME] that it calls; the only one with address = \"any\" when left out")
+      ->type_name("NAME");
+  command->add_option("--server", arguments.server, "where the gateway is; its identity when left out")
+      ->type_name("HOST");
+  command->add_option("--name", arguments.name, "what the user sees; the gateway's identity when left out")
+      ->type_name("TEXT");
+  command
+      ->add_option("--ca", arguments.ca,
+                   "CA of the gateway's certificate, where the configuration does not have it; may be repeated")
+      ->type_name("FILE");
+  command
+      ->add_option("--auth", arguments.auth,
+                   "password (EAP-MSCHAPv2), certificate or eap-tls; by --certificate when left out")
+      ->check(CLI::IsMember({"password", "certificate", "eap-tls"}))
+      ->type_name("WAY");
+  command->add_option("--certificate", arguments.certificate, "of the user, PEM")->type_name("FILE");
+  command->add_option("--key", arguments.key, "its private key, PEM of mode 0600")->type_name("FILE");
+  command
+      ->add_option("--passphrase-file", arguments.passphrase_file,
+                   "of the exported key (mode 0600); one is made, and shown, when left out")
+      ->type_name("FILE");
+  command->add_option("--out", arguments.out, "where it goes; standard output when left out")->type_name("FILE");
+  command->add_flag("--force", arguments.force, "overwrite what is there");
+  command->add_flag("--qr", arguments.qr, "show it as a QR code");
+}
+
 const char* what_of(const Arguments& arguments) {
   if (arguments.rekey_ike) return "ike";
   return arguments.rekey_child ? "children" : "both";
@@ -159,6 +204,7 @@ ExitCode dispatch(const CLI::App& app, const std::string& command, Arguments& ar
   if (command == "genkey") return run_genkey(optional_path(arguments.file), arguments.key_type);
   if (command == "pubkey") return run_pubkey(optional_path(arguments.file));
   if (command == "pki") return run_pki(arguments.pki);
+  if (command == "client") return run_client_export(arguments.client_export);
   if (command == "completion") return run_completion(arguments.shell);
   if (command == "complete") return run_complete(app, arguments);
   if (command == "manual") return print(manual(app)) ? ExitCode::ok : ExitCode::failed;
@@ -195,6 +241,7 @@ void add_commands(CLI::App& app, Arguments& arguments) {
       ->required();
   add_keys(app, arguments);
   add_pki(app, arguments.pki);
+  add_client_command(app, arguments.client_export);
   add_peer_command(app, "up", "bring a peer and its tunnels up", arguments);
   add_peer_command(app, "down", "take a peer and its tunnels down, until `up` or a restart", arguments);
   add_rekey(app, arguments);

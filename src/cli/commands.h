@@ -44,6 +44,9 @@ struct PkiArguments {
 [[nodiscard]] ExitCode run_pubkey(const std::optional<std::filesystem::path>& file);
 [[nodiscard]] ExitCode run_pki(const PkiArguments& arguments);
 
+struct ExportArguments;  // client_export.h
+[[nodiscard]] ExitCode run_client_export(const ExportArguments& arguments);
+
 /// The whole command.
 [[nodiscard]] int run(int argc, const char* const* argv);
 

@@ -299,8 +299,10 @@ TEST_CASE("without the profile nobody is granted a PRF of HMAC-SHA1") {
 TEST_CASE("native clients call, name their own selectors, and speak no GRE") {
   const std::string native =
       replaced(replaced(sound_ip, "[\"198.51.100.1\"]", "\"any\""), "# peer", "profile = \"native-clients\"");
-  check_mistakes(native, {{"\"any\"", "[\"198.51.100.1\"]", 5, 11, "peer.tokyo.address", "are not called"},
-                          {"carry = \"ip\"", "carry = \"gre\"", 11, 9, "tunnel.t.carry", "speak no GRE"}});
+  check_mistakes(native,
+                 {{"\"any\"", "[\"198.51.100.1\"]", 5, 11, "peer.tokyo.address", "are not called"},
+                  {"carry = \"ip\"\ndevice = \"cv-tokyo\"\nlocal = [\"10.1.0.0/16\"]\nremote = [\"10.2.0.0/16\"]",
+                   "carry = \"gre\"\ndevice = \"cv-tokyo\"", 11, 9, "tunnel.t.carry", "speak no GRE"}});
   const Folder folder;
   const Config config = sound(folder, native);
   REQUIRE(config.peers.at(0).children.at(0).local.size() == 1);
