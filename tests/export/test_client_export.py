@@ -315,7 +315,7 @@ def test_a_qr_code_reads_as_the_profile(gateway):
 
 
 def test_what_no_qr_code_holds_is_said(gateway):
-    done = export(gateway, "ada", "windows", "--qr", code=1)
+    done = export(gateway, "ada", "ios", "--qr", code=1)
     assert done.stdout == b"" and b"too long for a QR code" in done.stderr
 
 
