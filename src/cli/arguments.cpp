@@ -20,7 +20,7 @@ struct Arguments {
   StatusOptions status;
   std::string watch;
   bool drops_json = false, drops_all = false;
-  std::string peer, file, gateway;
+  std::string peer, file, gateway, user;
   bool rekey_ike = false, rekey_child = false;
   std::string key_type;
   PkiArguments pki;
@@ -32,6 +32,7 @@ struct Arguments {
 void add_status(CLI::App& app, Arguments& arguments) {
   CLI::App* status = app.add_subcommand("status", "peers and tunnels, up or down, and why");
   status->add_flag("--json", arguments.status.json, "one line of JSON with a stable schema (docs/control.md)");
+  status->add_flag("--users", arguments.status.users, "who is connected, of peers with pools");
   status->add_flag("--check", arguments.status.check, "exit status 4 when a configured tunnel is down");
   status->add_option("--watch", arguments.watch, "show it again every SECONDS (0.1 to 3600; 2 when left out)")
       ->expected(0, 1)
@@ -213,6 +214,7 @@ ExitCode dispatch(const CLI::App& app, const std::string& command, Arguments& ar
     return ExitCode::ok;
   }
   if (command == "redirect") return run_request(arguments.socket, {command, "", arguments.gateway});
+  if (command == "kick") return run_request(arguments.socket, {command, "", arguments.user});
   return run_request(arguments.socket, {command, arguments.peer, command == "rekey" ? what_of(arguments) : ""});
 }
 
@@ -248,6 +250,9 @@ void add_commands(CLI::App& app, Arguments& arguments) {
   app.add_subcommand("redirect",
                      "send who calls and who is up to another gateway (RFC 5685), until `none` or a restart")
       ->add_option("GATEWAY", arguments.gateway, "a host name or an address; none: no more")
+      ->required();
+  app.add_subcommand("kick", "disconnect a client of a peer with pools; it may come again")
+      ->add_option("USER", arguments.user, "its identity, its name (PEER/USER) or an address that it has")
       ->required();
   add_drops(app, arguments);
   add_shell(app, arguments);

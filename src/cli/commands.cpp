@@ -49,6 +49,18 @@ ExitCode show_status(const std::filesystem::path& socket, const StatusOptions& o
   return options.check && any_tunnel_down(*status) ? ExitCode::tunnel_down : ExitCode::ok;
 }
 
+ExitCode show_users(const std::filesystem::path& socket, const StatusOptions& options, std::string_view before) {
+  const auto response = ask_for(socket, {"users", "", ""});
+  if (!response) return response.error();
+  if (!response->users) {
+    complain("culvertd answered without users");
+    return ExitCode::failed;
+  }
+  const std::string text =
+      options.json ? control::to_json(*response->users) + "\n" : render_users(*response->users, Display::of_stdout());
+  return print(std::string(before) + text) ? ExitCode::ok : ExitCode::failed;
+}
+
 void name_known_peers(const std::filesystem::path& socket) {
   const auto response = ask(socket, {"status", "", ""});
   if (!response || !response->status || response->status->peers.empty()) return;
@@ -67,11 +79,12 @@ void name_known_peers(const std::filesystem::path& socket) {
 }  // namespace
 
 ExitCode run_status(const std::filesystem::path& socket, const StatusOptions& options) {
-  if (!options.watch_seconds) return show_status(socket, options, "");
+  const auto show = options.users ? show_users : show_status;
+  if (!options.watch_seconds) return show(socket, options, "");
   const bool redraw = !options.json && ::isatty(STDOUT_FILENO) != 0;
   for (;;) {
     // Home and clear to the end; a pipe gets one report behind the other.
-    const ExitCode code = show_status(socket, options, redraw ? "\x1b[H\x1b[2J" : "");
+    const ExitCode code = show(socket, options, redraw ? "\x1b[H\x1b[2J" : "");
     if (code == ExitCode::failed) return code;
     std::this_thread::sleep_for(std::chrono::duration<double>(*options.watch_seconds));
     if (!redraw && !options.json && !print("\n")) return ExitCode::failed;
@@ -96,7 +109,7 @@ ExitCode run_request(const std::filesystem::path& socket, const control::Request
     return ExitCode::unreachable;
   }
   if (response->ok) return printed(response->message.empty() ? "" : printable(response->message) + "\n");
-  if (response->code == "not_found") {
+  if (response->code == "not_found" && !request.peer.empty()) {
     complain(fmt::format("there is no peer {}", printable(request.peer)));
     name_known_peers(socket);
   } else {

@@ -11,6 +11,7 @@ namespace culvert::cli {
 
 struct StatusOptions {
   bool json = false;
+  bool users = false;                   ///< who is connected instead
   bool check = false;                   ///< exit status 4 when a configured tunnel is down
   std::optional<double> watch_seconds;  ///< redraw until interrupted
 };

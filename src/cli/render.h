@@ -13,6 +13,9 @@ namespace culvert::cli {
 /// A row for each reason; those that never happened only with `all`.
 [[nodiscard]] std::string render_drops(const std::vector<control::DropReport>& drops, bool all, const Display& display);
 
+/// A row for each user that is connected.
+[[nodiscard]] std::string render_users(const std::vector<control::UserReport>& users, const Display& display);
+
 [[nodiscard]] bool any_tunnel_down(const control::StatusReport& status);
 
 /// `text` cut into lines of at most `width` columns at spaces, the lines after the first behind `indent` spaces. A word

@@ -167,6 +167,13 @@ void render_peer(Page& page, const control::PeerReport& peer) {
                   .add(rekey_text(peer.rekey_in_s))
                   .text());
   }
+  if (!peer.virtual_addresses.empty()) {
+    page.line(2, "addresses", fmt::format("{}", fmt::join(peer.virtual_addresses, " ")));
+    const std::string names = peer.domains.empty() ? "" : fmt::format(" for {}", fmt::join(peer.domains, " "));
+    if (!peer.dns.empty()) page.line(2, "DNS", fmt::format("{}{}", fmt::join(peer.dns, " "), names));
+  }
+  if (peer.clients > 0)
+    page.line(2, "clients", fmt::format("{} connected (culvert status --users)", human_count(peer.clients)));
   for (const auto& tunnel : peer.tunnels) render_tunnel(page, peer, tunnel);
 }
 

@@ -60,6 +60,7 @@ ike::ChildConfig child_of(const RawTunnel& raw, ChildId id) {
   } else {
     child.local = net_selectors(raw.local);
     child.remote = net_selectors(raw.remote);
+    child.virtual_local = raw.virtual_local;
   }
   return child;
 }

@@ -185,6 +185,8 @@ bool asserts(const crypto::Certificate& certificate, const ike::Identity& id) {
       return certificate.asserts_dn(id.data);
     case ike::IdType::key_id:
       return certificate.asserts_key_id(id.data);
+    case ike::IdType::any:
+      break;
   }
   return false;
 }

@@ -31,6 +31,9 @@ constexpr std::array unique_policies = {Choice<ike::UniquePolicy>{"replace", ike
 constexpr std::array childless_policies = {Choice<ike::ChildlessPolicy>{"allow", ike::ChildlessPolicy::allow},
                                            Choice<ike::ChildlessPolicy>{"prefer", ike::ChildlessPolicy::prefer},
                                            Choice<ike::ChildlessPolicy>{"never", ike::ChildlessPolicy::never}};
+constexpr std::array virtual_addresses = {Choice<VirtualAddress>{"any", {true, true}},
+                                          Choice<VirtualAddress>{"ipv4", {true, false}},
+                                          Choice<VirtualAddress>{"ipv6", {false, true}}};
 constexpr std::array carries = {Choice<tunnel::Carry>{"gre", tunnel::Carry::gre},
                                 Choice<tunnel::Carry>{"ip", tunnel::Carry::ip}};
 constexpr std::array tunnel_modes = {Choice<TunnelMode>{"auto", TunnelMode::automatic},
@@ -161,6 +164,17 @@ constexpr KeySpec<RawPeer> peer_table[] = {
     {"childless", "`\"allow\"`, `\"prefer\"`, `\"never\"`", "`\"allow\"`",
      "IKE SA without a child (RFC 6023): accepted; asked for, every child then has a key exchange of its own; refused",
      [](V v, RawPeer& p) { p.childless = v.choice<ike::ChildlessPolicy>(childless_policies); }},
+    {"pool", "array of `[pool.NAME]`", "none",
+     "address = `\"any\"`: everybody who authenticates is a client of his own, with addresses of the first of these "
+     "that "
+     "he may use and that has some left: see [road-warriors.md](road-warriors.md)",
+     [](V v, RawPeer& p) { p.pool = v.texts(); }},
+    {"max_clients", "integer 1 … 100000", "1000", "with `pool`: how many may be connected",
+     [](V v, RawPeer& p) { p.max_clients = v.integer(1, 100000); }},
+    {"virtual_address", "`\"any\"`, `\"ipv4\"`, `\"ipv6\"`", "none",
+     "we are a client of this gateway: ask it for addresses (any: of both families, one is enough), DNS servers and "
+     "domains; what it grants decides about the routes",
+     [](V v, RawPeer& p) { p.virtual_address = v.choice<VirtualAddress>(virtual_addresses); }},
 };
 
 constexpr KeySpec<RawTunnel> tunnel_table[] = {

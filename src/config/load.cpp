@@ -91,6 +91,7 @@ Config check(const RawFile& raw, const std::filesystem::path& folder, Findings& 
   for (const RawPeer& peer : raw.peers) {
     const PeerId id{static_cast<std::uint32_t>(config.peers.size())};
     config.peers.push_back(check_peer(peer, id, config.gateway, findings));
+    fill_addressing(peer, raw, config.peers.back());
     check_authentication(peer, gateway, config.gateway, defaults, config.peers.back(), credentials, findings);
   }
   const bool has_passwords = std::ranges::any_of(config.peers, [](const ike::PeerConfig& peer) {
@@ -111,6 +112,7 @@ Config check(const RawFile& raw, const std::filesystem::path& folder, Findings& 
   make_children(raw.tunnels, config.tunnels, config.peers, findings);
   if (raw.gateway && raw.peers.empty())
     findings.warn({1, 1}, "peer", "there is no [peer.NAME]: the gateway will carry nothing");
+  config.pools = check_pools(raw, findings);
   config.revocation = credentials.take_revocation();
   config.certificates = credentials.take_certificates();
   return config;
@@ -131,6 +133,7 @@ std::expected<Config, std::vector<Diagnostic>> parse(std::string_view text, cons
   Findings findings(name.string());
   RawFile raw = read_file(*root, findings);
   apply_profiles(raw, findings);
+  complete_tunnels(raw, findings);
   Config config = check(raw, name.parent_path(), findings);
   if (findings.has_errors()) return std::unexpected(findings.take_errors());
   config.warnings = findings.take_warnings();

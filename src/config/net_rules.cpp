@@ -23,7 +23,7 @@ bool conflict(const IpPrefix& a, const IpPrefix& b) {
 /// Local and remote net of one tunnel: what belongs to both sides belongs to neither. 0.0.0.0/0 on one side or on both
 /// is legal.
 void check_sides(const RawTunnel& raw, Findings& findings) {
-  if (!raw.local.value || !raw.remote.value) return;
+  if (!raw.local.value || !raw.remote.value || raw.from_pools) return;  // clients may be part of the net
   for (const auto& [remote, at] : *raw.remote.value) {
     for (const auto& [local, local_at] : *raw.local.value) {
       if (is_default(local) || is_default(remote) || !local.overlaps(remote)) continue;

@@ -91,6 +91,21 @@ struct RawGateway {
   Field<std::string> redirect;
 };
 
+/// What a peer is asked for.
+struct VirtualAddress {
+  bool v4 = false, v6 = false;
+};
+
+struct RawPool {
+  std::string name;
+  Position at;
+  List<IpPrefix> addresses, exclude, allow;
+  List<IpAddress> dns;
+  List<std::string> domains, users, groups;
+
+  [[nodiscard]] std::string key(std::string_view field) const { return dotted(dotted("pool", name), field); }
+};
+
 struct Profile;  // profiles.h
 
 struct RawPeer {
@@ -116,6 +131,9 @@ struct RawPeer {
   Field<ike::UniquePolicy> unique;
   Field<bool> resumption, follow_redirects;
   Field<ike::ChildlessPolicy> childless;
+  List<std::string> pool;
+  Field<std::int64_t> max_clients;
+  Field<VirtualAddress> virtual_address;
 
   [[nodiscard]] std::string key(std::string_view field) const { return dotted(dotted("peer", name), field); }
 };
@@ -134,6 +152,11 @@ struct RawTunnel {
   Field<std::int64_t> mtu, mss;
   Field<bool> fail_closed, clamp_mss, copy_dscp;
   Field<std::int64_t> replay_window;
+
+  // What complete_tunnels has filled in.
+  bool from_pools = false;         ///< `remote` is that of the peer's pools
+  bool virtual_local = false;      ///< `local` is what the peer gives us
+  bool routes_as_granted = false;  ///< …and the routes are what it grants
 
   [[nodiscard]] std::string key(std::string_view field) const { return dotted(dotted("tunnel", name), field); }
 };
@@ -162,6 +185,7 @@ struct RawFile {
   std::vector<RawPeer> peers;  ///< in the order of the file
   std::vector<RawTunnel> tunnels;
   std::vector<RawRadius> radius;
+  std::vector<RawPool> pools;
 };
 
 }  // namespace culvert::config

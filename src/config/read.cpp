@@ -119,9 +119,11 @@ RawFile read_file(const Table& root, Findings& findings) {
       read_named(entry, tunnel_keys(), file.tunnels, findings);
     } else if (entry.key == "radius") {
       read_named(entry, radius_keys(), file.radius, findings);
+    } else if (entry.key == "pool") {
+      read_named(entry, pool_keys(), file.pools, findings);
     } else {
       const std::string key = is_bare_key(entry.key) ? entry.key : in_quotes(entry.key);
-      findings.error(entry.at, key, unknown_key(entry.key, {"gateway", "peer", "tunnel", "radius"}, "the file"));
+      findings.error(entry.at, key, unknown_key(entry.key, {"gateway", "peer", "tunnel", "pool", "radius"}, "the file"));
     }
   }
   if (!file.gateway)

@@ -53,6 +53,13 @@ void check_identities(const std::vector<RawPeer>& raw, const std::vector<ike::Pe
 /// Tunnels among each other: devices and their addresses.
 void check_devices(const std::vector<RawTunnel>& raw, Findings& findings);
 
+/// pool_rules.cpp: what the tunnels of clients and to gateways that give us addresses leave to the peer: their nets.
+/// Before everything else.
+void complete_tunnels(RawFile& file, Findings& findings);
+[[nodiscard]] std::vector<ike::PoolConfig> check_pools(const RawFile& file, Findings& findings);
+/// `pools`, `max_clients` and what we ask for.
+void fill_addressing(const RawPeer& raw, const RawFile& file, ike::PeerConfig& peer);
+
 /// Inner nets and routes: within a tunnel, between tunnels, and against the addresses of the peers.
 void check_nets(const std::vector<RawTunnel>& raw, const std::vector<TunnelSettings>& tunnels,
                 const std::vector<ike::PeerConfig>& peers, Findings& findings);

@@ -188,6 +188,8 @@ TunnelSettings check_tunnel(const RawTunnel& raw, TunnelId id, PeerId peer, Find
   settings.plane = plane_of(raw, id);
   if (raw.address.value) settings.addresses = values_of(*raw.address.value);
   settings.routes = values_of(effective_routes(raw));
+  settings.virtual_address = raw.virtual_local;
+  settings.routes_as_granted = raw.routes_as_granted;
   settings.fail_closed = raw.fail_closed.value.value_or(true);
   return settings;
 }

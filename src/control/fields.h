@@ -75,8 +75,26 @@ void visit_fields(Visitor& visit, T& peer) {
   visit("rekey_in_s", peer.rekey_in_s);
   visit("retry_in_s", peer.retry_in_s);
   visit("reason", peer.reason);
+  visit("clients", peer.clients);
+  visit("virtual_addresses", peer.virtual_addresses);
+  visit("dns", peer.dns);
+  visit("domains", peer.domains);
   visit("children", peer.children);
   visit("tunnels", peer.tunnels);
+}
+
+template <class Visitor, Is<UserReport> T>
+void visit_fields(Visitor& visit, T& user) {
+  visit("user", user.user);
+  visit("peer", user.peer);
+  visit("name", user.name);
+  visit("groups", user.groups);
+  visit("addresses", user.addresses);
+  visit("remote", user.remote);
+  visit("remote_auth", user.remote_auth);
+  visit("established_s", user.established_s);
+  visit("inbound_bytes", user.inbound_bytes);
+  visit("outbound_bytes", user.outbound_bytes);
 }
 
 template <class Visitor, Is<CertificateReport> T>

@@ -135,6 +135,7 @@ constexpr std::size_t max_gateway_len = 253;  // of a host name
 constexpr std::array commands = {
     CommandShape{"status", false, false}, CommandShape{"drops", false, false}, CommandShape{"up", true, false},
     CommandShape{"down", true, false},    CommandShape{"rekey", true, true},   CommandShape{"redirect", false, true},
+    CommandShape{"users", false, false},  CommandShape{"kick", false, true},
 };
 
 Result<void> check_members(const json::object& object) {
@@ -152,7 +153,8 @@ Result<void> check_shape(Request& request) {
   const auto shape = std::ranges::find(commands, request.command, &CommandShape::name);
   if (shape == commands.end()) {
     return fail(Errc::malformed,
-                "\"command\" must be \"status\", \"drops\", \"up\", \"down\", \"rekey\" or \"redirect\"");
+                "\"command\" must be \"status\", \"users\", \"drops\", \"up\", \"down\", \"rekey\", \"redirect\" or "
+                "\"kick\"");
   }
   if (shape->takes_peer != !request.peer.empty()) {
     return fail(Errc::malformed,
@@ -166,6 +168,10 @@ Result<void> check_shape(Request& request) {
   if (request.command == "redirect") {
     if (!request.what.empty() && request.what.size() <= max_gateway_len) return {};
     return fail(Errc::malformed, "\"redirect\" needs the gateway as \"what\", or \"none\"");
+  }
+  if (request.command == "kick") {
+    if (!request.what.empty() && request.what.size() <= max_user_len) return {};
+    return fail(Errc::malformed, "\"kick\" needs the user as \"what\"");
   }
   if (request.what.empty()) request.what = "both";
   if (request.what != "ike" && request.what != "children" && request.what != "both") {
@@ -195,6 +201,7 @@ std::string to_json(const Response& response) {
   if (response.ok && !response.message.empty()) out("message", response.message);
   if (response.status) out.object["status"] = ObjectWriter::value_of(*response.status);
   if (response.drops) out("drops", *response.drops);
+  if (response.users) out("users", *response.users);
   return json::serialize(out.object);
 }
 
@@ -209,6 +216,13 @@ std::string to_json(const std::vector<DropReport>& drops) {
   ObjectWriter out;
   out("schema", static_cast<unsigned>(schema_version));
   out("drops", drops);
+  return json::serialize(out.object);
+}
+
+std::string to_json(const std::vector<UserReport>& users) {
+  ObjectWriter out;
+  out("schema", static_cast<unsigned>(schema_version));
+  out("users", users);
   return json::serialize(out.object);
 }
 
@@ -248,6 +262,9 @@ Result<Response> parse_response(std::string_view line) {
   }
   if (const json::value* drops = reader.find("drops"); drops && drops->is_array()) {
     reader("drops", response.drops.emplace());
+  }
+  if (const json::value* users = reader.find("users"); users && users->is_array()) {
+    reader("users", response.users.emplace());
   }
   return response;
 }

@@ -41,7 +41,13 @@ control::Response Daemon::answer(const control::Request& request) {
     response.drops = make_drops(*plane_);
     return response;
   }
-  log::info("operator: {}{}{} {}", request.command, request.what.empty() ? "" : " ", request.what,
+  if (request.command == "users") {
+    auto& users = response.users.emplace();
+    for (const auto& client : ike_->clients(now, std::nullopt, control::max_users))
+      users.push_back(make_user(client, config_, *plane_, now));
+    return response;
+  }
+  log::info("operator: {}{}{} {}", request.command, request.what.empty() ? "" : " ", log::sanitize(request.what),
             log::sanitize(request.peer));
   if (request.command == "up")
     return answer_change(ike_->up(now, request.peer), fmt::format("{}: coming up", request.peer));
@@ -50,6 +56,8 @@ control::Response Daemon::answer(const control::Request& request) {
   if (request.command == "rekey")
     return answer_change(ike_->rekey(now, request.peer, rekey_what(request.what)),
                          fmt::format("{}: rekeying", request.peer));
+  if (request.command == "kick")
+    return answer_change(ike_->kick(now, request.what), fmt::format("{}: disconnected", log::sanitize(request.what)));
   if (request.command == "redirect") {
     const std::string gateway = request.what == "none" ? "" : request.what;
     return answer_change(ike_->redirect(now, gateway),

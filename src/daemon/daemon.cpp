@@ -116,6 +116,9 @@ Result<void> Daemon::open(const DaemonOptions& options) {
       std::make_shared<const Secret>(machine_->state().kept_secret(ticket_keys_name, max_ticket_keys_len));
   ike_options.unix_at_zero = unix_at_zero();
   ike_options.users = config_.users;
+  leases_.load(machine_->state());
+  ike_options.pools = config_.pools;
+  ike_options.leases = leases_.leases();
   ike_ = std::make_unique<ike::IkeEndpoint>(ike_options, config_.peers, crypto::system_random());
   auto streams = StreamPaths::open(config_);
   if (!streams) return std::unexpected(streams.error());
@@ -270,6 +273,13 @@ void Daemon::on_tick() {
   flush_unreachable(now);
   announce_expiry(now);
   reload_users(false);
+  save_leases(false);
+}
+
+void Daemon::save_leases(bool at_once) {
+  const auto now = std::chrono::duration_cast<std::chrono::seconds>(Clock::now().time_since_epoch()).count();
+  if (auto saved = leases_.save(machine_->state(), now, at_once); !saved)
+    log::warn("leases will not outlive this daemon: {}", saved.error().detail);
 }
 
 /// Traffic whose ICV held proves that the peer lives (RFC 7296 §2.4): no liveness check while ESP flows.
@@ -346,6 +356,7 @@ void Daemon::wait_for_signals() {
 void Daemon::shut_down() {
   log::info("going down: telling the peers, removing devices and routes");
   perform(ike_->shut_down(Clock::now()));
+  save_leases(true);
   stopping_ = true;
   radius_->end_all();
   control_.reset();

@@ -23,6 +23,7 @@
 #include "culvert/tunnel/data_plane.h"
 #include "debug_keys.h"
 #include "file_stamp.h"
+#include "lease_book.h"
 #include "machine.h"
 #include "network_watch.h"
 #include "radius_service.h"
@@ -77,6 +78,7 @@ class Daemon {
   void on_tick();
   void report_traffic(TimePoint now);
   void flush_unreachable(TimePoint now);
+  void save_leases(bool at_once);
   void announce_expiry(TimePoint now);
   void reload_users(bool anyway);
   void wait_for_signals();
@@ -119,6 +121,7 @@ class Daemon {
   std::optional<DebugKeys> debug_keys_;
   std::unique_ptr<tunnel::DataPlane> plane_;
   std::optional<Machine> machine_;
+  LeaseBook leases_;
   boost::asio::posix::stream_descriptor plane_events_{io_};
   std::unique_ptr<ike::IkeEndpoint> ike_;
   StreamPaths streams_;

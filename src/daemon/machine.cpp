@@ -45,6 +45,7 @@ Result<Machine> Machine::create(const config::Config& config, Netlink netlink, S
 }
 
 Result<void> Machine::remove_leftovers() {
+  ClientNetwork::remove_leftovers(netlink_);
   for (const auto& device : state_.leftovers().devices) {
     // Our devices go with the process that holds them. A dying one may need a moment for that.
     for (int attempt = 0; attempt < 20; ++attempt) {
@@ -153,12 +154,14 @@ std::optional<IpAddress> Machine::source_for(const config::TunnelSettings& setti
 }
 
 void Machine::tear_down(tunnel::DataPlane& plane) {
+  client_network_.release_all(netlink_);
   remove_devices(plane);
   kept_guards_.clear();
   remove_guards();
 }
 
 void Machine::abandon(tunnel::DataPlane& plane) {
+  client_network_.release_all(netlink_);
   remove_devices(plane);
   remove_guards();
 }
@@ -185,6 +188,28 @@ void Machine::remove_guards() {
   if (auto recorded = keep_record(); !recorded) log::warn("{}", recorded.error().detail);
 }
 
+// ---- as a gateway's client ------------------------------------------------------------------------------------------
+
+const config::TunnelSettings* Machine::virtual_tunnel(PeerId peer) const {
+  const auto found = std::ranges::find_if(config_->tunnels, [&](const config::TunnelSettings& settings) {
+    return settings.peer == peer && settings.virtual_address;
+  });
+  return found == config_->tunnels.end() ? nullptr : &*found;
+}
+
+void Machine::use_virtual_net(PeerId peer, const std::optional<ike::VirtualNet>& net) {
+  const config::TunnelSettings* settings = virtual_tunnel(peer);
+  if (!settings) return;
+  if (!net) return client_network_.release(netlink_, peer);
+  client_network_.use(netlink_, peer, config_->peers[peer.value()].name, settings->plane.device, *net);
+}
+
+void Machine::grant(PeerId peer, ChildId child, const std::vector<TrafficSelector>& remote, const IpAddress& gateway) {
+  const config::TunnelSettings* settings = virtual_tunnel(peer);
+  if (!settings || settings->plane.child != child) return;
+  client_network_.grant(netlink_, peer, remote, gateway, settings->routes_as_granted);
+}
+
 std::uint16_t Machine::initial_mtu(const config::TunnelSettings& settings) {
   if (settings.plane.mtu != 0) return settings.plane.mtu;
   const auto& peer = config_->peers[settings.peer.value()];
@@ -200,6 +225,8 @@ void Machine::adapt_mtu(tunnel::DataPlane& plane, ChildId child, const SaShape& 
   for (auto found = begin; found != end; ++found) {
     const config::TunnelSettings& settings = *found->second;
     if (settings.plane.mtu != 0) continue;
+    // One device for many clients, each with a path of its own: what was right for the smallest shape stays.
+    if (!config_->peers[settings.peer.value()].pools.empty()) continue;
     const std::uint16_t wanted = tunnel_mtu(settings.plane, shape, path_mtu(remote));
     std::uint16_t& current = mtus_[settings.plane.id];
     if (wanted == current) continue;
@@ -241,7 +268,11 @@ bool Machine::owns(int ifindex) const noexcept {
 }
 
 std::optional<std::string> Machine::leads_into_tunnel(const IpAddress& remote) {
-  const auto route = netlink_.lookup_route(remote);
+  auto route = netlink_.lookup_route(remote);
+  if (route && owns(route->ifindex) && client_network_.leads_everything(remote.family())) {
+    client_network_.pin(netlink_, remote);  // a default route takes all that nobody has pinned
+    route = netlink_.lookup_route(remote);
+  }
   if (!route || !owns(route->ifindex)) return std::nullopt;
   return fmt::format("the route to {} leads into our own tunnel device {}: add a route to it outside the tunnel",
                      remote.to_string(), route->device);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "culvert/base/result.h"
+#include "client_network.h"
 #include "culvert/config/config.h"
 #include "netlink_linux.h"
 #include "path_finder.h"
@@ -37,6 +38,13 @@ class Machine {
   /// The true shape of a child's packets is known: sets the MTU of its tunnels to what fits exactly.
   void adapt_mtu(tunnel::DataPlane& plane, ChildId child, const SaShape& shape, const IpAddress& remote);
 
+  // ---- as a gateway's client ----
+  void watch_clients(ClientWatcher* watcher) noexcept { client_network_.set_watcher(watcher); }
+  /// nullopt: it is over.
+  void use_virtual_net(PeerId peer, const std::optional<ike::VirtualNet>& net);
+  /// The gateway grants `remote` to this child, and is at `gateway`. Of other children nothing is done.
+  void grant(PeerId peer, ChildId child, const std::vector<TrafficSelector>& remote, const IpAddress& gateway);
+
   [[nodiscard]] const StateDir& state() const noexcept { return state_; }
   [[nodiscard]] std::uint16_t mtu(TunnelId id) const;
   /// Our addresses have changed: find_paths looks at them anew.
@@ -53,6 +61,7 @@ class Machine {
     for (const auto& settings : config.tunnels) tunnels_of_.emplace(settings.plane.child, &settings);
   }
   [[nodiscard]] Result<void> remove_leftovers();
+  [[nodiscard]] const config::TunnelSettings* virtual_tunnel(PeerId peer) const;
   [[nodiscard]] Result<void> keep_record() const;
   [[nodiscard]] Result<void> set_up_guards();
   void remove_devices(tunnel::DataPlane& plane);
@@ -68,6 +77,7 @@ class Machine {
   Netlink netlink_;
   StateDir state_;
   PathFinder path_finder_;
+  ClientNetwork client_network_;
   MachineRecord ours_;                 ///< as recorded
   std::vector<IpPrefix> kept_guards_;  ///< not to be removed by abandon
   std::map<TunnelId, std::uint16_t> mtus_;

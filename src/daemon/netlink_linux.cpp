@@ -235,6 +235,19 @@ Result<void> Netlink::add_address(int ifindex, const IpPrefix& prefix) {
   return {};
 }
 
+Result<void> Netlink::remove_address(int ifindex, const IpPrefix& prefix) {
+  const AddrPtr address(rtnl_addr_alloc());
+  const NlAddrPtr local = to_nl(prefix.address, prefix.length);
+  if (!address || !local) return out_of_memory();
+  rtnl_addr_set_ifindex(address.get(), ifindex);
+  rtnl_addr_set_family(address.get(), family_of(prefix.address));
+  int error = rtnl_addr_set_local(address.get(), local.get());
+  rtnl_addr_set_prefixlen(address.get(), prefix.length);
+  if (error >= 0) error = rtnl_addr_delete(socket_.get(), address.get(), 0);
+  if (error < 0) return netlink_error(fmt::format("remove address {}", prefix.to_string()), error);
+  return {};
+}
+
 Result<std::vector<IpPrefix>> Netlink::addresses() {
   nl_cache* cache_raw = nullptr;
   if (const int error = rtnl_addr_alloc_cache(socket_.get(), &cache_raw); error < 0)
@@ -271,9 +284,11 @@ Result<std::vector<LocalAddress>> Netlink::local_addresses() {
   return result;
 }
 
-Result<void> Netlink::add_route(int ifindex, const IpPrefix& to, const std::optional<IpAddress>& source) {
+Result<void> Netlink::add_route(int ifindex, const IpPrefix& to, const std::optional<IpAddress>& source,
+                                std::uint32_t table) {
   auto route = make_route(ifindex, to);
   if (!route) return std::unexpected(route.error());
+  rtnl_route_set_table(route->get(), table);
   if (source) {
     const NlAddrPtr preferred = to_nl(*source, source->bits());
     if (!preferred) return out_of_memory();
@@ -293,9 +308,10 @@ Result<void> Netlink::add_route(int ifindex, const IpPrefix& to, const std::opti
   return {};
 }
 
-Result<void> Netlink::remove_route(int ifindex, const IpPrefix& to) {
+Result<void> Netlink::remove_route(int ifindex, const IpPrefix& to, std::uint32_t table) {
   auto route = make_route(ifindex, to);
   if (!route) return std::unexpected(route.error());
+  rtnl_route_set_table(route->get(), table);
   if (const int error = rtnl_route_delete(socket_.get(), route->get(), 0); error < 0)
     return netlink_error(fmt::format("remove route {}", to.to_string()), error);
   return {};

@@ -38,6 +38,14 @@ struct LocalAddress {
 /// Of the unreachable routes that stand behind a tunnel's routes (add_guard); iproute2's table of names leaves it free.
 inline constexpr std::uint8_t guard_protocol = 197;
 
+/// A rule of the routing policy (ip rule), with our protocol number.
+struct RoutingRule {
+  IpFamily family = IpFamily::v4;
+  std::uint32_t priority = 0, table = 0;
+  std::optional<IpAddress> to;
+  bool only_specific = false;  ///< suppress_prefixlength 0: the table's default route does not count
+};
+
 struct LinkChange {
   std::optional<std::uint32_t> mtu;
   bool bring_up = false;
@@ -69,16 +77,25 @@ class Netlink {
 
   /// `prefix` may have host bits; IPv6 without duplicate address detection (nobody else is on a point-to-point tunnel).
   [[nodiscard]] Result<void> add_address(int ifindex, const IpPrefix& prefix);
+  /// Errc::not_found when there is none.
+  [[nodiscard]] Result<void> remove_address(int ifindex, const IpPrefix& prefix);
   [[nodiscard]] Result<std::vector<IpPrefix>> addresses();
   /// Neither loopback nor link-local ones, nor such as are not ready yet or about to go.
   [[nodiscard]] Result<std::vector<LocalAddress>> local_addresses();
 
-  /// Main table, scope link. A route to the same prefix through the same device is replaced; one through another device
+  /// Main table unless another is named, scope link. A route to the same prefix through the same device is replaced; one through another device
   /// is left alone: Errc::invalid then names it. `source` is the preferred source address of what this host itself
   /// sends.
-  [[nodiscard]] Result<void> add_route(int ifindex, const IpPrefix& to, const std::optional<IpAddress>& source);
+  [[nodiscard]] Result<void> add_route(int ifindex, const IpPrefix& to, const std::optional<IpAddress>& source,
+                                       std::uint32_t table = 254);
   /// Errc::not_found when there is none.
-  [[nodiscard]] Result<void> remove_route(int ifindex, const IpPrefix& to);
+  [[nodiscard]] Result<void> remove_route(int ifindex, const IpPrefix& to, std::uint32_t table = 254);
+  /// There already: as wanted.
+  [[nodiscard]] Result<void> add_rule(const RoutingRule& rule);
+  /// Errc::not_found when there is none.
+  [[nodiscard]] Result<void> remove_rule(const RoutingRule& rule);
+  /// Removes one rule of ours with this priority; false: there is none.
+  [[nodiscard]] bool remove_rules(IpFamily family, std::uint32_t priority);
   /// An unreachable route in the main table behind all others to the same prefix: with a metric and a protocol of our
   /// own, bound to no device. There already: as wanted.
   [[nodiscard]] Result<void> add_guard(const IpPrefix& to);

@@ -35,9 +35,13 @@ void Daemon::perform_one(ike::KeepTicketKeys& keep) {
   if (!kept) log::warn("session tickets will not outlive this daemon: {}", kept.error().detail);
 }
 
-void Daemon::perform_one(ike::KeepLease&) {}
+void Daemon::perform_one(ike::KeepLease& keep) {
+  leases_.add(std::move(keep.lease));
+}
 
-void Daemon::perform_one(ike::UseVirtualNet&) {}
+void Daemon::perform_one(ike::UseVirtualNet& use) {
+  machine_->use_virtual_net(use.peer, use.net);
+}
 
 void Daemon::perform_one(ike::SendDatagram& send) {
   const auto sent = plane_->send_control(send.path.local, send.path.remote, send.bytes, send.keepalive);
@@ -72,6 +76,7 @@ void Daemon::perform_one(ike::InstallChild& install) {
   sa.shape = {install.keys.suite, install.keys.mode, install.keys.encapsulation,
               install.keys.remote_endpoint.address.family()};
   const IpAddress remote = install.keys.remote_endpoint.address;
+  machine_->grant(sa.peer, sa.child, install.keys.remote, remote);
   // Before the SA: packets that wait for it leave as soon as it is there.
   machine_->adapt_mtu(*plane_, sa.child, sa.shape, remote);
   if (auto installed = plane_->install(std::move(install.keys), install.use_outbound); !installed) {

@@ -105,7 +105,7 @@ control::TunnelReport make_tunnel(const config::TunnelSettings& settings, const 
   report.name = settings.plane.name;
   report.device = settings.plane.device;
   report.carry = settings.plane.carry == tunnel::Carry::gre ? "gre" : "ip";
-  report.state = "down";
+  report.state = sources.config.peers[settings.peer.value()].pools.empty() ? "down" : "up";  // ready for clients
   if (peer != nullptr) {
     for (const auto& child : peer->children) {
       if (child.child != settings.plane.child) continue;
@@ -158,9 +158,17 @@ control::PeerReport make_peer(const ike::PeerConfig& config, const ike::PeerStat
       report.reason = log::sanitize(peer->reason);
       report.retry_in_s = seconds_until(peer->retry_at, sources.now);
     }
+    report.clients = peer->clients;
+    if (peer->virtual_net) {
+      for (const auto& address : peer->virtual_net->addresses) report.virtual_addresses.push_back(address.to_string());
+      for (const auto& server : peer->virtual_net->dns) report.dns.push_back(server.to_string());
+      report.domains = peer->virtual_net->domains;
+    }
     report.ike_sas = peer->ike_sas;
     report.child_sas = peer->child_sas;
-    for (const auto& child : peer->children) report.children.push_back(make_child(child, sources));
+    // A peer with clients has no children of its own.
+    if (config.pools.empty())
+      for (const auto& child : peer->children) report.children.push_back(make_child(child, sources));
   }
   for (const auto& settings : sources.config.tunnels)
     if (settings.peer == config.id) report.tunnels.push_back(make_tunnel(settings, peer, sources));
@@ -195,6 +203,27 @@ control::StatusReport make_status(const StatusSources& sources) {
   for (const auto& watched : sources.config.certificates)
     report.certificates.push_back(make_certificate(watched, sources.wall_time));
   report.revocation = sources.revocation;
+  return report;
+}
+
+control::UserReport make_user(const ike::PeerStatus& client, const config::Config& config,
+                              const tunnel::DataPlane& plane, TimePoint now) {
+  control::UserReport report;
+  report.user = log::sanitize(client.user);
+  report.name = log::sanitize(client.name);
+  if (client.client_of && client.client_of->value() < config.peers.size())
+    report.peer = config.peers[client.client_of->value()].name;
+  report.groups = client.groups;
+  if (client.virtual_net)
+    for (const auto& address : client.virtual_net->addresses) report.addresses.push_back(address.to_string());
+  report.remote = client.path.remote.to_string();
+  report.remote_auth = log::sanitize(client.remote_auth);
+  report.established_s = seconds_between(client.established, now);
+  for (const auto& child : client.children) {
+    const auto traffic = child.up ? plane.traffic(child.inbound_spi) : std::nullopt;
+    report.inbound_bytes += traffic ? traffic->inbound_bytes : 0;
+    report.outbound_bytes += traffic ? traffic->outbound_bytes : 0;
+  }
   return report;
 }
 

@@ -25,6 +25,9 @@ struct StatusSources {
 
 /// Every configured peer and tunnel, up or down, in the order of the configuration.
 [[nodiscard]] control::StatusReport make_status(const StatusSources& sources);
+/// A client that is connected.
+[[nodiscard]] control::UserReport make_user(const ike::PeerStatus& client, const config::Config& config,
+                                            const tunnel::DataPlane& plane, TimePoint now);
 /// Every drop reason with its counter, also those at 0.
 [[nodiscard]] std::vector<control::DropReport> make_drops(const tunnel::DataPlane& plane);
 

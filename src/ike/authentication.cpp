@@ -154,6 +154,8 @@ bool asserts(const crypto::Certificate& certificate, const Identity& identity) {
       return certificate.asserts_dn(identity.data);
     case IdType::key_id:
       return certificate.asserts_key_id(identity.data);
+    case IdType::any:
+      break;  // a pattern; nobody is that
   }
   return false;
 }
@@ -394,6 +396,8 @@ std::optional<Identity> identity_from(const IdPayload& payload) {
     case IdType::der_asn1_dn:
     case IdType::key_id:
       return Identity{static_cast<IdType>(payload.type), payload.data};
+    case IdType::any:
+      break;
   }
   return std::nullopt;
 }

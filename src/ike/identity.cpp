@@ -93,6 +93,7 @@ std::string hex_text(ByteView data) {
 }  // namespace
 
 Result<Identity> Identity::parse(std::string_view text) {
+  if (text == "any") return make(IdType::any, as_bytes(text));
   if (const auto rest = behind(text, "keyid:")) return parse_key_id(*rest);
   if (const auto rest = behind(text, "fqdn:")) return parse_fqdn(*rest);
   if (const auto rest = behind(text, "email:")) return parse_email(*rest);
@@ -109,6 +110,7 @@ Result<Identity> Identity::parse(std::string_view text) {
 
 std::string Identity::to_string() const {
   switch (type) {
+    case IdType::any:
     case IdType::fqdn:
     case IdType::rfc822_addr:
       return std::string(as_text(data));
@@ -162,6 +164,7 @@ bool covers_name(std::string_view pattern, std::string_view name) {
 }  // namespace
 
 bool Identity::covers(const Identity& other) const {
+  if (type == IdType::any) return true;
   if (type != other.type) return false;
   if (matches(other)) return true;
   const std::string_view pattern = as_text(data), name = as_text(other.data);
@@ -183,6 +186,7 @@ bool Identity::covers(const Identity& other) const {
 
 bool Identity::has_wildcard() const {
   const std::string_view text = as_text(data);
+  if (type == IdType::any) return true;
   if (type == IdType::fqdn) return text == "*" || text.starts_with("*.");
   if (type == IdType::rfc822_addr) return text == "*" || text.starts_with("*@");
   if (type != IdType::der_asn1_dn) return false;

@@ -13,6 +13,7 @@
 #include "culvert/config/secret_file.h"
 #include "culvert/eap/users.h"
 #include "culvert/ike/config.h"
+#include "culvert/ike/virtual_net.h"
 #include "culvert/tunnel/data_plane.h"
 
 namespace culvert::config {
@@ -50,6 +51,8 @@ struct TunnelSettings {
   tunnel::TunnelConfig plane;
   std::vector<IpPrefix> addresses;  ///< of the device
   std::vector<IpPrefix> routes;     ///< into the device; for carry = "ip" the remote selectors when the file names none
+  bool virtual_address = false;     ///< the peer gives us its addresses
+  bool routes_as_granted = false;   ///< with virtual_address: routes follow from what the peer grants
   bool fail_closed = true;          ///< what the routes stand for does not leave another way when the device is gone
 };
 
@@ -70,6 +73,7 @@ struct Config {
   std::vector<RadiusSettings> radius;
   std::shared_ptr<const eap::UserTable> users;  ///< as the file was when this was read; nullptr: none is named
   std::optional<FileName> users_file;
+  std::vector<ike::PoolConfig> pools;   ///< PeerConfig::pools are places in it
   std::vector<RevocationSources> revocation;
   std::vector<WatchedCertificate> certificates;  ///< each once: our own, and the CAs
   std::vector<Diagnostic> warnings;              ///< what can run but is hardly meant, in the order of the file

@@ -16,11 +16,13 @@ inline constexpr int schema_version = 1;
 inline constexpr std::size_t max_request_len = 4096;        ///< bytes of a request line
 inline constexpr std::size_t max_response_len = 64u << 20;  ///< bytes of a response line that a client accepts
 inline constexpr std::size_t max_name_len = 64;             ///< bytes of a peer's name
+inline constexpr std::size_t max_user_len = 1024;           ///< bytes of a user
+inline constexpr std::size_t max_users = 10000;             ///< in one response
 
 struct Request {
-  std::string command;  ///< "status", "drops", "up", "down", "rekey", "redirect"
+  std::string command;  ///< "status", "drops", "users", "up", "down", "rekey", "redirect", "kick"
   std::string peer;     ///< for up, down, rekey
-  std::string what;     ///< for rekey: "ike", "children" or "both"; for redirect: the gateway, or "none"
+  std::string what;     ///< for rekey: "ike", "children" or "both"; for redirect: the gateway, or "none"; for kick: the user
 };
 
 struct ChildReport {
@@ -55,8 +57,22 @@ struct PeerReport {
   std::uint64_t established_s = 0;  ///< age: seconds since it came up, 0 when down
   std::optional<std::uint64_t> rekey_in_s, retry_in_s;
   std::string reason;
+  std::uint64_t clients = 0;                   ///< of a peer with pools: how many are connected
+  std::vector<std::string> virtual_addresses;  ///< that it has given us
+  std::vector<std::string> dns, domains;       ///< …with servers, and what these answer for (empty: everything)
   std::vector<ChildReport> children;
   std::vector<TunnelReport> tunnels;
+};
+/// A client that is connected.
+struct UserReport {
+  std::string user;                          ///< its identity, or the name by which it has logged in
+  std::string peer;                          ///< the [peer.NAME] that it came in by
+  std::string name;                          ///< "PEER/USER", with a number behind it when there are several
+  std::vector<std::string> groups, addresses;
+  std::string remote;                        ///< where it is: "192.0.2.1:4500"
+  std::string remote_auth;
+  std::uint64_t established_s = 0;
+  std::uint64_t inbound_bytes = 0, outbound_bytes = 0;  ///< of the SAs in use now
 };
 /// A certificate that the configuration names: ours, or a CA's.
 struct CertificateReport {
@@ -94,6 +110,7 @@ struct Response {
   std::string code;   ///< when not ok: "not_found", "invalid", "malformed", "busy"
   std::optional<StatusReport> status;
   std::optional<std::vector<DropReport>> drops;
+  std::optional<std::vector<UserReport>> users;  ///< at most max_users
   std::string message;  ///< when ok, one line for people, or empty
 };
 
@@ -105,6 +122,7 @@ struct Response {
 /// What `culvert status --json` and `culvert drops --json` print: one object on one line, its first member "schema".
 [[nodiscard]] std::string to_json(const StatusReport& status);
 [[nodiscard]] std::string to_json(const std::vector<DropReport>& drops);
+[[nodiscard]] std::string to_json(const std::vector<UserReport>& users);
 
 /// Strict: a known command with exactly the members it needs, and at most max_request_len bytes. Errc::malformed says
 /// what is wrong; answer it with code "malformed". `what` of a rekey is "both" when it is left out.

@@ -10,6 +10,7 @@ namespace culvert::ike {
 
 /// RFC 7296 §3.5. Values are the wire's.
 enum class IdType : std::uint8_t {
+  any = 0,  ///< ours: the pattern that covers all
   ipv4_addr = 1,
   fqdn = 2,
   rfc822_addr = 3,
@@ -24,7 +25,7 @@ struct Identity {
   Bytes data;
 
   /// "gw.example.net" (FQDN), "a@b.c" (RFC822), "192.0.2.1", "2001:db8::1", "CN=gw,O=Example" (DN), "keyid:0x0102" or
-  /// "keyid:text"; an explicit type in front wins: "fqdn:", "email:", "dn:". Errc::malformed says what was expected.
+  /// "keyid:text"; "any" is the pattern that covers all; an explicit type in front wins: "fqdn:", "email:", "dn:". Errc::malformed says what was expected.
   [[nodiscard]] static Result<Identity> parse(std::string_view text);
   [[nodiscard]] std::string to_string() const;  ///< for people; sanitized by whoever logs it
   /// Octet by octet of one type; FQDN and the domain of an e-mail address without regard to case.

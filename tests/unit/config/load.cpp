@@ -279,8 +279,12 @@ void write_certificates(const Folder& folder) {
   request.names = {{crypto::AlternativeName::Type::dns, "paris.example.net"}};
   folder.write("ca.pem", ca.pem());
   folder.write("paris.pem", crypto::issue_leaf(ca_key, ca, key.public_key(), request)->pem());
+  request.names = {{crypto::AlternativeName::Type::dns, "vpn.example.net"}};
+  folder.write("vpn.pem", crypto::issue_leaf(ca_key, ca, key.public_key(), request)->pem());
+  request.names = {{crypto::AlternativeName::Type::email, "ada@example.net"}};
+  folder.write("ada.pem", crypto::issue_leaf(ca_key, ca, key.public_key(), request)->pem());
   folder.write("ca.crl", crypto::issue_crl(ca_key, ca, {}, 1, now - 1h, now + 96h)->pem());
-  for (const auto* file : {"paris.key", "gateway.key"}) folder.write(file, as_text(key.to_pem(Secret())->view()));
+  for (const auto* file : {"paris.key", "gateway.key", "vpn.key", "ada.key"}) folder.write(file, as_text(key.to_pem(Secret())->view()));
 }
 
 }  // namespace
@@ -302,5 +306,5 @@ TEST_CASE("the examples of conf/ pass the check") {
     CHECK(config->warnings.empty());
     ++num_examples;
   }
-  CHECK(num_examples >= 11);
+  CHECK(num_examples >= 13);
 }

@@ -42,6 +42,7 @@ TEST_CASE("the reference describes every key as the program does") {
   check_rows(section(text, "## auth and peer_auth"), peer_auth_keys());
   check_rows(section(text, "## [tunnel.NAME]"), tunnel_keys());
   check_rows(section(text, "## [radius.NAME]"), radius_keys());
+  check_rows(section(text, "## [pool.NAME]"), pool_keys());
 }
 
 TEST_CASE("the reference describes no key that the program does not have") {
@@ -49,5 +50,5 @@ TEST_CASE("the reference describes no key that the program does not have") {
   std::istringstream lines(reference());
   for (std::string line; std::getline(lines, line);) num_rows += line.starts_with("| `");
   CHECK(num_rows == gateway_keys().size() + peer_keys().size() + auth_keys().size() + peer_auth_keys().size() +
-                        tunnel_keys().size() + radius_keys().size());
+                        tunnel_keys().size() + radius_keys().size() + pool_keys().size());
 }
