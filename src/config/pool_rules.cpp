@@ -127,6 +127,7 @@ void complete_gateway_tunnel(RawTunnel& tunnel, const RawPeer& peer, const RawFi
                    fmt::format("stands in the pools of peer {}: remove it", peer.name));
   tunnel.from_pools = true;
   tunnel.remote = {std::vector<Located<IpPrefix>>{}, true, peer.pool.at};
+  if (!peer.pool.value) return;
   for (const auto& [name, at] : *peer.pool.value) {
     const RawPool* pool = find_pool(file, name);
     if (!pool || !pool->addresses.value) continue;
@@ -144,7 +145,7 @@ void complete_client_tunnel(RawTunnel& tunnel, const RawPeer& peer, Findings& fi
     if (field->present)
       findings.error(field->at, tunnel.key(name),
                      fmt::format("is what peer {} gives us (virtual_address): remove it", peer.name));
-  const VirtualAddress& wanted = *peer.virtual_address.value;
+  const VirtualAddress wanted = peer.virtual_address.value.value_or(VirtualAddress{true, true});  // wrong: reported
   std::vector<Located<IpPrefix>> everything;
   if (wanted.v4) everything.push_back({{IpAddress::any(IpFamily::v4), 0}, tunnel.at});
   if (wanted.v6) everything.push_back({{IpAddress::any(IpFamily::v6), 0}, tunnel.at});
@@ -186,20 +187,22 @@ void check_peer_keys(const RawPeer& peer, const RawFile& file, Findings& finding
 void complete_tunnels(RawFile& file, Findings& findings) {
   for (const RawPeer& peer : file.peers) {
     check_peer_keys(peer, file, findings);
-    if (!peer.pool.value && !peer.virtual_address.value) continue;
+    if (!peer.pool.present && !peer.virtual_address.present) continue;
     const RawTunnel* first = nullptr;
     for (RawTunnel& tunnel : file.tunnels) {
       if (tunnel.peer.value != peer.name) continue;
-      if (first)
+      const bool is_second = first != nullptr;
+      if (is_second)
         findings.error(tunnel.at, tunnel.key("peer"),
                        fmt::format("tunnel {} (line {}) goes to peer {} already: with `{}` there is one", first->name,
-                                   first->at.line, peer.name, peer.pool.value ? "pool" : "virtual_address"));
+                                   first->at.line, peer.name, peer.pool.present ? "pool" : "virtual_address"));
       first = &tunnel;
-      if (peer.pool.value) {
+      if (peer.pool.present) {
         complete_gateway_tunnel(tunnel, peer, file, findings);
       } else {
         complete_client_tunnel(tunnel, peer, findings);
       }
+      if (is_second) tunnel.remote = {std::vector<Located<IpPrefix>>{}, true, tunnel.at};  // one mistake, one message
     }
   }
 }

@@ -142,13 +142,17 @@ Result<void> Machine::set_up_device(const config::TunnelSettings& settings, int 
 std::optional<IpAddress> Machine::source_for(const config::TunnelSettings& settings, const IpPrefix& route,
                                              const std::vector<IpPrefix>& ours) const {
   if (settings.plane.carry != tunnel::Carry::ip) return std::nullopt;
+  const IpPrefix link_local = *IpPrefix::parse("fe80::/10");
+  const auto may_be = [&](const ike::SelectorSpec& selector, const IpAddress& address) {
+    return selector.prefix && selector.prefix->contains(address) && address.family() == route.address.family() &&
+           !address.is_loopback() && !link_local.contains(address);
+  };
   for (const auto& child : config_->peers[settings.peer.value()].children) {
     if (child.id != settings.plane.child) continue;
-    for (const auto& selector : child.local)
-      for (const auto& address : ours)
-        if (selector.prefix && selector.prefix->contains(address.address) &&
-            address.address.family() == route.address.family())
-          return address.address;
+    for (const auto* candidates : {&settings.addresses, &ours})  // the device's own before all others
+      for (const auto& selector : child.local)
+        for (const auto& address : *candidates)
+          if (may_be(selector, address.address)) return address.address;
   }
   return std::nullopt;
 }

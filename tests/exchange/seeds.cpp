@@ -31,7 +31,7 @@ struct Story {
 
 /// What has really happened in these seeds: each has to, or the seeds say nothing about it.
 struct Seen {
-  std::atomic<std::uint64_t> cookies, fragments, resumed, redirected, crashes, moved, rekeyed;
+  std::atomic<std::uint64_t> cookies, fragments, resumed, redirected, crashes, moved, rekeyed, clients;
 
   void note(const Datagram& datagram) {
     const Bytes& bytes = datagram.bytes;
@@ -49,6 +49,7 @@ struct Seen {
       crashes += simulation.reported(side, "QCD_TOKEN");
       rekeyed += simulation.reported(side, "IKE SA rekeyed");
     }
+    clients += simulation.node(a).virtual_net.has_value();
     moved += simulation.node(a).moves + simulation.node(b).moves > 0;
   }
 };
@@ -138,6 +139,31 @@ void hide_behind_nat(Simulation& simulation) {
   simulation.config(a).start = StartMode::always;
   simulation.node(a).inner.address = *IpAddress::parse("192.168.1.9");
   random_mapping(simulation);
+}
+
+/// Side a is a client, side b a gateway that gives it addresses (RFC 7296 §2.19).
+void make_client(Simulation& simulation) {
+  SeededRandom& random = simulation.random();
+  PoolConfig pool;
+  pool.name = "pool";
+  pool.addresses = {*IpPrefix::parse("10.99.0.0/29"), *IpPrefix::parse("fd99::/125")};
+  simulation.node(b).options.pools = {pool};
+  PeerConfig &client = simulation.config(a), &gateway = simulation.config(b);
+  client.request_v4 = true;
+  client.request_v6 = random.chance(0.6);
+  client.start = StartMode::always;
+  gateway.start = StartMode::wait;
+  gateway.addresses.clear();
+  gateway.pools = {0};
+  const std::vector<SelectorSpec> nets = {{IpPrefix::parse("10.1.0.0/16"), 0}, {IpPrefix::parse("fd01::/48"), 0}};
+  for (const Side side : {a, b}) {
+    auto& children = simulation.config(side).children;
+    children.resize(1);
+    children.front().mode = ModePreference::tunnel;
+    children.front().virtual_local = side == a;
+    children.front().local = side == a ? std::vector<SelectorSpec>{} : nets;
+    children.front().remote = side == a ? nets : std::vector<SelectorSpec>{};
+  }
 }
 
 /// Some pairs of addresses do not reach each other for a while; with several addresses another pair may.
@@ -236,11 +262,13 @@ Story set_up(Simulation& simulation) {
   story.behind_nat = !story.lossless && !story.mobile && random.chance(0.2);
   if (story.mobile) make_mobile(simulation);
   if (story.behind_nat) hide_behind_nat(simulation);
+  if (random.chance(0.2)) make_client(simulation);
   return story;
 }
 
 void rekey(Simulation& simulation, Side side, IkeEndpoint::RekeyWhat what) {
-  const std::string& name = simulation.config(side).name;
+  if (!simulation.node(side).ike) return;
+  const std::string name = simulation.status(side).name;  // of a client, where there is one
   simulation.tell(side, "is told to rekey " + std::to_string(static_cast<int>(what)));
   auto actions = simulation.node(side).ike->rekey(simulation.now(), name, what);
   if (actions) simulation.perform(side, std::move(*actions));
@@ -372,9 +400,9 @@ TEST_CASE("after any loss, duplication, reordering and delay both ends agree") {
   CHECK(failures.size() == 0);
   MESSAGE("cookies ", seen.cookies.load(), ", fragments ", seen.fragments.load(), "; seeds with resumption ",
           seen.resumed.load(), ", redirects ", seen.redirected.load(), ", crashes ", seen.crashes.load(), ", moves ",
-          seen.moved.load(), ", IKE rekeys ", seen.rekeyed.load());
+          seen.moved.load(), ", IKE rekeys ", seen.rekeyed.load(), ", clients ", seen.clients.load());
   if (num_seeds < 500) return;
-  for (const auto* count :
-       {&seen.cookies, &seen.fragments, &seen.resumed, &seen.redirected, &seen.crashes, &seen.moved, &seen.rekeyed})
+  for (const auto* count : {&seen.cookies, &seen.fragments, &seen.resumed, &seen.redirected, &seen.crashes, &seen.moved,
+                            &seen.rekeyed, &seen.clients})
     CHECK(count->load() > 0);
 }

@@ -1,16 +1,22 @@
 """Road warriors: clients that get their addresses from a gateway. The client is site A, behind a NAT; the gateway is site B."""
+import json
 import re
+import socket
 import time
 
 import pytest
+from scapy.layers.inet import ICMP, IP, UDP
+from scapy.layers.ipsec import ESP, SecurityAssociation
 
+from labkit.capture import Capture
+from labkit.keys import DebugKeys
 from labkit.pki import CulvertPki
-from labkit.process import sh, wait_for
+from labkit.process import wait_for
 from labkit.traffic import assert_reaches, assert_silent, echo, tcp_both_ways
 
 POOL4, POOL6 = "10.99.0.0/24", "fd00:99::/112"
 GATEWAY4, GATEWAY6 = "10.99.0.254", "fd00:99::fe"
-IKE, ESP = "aes256gcm16-prfsha384-x25519", "aes256gcm16-x25519"
+IKE, ESP_SUITE = "aes256gcm16-prfsha384-x25519", "aes256gcm16-x25519"
 
 
 class World:
@@ -35,14 +41,14 @@ class World:
             "pool.staff": {"addresses": [POOL4, POOL6], "dns": ["10.2.0.53"], "domains": ["corp.example"], **(pool or {})},
         })
 
-    def client(self, user="ada@lab.example", site="A", start=True, tunnel=None, **peer):
+    def client(self, user="ada@lab.example", site="A", start=True, tunnel=None, debug_keys=False, **peer):
         site = getattr(self.net, site)
         return self.lab.culvert(site.gw, {
             "gateway": {"id": user},
             "peer.office": {"address": [self.net.B.wan4], "id": "gw.example", "virtual_address": "any", "liveness": "2s",
                             "retransmit_timeout": "300ms", "retransmit_tries": 5, **self.auth(user), **peer},
             "tunnel.office": {"peer": "office", "carry": "ip", "device": "cvO", **(tunnel or {})},
-        }, start=start)
+        }, start=start, debug_keys=debug_keys)
 
 
 @pytest.fixture
@@ -52,6 +58,10 @@ def world(lab):
 
 def addresses(ns, device):
     return re.findall(r"inet6? ([0-9a-f.:]+)/(?:32|128)", ns.ip("addr", "show", "dev", device, "scope", "global").stdout)
+
+
+def users(gateway):
+    return json.loads(gateway.ctl("status", "--users", "--json").stdout)["users"]
 
 
 def wait_address(client, ns, timeout=15):
@@ -83,22 +93,43 @@ def test_a_client_behind_a_nat_gets_addresses_of_both_families_and_keeps_them(wo
     gateway.start()
     wait_for("the client is back", lambda: echo(net.A.gw, net.B.host4, count=1, wait=1.0).received == 1, timeout=40)
     assert addresses(net.A.gw, "cvO") == mine
+    (user,) = users(gateway)
+    assert (user["user"], user["peer"], user["addresses"]) == ("ada@lab.example", "warriors", mine)
+    assert "ada@lab.example" in gateway.ctl("status", "--users").stdout
+    gateway.ctl("kick", "ada@lab.example")
+    wait_for("the client comes again", lambda: echo(net.A.gw, net.B.host4, count=1, wait=1.0).received == 1, timeout=20)
+    assert gateway.ctl("kick", "mallory", check=False).returncode == 1
     client.ctl("down", "office")
     wait_for("no address is left", lambda: addresses(net.A.gw, "cvO") == [])
     assert_silent(net.A.gw, net.B.host4, count=1)
 
 
+def forged(net, key, source, number):
+    """What a client could send that does not stop itself: ESP with its key, from whatever source."""
+    sa = SecurityAssociation(ESP, spi=key.spi, crypt_algo="AES-GCM", crypt_key=key.key, seq_num=number,
+                             tunnel_header=IP(src=net.A.own4, dst=net.B.wan4), nat_t_header=UDP(sport=4500, dport=4500))
+    packet = sa.encrypt(IP(src=source, dst=net.B.host4) / ICMP() / b"from a client")
+    del packet[UDP].len, packet[IP].len, packet[IP].chksum   # scapy leaves UDP.len at 8
+    packet[UDP].chksum = 0
+    with net.A.gw.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as s:
+        s.sendto(bytes(packet), (net.B.wan4, 0))
+
+
 def test_a_client_that_sends_from_another_ones_address_is_not_heard(world):
-    """Two clients; the second one's SAs are changed to let it send as the first: the gateway must not."""
     net = world.net
-    gateway, client = world.gateway(), world.client()
+    gateway = world.gateway(esp=["aes256gcm16-x25519-noesn"])
+    client = world.client(debug_keys=True, esp=["aes256gcm16-x25519-noesn"])
     mine = wait_address(client, net.A.gw)[0]
-    before = gateway.drops()
-    # 10.99.0.77 is nobody's: neither the client's own policy nor the gateway lets it pass
-    net.A.gw.ip("addr", "add", "10.99.0.77/32", "dev", "cvO")
-    assert not echo(net.A.gw, net.B.host4, count=2, source="10.99.0.77", wait=1.0).received
-    assert echo(net.A.gw, net.B.host4, count=2, source=mine, wait=2.0).received == 2
-    assert gateway.drops() == before or sum(gateway.drops().values()) >= sum(before.values())
+    key = DebugKeys(client.keys).esp(int(client.peer()["children"][0]["outbound_spi"], 16))
+    before = gateway.drops()["selector_mismatch"]
+    with Capture(net.B.gw, "lan", world.lab.folder, expression="icmp") as capture:
+        forged(net, key, "10.99.0.77", 2000)
+        wait_for(lambda: f"the packet is dropped and counted, not {gateway.drops()}", lambda: gateway.drops()["selector_mismatch"] == before + 1, timeout=5)
+        forged(net, key, mine, 2001)   # the same with its own address passes
+        time.sleep(0.5)
+    assert gateway.drops()["selector_mismatch"] == before + 1
+    assert capture.count(f"icmp.type == 8 && ip.src == {mine}") == 1
+    assert capture.count("ip.src == 10.99.0.77") == 0
 
 
 def test_full_tunnel_leads_everything_but_the_way_to_the_gateway(world):
@@ -139,7 +170,7 @@ connections {{ gw {{
       id = gw.example }}
     children {{ net {{
       remote_ts = {net.B.lan4},{net.B.lan6}
-      esp_proposals = {ESP}
+      esp_proposals = {ESP_SUITE}
       start_action = start
     }} }} }} }}
 """
@@ -154,8 +185,9 @@ def test_strongswan_as_client(world):
     swan = swan_client(world)
     swan.wait_up()
     assert "10.99.0.1" in swan.sas() and "fd00:99::1" in swan.sas()
-    net.A.gw.address("lan", "10.99.0.1/32", "fd00:99::1/128") if not echo(net.A.gw, net.B.host4, count=1, source="10.99.0.1", wait=1.0).received else None
-    assert echo(net.A.gw, net.B.host4, count=3, source="10.99.0.1").received == 3
+    assert [user["addresses"] for user in users(gateway)] == [["10.99.0.1", "fd00:99::1"]]
+    for target, source in ((net.B.host4, "10.99.0.1"), (net.B.host6, "fd00:99::1")):
+        assert echo(net.A.gw, target, count=3, source=source).received == 3
     swan.ctl("--terminate", "--ike", "gw", check=False)
     wait_for(lambda: f"the client is gone\n{gateway.log()}", lambda: gateway.peer()["clients"] == 0)
 
@@ -176,7 +208,7 @@ connections {{ rw {{
       id = *@lab.example }}
     children {{ net {{
       local_ts = {net.B.lan4},{net.B.lan6}
-      esp_proposals = {ESP}
+      esp_proposals = {ESP_SUITE}
     }} }} }} }}
 pools {{
   pool4 {{ addrs = 10.98.0.0/24
@@ -187,7 +219,7 @@ pools {{
     files = {"x509/gw.pem": (pki.dir / "gw.example.pem").read_text(), "private/gw.key": (pki.dir / "gw.example.key").read_text(),
              "x509ca/ca.pem": pki.ca.read_text()}
     swan = world.lab.strongswan(net.B.gw, conf, files=files)
-    client = world.client(ike=[IKE], esp=[f"{ESP}-noesn"], mobike=False)
+    client = world.client(ike=[IKE], esp=[f"{ESP_SUITE}-noesn"], mobike=False)
     mine = wait_address(client, net.A.gw)
     assert mine == ["10.98.0.1", "fd00:98::1"]
     for address in (net.B.host4, net.B.host6):

@@ -92,7 +92,7 @@ TEST_CASE("mistakes in pools") {
         "overlaps with 10.99.0.0/21 of pool staff"},
        {"\"10.99.8.0/24\"", "\"224.0.0.0/8\"", 20, 14, "pool.guests.addresses", "no net to give addresses of"},
        {"\"10.99.8.0/24\"", "\"10.99.8.1/24\"", 20, 14, "pool.guests.addresses", ""},
-       {"\"lan\"", "\"a b\"", 18, 31, "pool.staff.domains", "expected a domain"},
+       {"\"lan\"", "\"a b\"", 18, 33, "pool.staff.domains", "expected a domain"},
        {"dns = [\"10.1.0.53\"]", "# none", 18, 11, "pool.staff.domains", "stands without `dns`"},
        {"\"*@example.net\"", "\"keyid:\"", 16, 10, "pool.staff.users", "keyid"},
        {"local = [", "remote = [\"10.99.0.0/16\"]\nlocal = [", 12, 10, "tunnel.t.remote",

@@ -22,7 +22,7 @@ TEST_CASE("an unknown key is reported with the nearest known one") {
           {"# tunnel", "colour = 1", 13, 1, "tunnel.t.colour",
            "unknown key 'colour'; tunnel.t takes peer, carry, device"},
           {"# end", "[tunel.x]", 14, 2, "tunel", "did you mean 'tunnel'?"},
-          {"# end", "[vrf]", 14, 2, "vrf", "the file takes gateway, peer, tunnel or radius"},
+          {"# end", "[vrf]", 14, 2, "vrf", "the file takes gateway, peer, tunnel, pool or radius"},
           {"# peer", "\"st\\u001bart\" = 1", 8, 1, "peer.tokyo.'st\\x1bart'", "unknown key 'st\\x1bart'"},
           {"# peer", "\"\" = 1", 8, 1, "peer.tokyo.''", "unknown key ''"},
           {"psk_file =", "pskfile =", 7, 10, "peer.tokyo.auth.pskfile", "did you mean 'psk_file'?"},

@@ -64,6 +64,10 @@ PeerReport sample_peer() {
   peer.child_sas = 2;
   peer.established_s = 8000;
   peer.rekey_in_s = 6400;
+  peer.clients = 2;
+  peer.virtual_addresses = {"10.99.0.1"};
+  peer.dns = {"10.1.0.53"};
+  peer.domains = {"lan"};
   peer.children = {sample_child()};
   peer.tunnels = {sample_tunnel()};
   return peer;
@@ -84,7 +88,8 @@ constexpr std::string_view golden_status =
     R"({"schema":1,"ok":true,"status":{"version":"0.1.0","id":"paris.example.net","uptime_s":86400,"aead":"vaes512","workers":4,"packet_memory":17890304,"peers":[)"
     R"({"name":"tokyo","state":"up","remote_id":"tokyo.example.net","local_auth":"pre-shared key","remote_auth":"certificate CN=tokyo","local":"192.0.2.1:4500","remote":"198.51.100.1:4500",)"
     R"("role":"initiator","suite":"AES-GCM-16-256 PRF-HMAC-SHA2-384 x25519","spi_i":"0x0102030405060708","spi_r":"0x1112131415161718",)"
-    R"("nat_local":false,"nat_remote":true,"mobike":true,"ike_sas":1,"child_sas":2,"established_s":8000,"rekey_in_s":6400,"retry_in_s":null,"reason":"","children":[)"
+    R"("nat_local":false,"nat_remote":true,"mobike":true,"ike_sas":1,"child_sas":2,"established_s":8000,"rekey_in_s":6400,"retry_in_s":null,"reason":"","clients":2,)"
+    R"("virtual_addresses":["10.99.0.1"],"dns":["10.1.0.53"],"domains":["lan"],"children":[)"
     R"({"name":"tokyo-gre","state":"up","inbound_spi":"0xc0ffee01","outbound_spi":"0xdeadbeef","suite":"AES-GCM-16-256 x25519 ESN",)"
     R"("mode":"transport","encapsulation":"udp","esn":true,"local":["192.0.2.1/32[gre]"],"remote":["198.51.100.1/32[gre]"],)"
     R"("established_s":725,"rekey_in_s":2400,"inbound_packets":1234567,"inbound_bytes":18446744073709551615,"outbound_packets":3,)"
@@ -153,10 +158,27 @@ TEST_CASE("what a peer chose cannot break the line or colour the terminal that s
   CHECK(read->error == "identity \\x1b[31mroot\\x0a\\xff");
 }
 
+TEST_CASE("users: who is connected, and a request to disconnect needs one of them") {
+  Response response;
+  response.ok = true;
+  response.users = std::vector<UserReport>{{"ada@example.net", "warriors", "warriors/ada@example.net", {"staff"},
+                                            {"10.99.0.1", "fd99::1"}, "192.0.2.1:4500", "certificate CN=ada", 7, 8, 9}};
+  const std::string users =
+      R"("users":[{"user":"ada@example.net","peer":"warriors","name":"warriors/ada@example.net","groups":["staff"],)"
+      R"("addresses":["10.99.0.1","fd99::1"],"remote":"192.0.2.1:4500","remote_auth":"certificate CN=ada",)"
+      R"("established_s":7,"inbound_bytes":8,"outbound_bytes":9}]})";
+  CHECK(to_json(response) == R"({"schema":1,"ok":true,)" + users);
+  CHECK(to_json(*response.users) == R"({"schema":1,)" + users);
+  CHECK(to_json(*parse_response(to_json(response))) == to_json(response));
+  CHECK(why_not(R"({"command":"kick"})").find("needs the user") != std::string::npos);
+  CHECK(why_not(R"({"command":"users","what":"x"})").find("takes no") != std::string::npos);
+}
+
 TEST_CASE("a request is read as it was written") {
   for (const Request& request :
        {Request{"status", "", ""}, Request{"drops", "", ""}, Request{"up", "tokyo", ""}, Request{"down", "tokyo", ""},
-        Request{"rekey", "tokyo", "children"}, Request{"redirect", "", "gw.example.net"}}) {
+        Request{"rekey", "tokyo", "children"}, Request{"redirect", "", "gw.example.net"}, Request{"users", "", ""},
+        Request{"kick", "", "ada@example.net"}}) {
     const auto read = parse_request(to_json(request));
     REQUIRE(read.has_value());
     CHECK(read->command == request.command);
