@@ -93,6 +93,7 @@ Config check(const RawFile& raw, const std::filesystem::path& folder, Findings& 
     config.peers.push_back(check_peer(peer, id, config.gateway, findings));
     fill_addressing(peer, raw, config.peers.back());
     check_authentication(peer, gateway, config.gateway, defaults, config.peers.back(), credentials, findings);
+    warn_of_one_identity(peer, config.peers.back(), findings);
   }
   const bool has_passwords = std::ranges::any_of(config.peers, [](const ike::PeerConfig& peer) {
     const ike::PeerEap* eap = peer.auth.peer_eap();

@@ -228,6 +228,16 @@ std::vector<ike::PoolConfig> check_pools(const RawFile& file, Findings& findings
   return pools;
 }
 
+void warn_of_one_identity(const RawPeer& raw, const ike::PeerConfig& peer, Findings& findings) {
+  const bool is_one = !peer.pools.empty() && !peer.remote_id.data.empty() && !peer.remote_id.has_wildcard();
+  if (!is_one || peer.unique == ike::UniquePolicy::never) return;
+  findings.warn(
+      raw.pool.at, raw.key("pool"),
+      fmt::format("all its clients are {}, and each takes the place of the one before: give each a certificate "
+                  "and say id = \"any\" or \"*@example.net\", or let them be several by unique = \"never\"",
+                  in_quotes(peer.remote_id.to_string())));
+}
+
 void fill_addressing(const RawPeer& raw, const RawFile& file, ike::PeerConfig& peer) {
   if (raw.virtual_address.value) {
     peer.request_v4 = raw.virtual_address.value->v4;

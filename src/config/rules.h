@@ -57,6 +57,8 @@ void check_devices(const std::vector<RawTunnel>& raw, Findings& findings);
 /// Before everything else.
 void complete_tunnels(RawFile& file, Findings& findings);
 [[nodiscard]] std::vector<ike::PoolConfig> check_pools(const RawFile& file, Findings& findings);
+/// Once it is known who its clients may be.
+void warn_of_one_identity(const RawPeer& raw, const ike::PeerConfig& peer, Findings& findings);
 /// `pools`, `max_clients` and what we ask for.
 void fill_addressing(const RawPeer& raw, const RawFile& file, ike::PeerConfig& peer);
 

@@ -4,7 +4,7 @@
 
 #include "culvert/base/text.h"
 #include "peer.h"
-#include "traffic_selector.h"
+#include "session.h"
 
 namespace culvert::ike {
 namespace {
@@ -63,25 +63,29 @@ Clients::~Clients() = default;
 // ---- who
 // ----------------------------------------------------------------------------------------------------------------------
 
-Peer* Clients::known(const Peer& of, const UserKey& user, const AddressRequest& asked) const {
+Peer* Clients::known(const Peer& of, const UserKey& user, const AddressRequest& asked, const Endpoint& from) const {
   if (of.config().unique != UniquePolicy::never) {
     const auto found = by_user_.find(user);
     return found == by_user_.end() ? nullptr : found->second;
   }
-  // Who has the same user, and asks for an address that one of his has, authenticates again.
+  // Who has the same user, is where that one is, and asks for the address that it has, authenticates again. From
+  // elsewhere it may be another one, who had the address before.
   for (const std::optional<IpAddress>& wish : {asked.wish_v4, asked.wish_v6}) {
     const auto found = wish ? by_address_.find(*wish) : by_address_.end();
     if (found == by_address_.end()) continue;
     const ClientRole& role = *found->second->client();
-    if (role.of == &of && role.key == user.second) return found->second;
+    const Association* association = found->second->preferred();
+    const Session* session = association ? association->current() : nullptr;
+    const bool is_there = session && session->path().remote == from;
+    if (role.of == &of && role.key == user.second && is_there) return found->second;
   }
   return nullptr;
 }
 
-Peer* Clients::admit(const Peer& of, const UserGrant& who, const AddressRequest& asked) {
+Peer* Clients::admit(const Peer& of, const UserGrant& who, const AddressRequest& asked, const Endpoint& from) {
   const UserKey user{&of, user_key(who.user)};
   Count& count = counts_[&of];
-  Peer* client = known(of, user, asked);
+  Peer* client = known(of, user, asked, from);
   if (!client || !client->client()->present) {
     const std::size_t most = of.config().max_clients;
     if (count.present >= most || (!client && count.all >= 2 * most)) return nullptr;
@@ -192,6 +196,10 @@ std::optional<Clients::Given> Clients::keep_or_take(Peer& client, const UserGran
     if (allowed) return Given{*has, held->pool};
   }
   for (AddressPool* pool : pools) {
+    const auto held = std::ranges::find_if(role.held, [&](const ClientRole::Held& one) {  // of before another pool
+      return one.pool == pool && one.address.family() == family;
+    });
+    if (held != role.held.end()) return Given{held->address, pool};
     const auto taken = pool->take(who.user, family, wish);
     if (!taken) {
       why = fmt::format("pool {} has no IPv{} address left: {} leases are in use", pool->config().name,

@@ -44,9 +44,9 @@ class Clients {
   ~Clients();
 
   /// The Peer of an authenticated user of this template, which may be new: another IKE SA of one that is there is up to
-  /// its `unique`; with "never" the one that has the wished address (it reauthenticates), else always a new one.
-  /// nullptr: there are max_clients already.
-  [[nodiscard]] Peer* admit(const Peer& of, const UserGrant& who, const AddressRequest& asked);
+  /// its `unique`; with "never" that of the wished address, when it is at the same endpoint (it reauthenticates), else
+  /// always a new one. nullptr: there are max_clients already.
+  [[nodiscard]] Peer* admit(const Peer& of, const UserGrant& who, const AddressRequest& asked, const Endpoint& from);
   /// Gives it addresses, in place of those that it has when they are no longer allowed, and sets its selectors. The
   /// error is what the peer is told, and why.
   [[nodiscard]] std::expected<void, Refusal> assign(Peer& client, const UserGrant& who, const AddressRequest& asked);
@@ -77,7 +77,8 @@ class Clients {
   [[nodiscard]] std::optional<Given> take_granted(Peer& client, const UserGrant& who, const IpAddress& address,
                                                   std::string& why);
   [[nodiscard]] AddressPool* pool_containing(const IpAddress& address) const;
-  [[nodiscard]] Peer* known(const Peer& of, const UserKey& user, const AddressRequest& asked) const;
+  [[nodiscard]] Peer* known(const Peer& of, const UserKey& user, const AddressRequest& asked,
+                            const Endpoint& from) const;
   [[nodiscard]] std::string new_name(const Peer& of, const Identity& user) const;
   void hold(Peer& client, const Given& given);
   void describe(Peer& client, const UserGrant& who, const std::vector<Given>& given);

@@ -40,7 +40,7 @@ IpPrefix host(const IpAddress& address) {
 /// Whose IKE SA this becomes: that of the configured peer, or of one of its clients. nullptr: there are too many.
 Peer* Session::admit_client(Peer& claimed, const UserGrant& who, const Message& message) {
   if (!claimed.is_template()) return &claimed;
-  Peer* client = core_.clients().admit(claimed, who, request_in(message));
+  Peer* client = core_.clients().admit(claimed, who, request_in(message), answering_->path.remote);
   if (!client)
     core_.report_limited("clients of " + claimed.config().name, log::Level::warn,
                          fmt::format("{}: {} is refused: it has {} clients already (max_clients)", claimed.label(),

@@ -225,6 +225,20 @@ TEST_CASE("two clients with one identity, by each kind of `unique`") {
   }
 }
 
+TEST_CASE(
+    "unique = never: who asks from elsewhere for an address that another one with his identity has is somebody else") {
+  RoadWarrior simulation;
+  simulation.config(a).unique = simulation.config(b).unique = UniquePolicy::never;
+  simulation.config(a).request_v6 = false;
+  REQUIRE(simulation.comes_up());
+  auto first = simulation.set_aside();
+  simulation.use_wish("10.99.0.1");
+  simulation.come_as("alice.example.net", "192.0.2.9");
+  REQUIRE(simulation.run_until([&] { return simulation.up(a); }, 5s));
+  CHECK(simulation.node(a).virtual_net->addresses.front() == *IpAddress::parse("10.99.0.2"));
+  CHECK(simulation.node(b).ike->status(simulation.now()).front().clients == 2);
+}
+
 TEST_CASE("an address that somebody has is not given to who asks for it") {
   RoadWarrior simulation;
   simulation.config(a).request_v6 = false;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "config_payload.h"
 #include "culvert/ike/identity.h"
 #include "message.h"
 #include "proposal_select.h"
@@ -68,6 +69,18 @@ inline void exercise(const IdPayload& id) {
   (void)ours.matches(identity);
   (void)identity.to_string();
   require(id.body().size() == id.data.size() + 4);
+}
+
+inline void exercise(const CpPayload& cp) {
+  const AddressRequest asked = read_request(cp);
+  require(!asked.wish_v4 || asked.v4);
+  const auto net = read_reply(cp);
+  if (!net) return require(net.error().size() < max_words);
+  require(net->addresses.size() <= 2 && net->dns.size() <= 8 && net->domains.size() <= 32 && net->subnets.size() <= 64);
+  for (const std::string& domain : net->domains) require(is_domain(domain));
+  AddressRequest all{true, true, {}, {}, true, true, true, true, true};
+  const auto back = read_reply(make_reply(*net, all));
+  require(back && back->addresses == net->addresses && back->dns == net->dns && back->subnets == net->subnets);
 }
 
 inline void exercise(const NotifyPayload& notify) {

@@ -62,6 +62,9 @@ TEST_CASE("a peer with pools: its tunnel's remote nets and routes are theirs, an
   CHECK(config.pools[0].users.size() == 1);
   CHECK(config.pools[1].allow.size() == 1);
   CHECK_FALSE(config.tunnels[0].virtual_address);
+  REQUIRE(config.warnings.size() == 1);
+  CHECK(config.warnings[0].message.contains("each takes the place of the one before"));
+  CHECK(sound(folder, replaced(gateway, "pool = ", "unique = \"never\"\npool = ")).warnings.empty());
 }
 
 TEST_CASE("a peer that gives us addresses: our side is theirs, the routes are what it grants") {
