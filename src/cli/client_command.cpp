@@ -101,6 +101,7 @@ ExitCode run_client_export(const ExportArguments& arguments) {
   }
   const auto profile = make_client_profile(*config, arguments, passphrase);
   if (!profile) return refuse(profile.error());
+  if (!profile->doubt.empty()) complain(profile->doubt);
   if (const ExitCode code = show(format->write(*profile), *profile, arguments); code != ExitCode::ok) return code;
   if (format->points_to_files) return provide_files(*profile, arguments);
   if (profile->has_certificate() && arguments.passphrase_file.empty()) {

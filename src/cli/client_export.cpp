@@ -162,6 +162,15 @@ Result<ClientAuth> choose_auth(const PeerConfig& peer, const ExportArguments& ar
   return ClientAuth::password;
 }
 
+/// The peer may get another `peer_auth` later, so this is no error.
+std::string doubt_of(const PeerConfig& peer, ClientAuth auth) {
+  if (auth == ClientAuth::certificate || !std::holds_alternative<ike::PeerCertificate>(peer.auth.theirs)) return {};
+  return fmt::format(
+      "peer {} wants a certificate from IKE itself, and will refuse EAP: --certificate FILE --key FILE, or "
+      "another peer_auth there",
+      printable(peer.name));
+}
+
 Result<void> check_texts(const ClientProfile& profile) {
   for (const auto& [what, text] :
        {std::pair{"USER", &profile.user}, std::pair{"--name", &profile.name}, std::pair{"--server", &profile.server},
@@ -195,6 +204,7 @@ Result<ClientProfile> make_client_profile(const config::Config& config, const Ex
   const auto auth = choose_auth(**peer, arguments);
   if (!auth) return std::unexpected(auth.error());
   profile.auth = *auth;
+  profile.doubt = doubt_of(**peer, *auth);
   if (auto added = add_gateway(config, **peer, arguments, profile); !added) return std::unexpected(added.error());
   profile.name = arguments.name.empty() ? profile.server_id : arguments.name;
   if (profile.has_certificate()) {

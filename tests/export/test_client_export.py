@@ -255,6 +255,13 @@ def test_a_users_certificate_travels_as_pkcs12_behind_a_passphrase(gateway, tmp_
     assert pkcs12(der, "wrong", tmp_path).returncode != 0
 
 
+def test_a_gateway_that_would_refuse_the_client_is_named(gateway):
+    assert b"will refuse EAP" in export(gateway, "ada", "ios").stderr
+    certified = export(gateway, "ada@example.net", "ios", "--certificate", gateway / "ada@example.net.pem", "--key",
+                       gateway / "ada@example.net.key")
+    assert b"refuse" not in certified.stderr
+
+
 def test_an_export_with_a_key_is_for_its_owner_alone_and_replaces_nothing(gateway, tmp_path):
     out = tmp_path / "ada.mobileconfig"
     words = ["--certificate", gateway / "ada@example.net.pem", "--key", gateway / "ada@example.net.key", "--out", out]
