@@ -1,6 +1,7 @@
 #include "daemon.h"
 
 #include <fmt/format.h>
+#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -27,6 +28,7 @@ using ErrorCode = boost::system::error_code;
 /// the timers.
 constexpr std::size_t events_per_turn = 16;
 constexpr std::chrono::seconds tick_interval{1};
+constexpr std::uint64_t settled_after = 3;  // ticks
 constexpr std::size_t crash_secret_len = 32, max_ticket_keys_len = 1024;
 
 /// Wall clock where the monotonic one is zero.
@@ -274,6 +276,8 @@ void Daemon::on_tick() {
   announce_expiry(now);
   reload_users(false);
   save_leases(false);
+  // What the start with thousands of peers took for a moment (text, lists of devices) lies scattered in the heap.
+  if (++num_ticks_ == settled_after) malloc_trim(0);
 }
 
 void Daemon::save_leases(bool at_once) {

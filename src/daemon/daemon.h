@@ -140,6 +140,7 @@ class Daemon {
   TimePoint unsent_reported_{};
   std::size_t unsent_since_ = 0;
   std::deque<FollowUp> follow_ups_;
+  std::uint64_t num_ticks_ = 0;
   bool deadline_armed_ = false;
   bool performing_ = false;
   bool stopping_ = false;

@@ -1,4 +1,3 @@
-#include <malloc.h>
 #include <sodium.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -70,7 +69,6 @@ int run(const Arguments& arguments) {
   if (!arguments.debug_keys.empty()) options.debug_keys = arguments.debug_keys;
   auto daemon = culvert::daemon::Daemon::create(std::move(*config), options);
   if (!daemon) return fatal(daemon.error().detail);
-  malloc_trim(0);  // the text of a configuration of thousands of peers takes more than they do
   (*daemon)->run();
   return 0;
 }
