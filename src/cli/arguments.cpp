@@ -27,6 +27,8 @@ struct Arguments {
   ExportArguments client_export;
   std::string shell;
   std::vector<std::string> words;  ///< to complete
+  std::string client, run_dir = "/run/culvert", profile;
+  bool background = false;
 };
 
 void add_status(CLI::App& app, Arguments& arguments) {
@@ -162,6 +164,15 @@ void add_client_command(CLI::App& app, ExportArguments& arguments) {
   command->add_flag("--qr", arguments.qr, "show it as a QR code");
 }
 
+void add_client(CLI::App& app, Arguments& arguments) {
+  CLI::App* connect = app.add_subcommand(
+      "connect", "become a gateway's client, as a profile says; in the foreground, until Ctrl-C or `disconnect`");
+  connect->add_option("PROFILE", arguments.profile, "a file, or the name of one in /etc/culvert/clients")->required();
+  connect->add_flag("-b,--background", arguments.background, "return when it is connected; logs to syslog");
+  app.add_subcommand("disconnect", "end a client and bring the network back, also after a crash; opens the kill switch")
+      ->add_option("NAME", arguments.profile, "of the profile; the only one that there is when left out");
+}
+
 const char* what_of(const Arguments& arguments) {
   if (arguments.rekey_ike) return "ike";
   return arguments.rekey_child ? "children" : "both";
@@ -213,6 +224,8 @@ ExitCode dispatch(const CLI::App& app, const std::string& command, Arguments& ar
     std::puts("culvert " CULVERT_VERSION);
     return ExitCode::ok;
   }
+  if (command == "connect") return run_connect(arguments.profile, arguments.run_dir, arguments.background);
+  if (command == "disconnect") return run_disconnect(arguments.profile, arguments.run_dir);
   if (command == "redirect") return run_request(arguments.socket, {command, "", arguments.gateway});
   if (command == "kick") return run_request(arguments.socket, {command, "", arguments.user});
   return run_request(arguments.socket, {command, arguments.peer, command == "rekey" ? what_of(arguments) : ""});
@@ -237,6 +250,12 @@ void add_commands(CLI::App& app, Arguments& arguments) {
       ->envname("CULVERT_SOCKET")
       ->capture_default_str()
       ->type_name("PATH");
+  app.add_option("--client", arguments.client, "ask this client in place of the gateway, as in 'culvert --client NAME status'")
+      ->type_name("NAME");
+  app.add_option("--run-dir", arguments.run_dir, "of clients: sockets and state")
+      ->envname("CULVERT_RUN_DIR")
+      ->capture_default_str()
+      ->type_name("DIR");
   add_status(app, arguments);
   app.add_subcommand("check", "is this configuration sound? Prints every mistake at once")
       ->add_option("FILE", arguments.file, "configuration")
@@ -256,6 +275,7 @@ void add_commands(CLI::App& app, Arguments& arguments) {
       ->required();
   add_drops(app, arguments);
   add_shell(app, arguments);
+  add_client(app, arguments);
   app.add_subcommand("version", "the version of this command");
   for (CLI::App* command : app.get_subcommands({}))
     command->fallthrough();  // --socket may stand behind the command too
@@ -275,6 +295,7 @@ int run(int argc, const char* const* argv) {
   }
   const CLI::App* chosen = app.get_subcommands().front();
   const std::string command = chosen->get_name();
+  if (!arguments.client.empty()) arguments.socket = client_socket(arguments.run_dir, arguments.client);
   if (command == "pki") arguments.pki.command = chosen->get_subcommands().front()->get_name();
   return static_cast<int>(dispatch(app, command, arguments));
 }

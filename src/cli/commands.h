@@ -51,4 +51,11 @@ struct ExportArguments;  // client_export.h
 /// The whole command.
 [[nodiscard]] int run(int argc, const char* const* argv);
 
+/// Becomes the client (culvertd), in the foreground or until it is connected; comes back only when that fails.
+[[nodiscard]] ExitCode run_connect(const std::string& profile, const std::filesystem::path& run_dir, bool background);
+/// Becomes the process that brings the network back.
+[[nodiscard]] ExitCode run_disconnect(const std::string& name, const std::filesystem::path& run_dir);
+/// Where the client of this name answers.
+[[nodiscard]] std::filesystem::path client_socket(const std::filesystem::path& run_dir, const std::string& name);
+
 }  // namespace culvert::cli

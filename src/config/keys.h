@@ -27,6 +27,7 @@ struct KeySpec {
 [[nodiscard]] std::span<const KeySpec<RawRadius>> radius_keys();
 [[nodiscard]] std::span<const KeySpec<RawUser>> user_keys();
 [[nodiscard]] std::span<const KeySpec<RawPool>> pool_keys();
+[[nodiscard]] std::span<const KeySpec<RawClient>> client_keys();
 
 /// The way out for keys that people bring from elsewhere ("psk", "certificate", …), or "".
 [[nodiscard]] std::string_view hint_for_unknown(std::string_view key);

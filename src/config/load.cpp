@@ -21,28 +21,6 @@ namespace {
 /// No peer: an id beyond every index.
 constexpr PeerId unknown_peer{0xffff'ffff};
 
-std::expected<std::string, Diagnostic> read_text(const std::filesystem::path& file) {
-  const auto trouble = [&](int error) {
-    return Diagnostic{file.string(), 0, 0, "", fmt::format("cannot read: {}", std::strerror(error))};
-  };
-  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
-  if (fd < 0) return std::unexpected(trouble(errno));
-  std::string text(max_text_len + 1, '\0');
-  std::size_t len = 0;
-  int error = 0;
-  while (len < text.size()) {
-    const ssize_t got = ::read(fd, text.data() + len, text.size() - len);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) error = errno;
-    if (got <= 0) break;
-    len += static_cast<std::size_t>(got);
-  }
-  ::close(fd);
-  if (error != 0) return std::unexpected(trouble(error));
-  text.resize(len);
-  return text;
-}
-
 /// Which peer each tunnel names; unknown names are reported, and so are peers that nobody names.
 std::vector<std::optional<PeerId>> match_peers(const RawFile& raw, Findings& findings) {
   std::map<std::string_view, PeerId> by_name;
@@ -121,6 +99,28 @@ Config check(const RawFile& raw, const std::filesystem::path& folder, Findings& 
 
 }  // namespace
 
+std::expected<std::string, Diagnostic> read_text(const std::filesystem::path& file) {
+  const auto trouble = [&](int error) {
+    return Diagnostic{file.string(), 0, 0, "", fmt::format("cannot read: {}", std::strerror(error))};
+  };
+  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
+  if (fd < 0) return std::unexpected(trouble(errno));
+  std::string text(max_text_len + 1, '\0');
+  std::size_t len = 0;
+  int error = 0;
+  while (len < text.size()) {
+    const ssize_t got = ::read(fd, text.data() + len, text.size() - len);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) error = errno;
+    if (got <= 0) break;
+    len += static_cast<std::size_t>(got);
+  }
+  ::close(fd);
+  if (error != 0) return std::unexpected(trouble(error));
+  text.resize(len);
+  return text;
+}
+
 std::string Diagnostic::to_string() const {
   std::string text = printable(file);
   if (line != 0) text += fmt::format(":{}:{}", line, column);
@@ -128,14 +128,18 @@ std::string Diagnostic::to_string() const {
   return text + ": " + printable(message);
 }
 
+Config check_file(RawFile& raw, const std::filesystem::path& folder, Findings& findings) {
+  apply_profiles(raw, findings);
+  complete_tunnels(raw, findings);
+  return check(raw, folder, findings);
+}
+
 std::expected<Config, std::vector<Diagnostic>> parse(std::string_view text, const std::filesystem::path& name) {
   const auto root = parse_syntax(text, name);
   if (!root) return std::unexpected(std::vector{root.error()});
   Findings findings(name.string());
   RawFile raw = read_file(*root, findings);
-  apply_profiles(raw, findings);
-  complete_tunnels(raw, findings);
-  Config config = check(raw, name.parent_path(), findings);
+  Config config = check_file(raw, name.parent_path(), findings);
   if (findings.has_errors()) return std::unexpected(findings.take_errors());
   config.warnings = findings.take_warnings();
   return config;

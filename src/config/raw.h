@@ -180,6 +180,15 @@ struct RawRadius {
   [[nodiscard]] std::string key(std::string_view field) const { return dotted(dotted("radius", name), field); }
 };
 
+/// A client's profile: a gateway, and a little of ourselves.
+struct RawClient {
+  RawGateway gateway;
+  RawPeer peer;
+  RawTunnel tunnel;
+  List<std::string> ca;
+  Field<bool> dns, kill_switch;
+};
+
 struct RawFile {
   std::optional<RawGateway> gateway;
   std::vector<RawPeer> peers;  ///< in the order of the file

@@ -85,10 +85,10 @@ void read_table(const Table& table, Position at, const std::string& path, std::s
                 Findings& findings) {
   std::vector<std::string_view> given;  // also what a mistyped key was meant to be: one mistake, one message
   for (const Entry& entry : table) {
-    const std::string key = dotted(path, entry.key);
+    const std::string key = path.empty() ? entry.key : dotted(path, entry.key);
     const auto spec = std::ranges::find(keys, entry.key, &KeySpec<T>::name);
     if (spec == keys.end()) {
-      findings.error(entry.at, key, unknown_key(entry.key, names_of(keys), path));
+      findings.error(entry.at, key, unknown_key(entry.key, names_of(keys), path.empty() ? "a profile" : path));
       given.push_back(nearest(entry.key, names_of(keys)));
     } else {
       spec->read(ValueReader(entry, key, findings), out);
@@ -97,7 +97,8 @@ void read_table(const Table& table, Position at, const std::string& path, std::s
   }
   for (const auto& spec : keys) {
     if (!spec.required() || std::ranges::find(given, spec.name) != given.end()) continue;
-    findings.error(at, dotted(path, spec.name), fmt::format("is required, and missing: {}", spec.meaning));
+    findings.error(at, path.empty() ? std::string(spec.name) : dotted(path, spec.name),
+                   fmt::format("is required, and missing: {}", spec.meaning));
   }
 }
 
@@ -106,6 +107,8 @@ template void read_table(const Table&, Position, const std::string&, std::span<c
 template void read_table(const Table&, Position, const std::string&, std::span<const KeySpec<RawPeerAuth>>,
                          RawPeerAuth&, Findings&);
 template void read_table(const Table&, Position, const std::string&, std::span<const KeySpec<RawUser>>, RawUser&,
+                         Findings&);
+template void read_table(const Table&, Position, const std::string&, std::span<const KeySpec<RawClient>>, RawClient&,
                          Findings&);
 
 RawFile read_file(const Table& root, Findings& findings) {

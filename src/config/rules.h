@@ -82,4 +82,9 @@ inline constexpr std::size_t max_selectors_of_tunnel = 63;
 /// RFC 1123 §2.1; a name of digits and dots alone is an address that did not parse.
 [[nodiscard]] bool is_host_name(std::string_view text);
 
+/// load.cpp: the text of a configuration file, at most max_text_len + 1 bytes of it.
+[[nodiscard]] std::expected<std::string, Diagnostic> read_text(const std::filesystem::path& file);
+/// load.cpp: how all keys fit together.
+[[nodiscard]] Config check_file(RawFile& raw, const std::filesystem::path& folder, Findings& findings);
+
 }  // namespace culvert::config

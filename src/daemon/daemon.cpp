@@ -13,6 +13,7 @@
 #include <fstream>
 #include <utility>
 
+#include "client_mode.h"
 #include "culvert/base/log.h"
 #include "culvert/config/users.h"
 #include "culvert/crypto/aead.h"
@@ -92,6 +93,11 @@ Result<void> Daemon::open(const DaemonOptions& options) {
   auto machine = Machine::create(config_, std::move(*netlink), std::move(*state));
   if (!machine) return std::unexpected(machine.error());
   machine_.emplace(std::move(*machine));
+  client_ = options.client;
+  if (client_) {
+    if (auto prepared = client_->prepare(); !prepared) return prepared;
+    machine_->watch_clients(client_);
+  }
   if (auto opened = open_control_socket(); !opened) return opened;
 
   tunnel::DataPlaneOptions plane_options;
@@ -129,9 +135,12 @@ Result<void> Daemon::open(const DaemonOptions& options) {
   resolver_options.listen = gateway.listen;
   resolver_options.ike_port = gateway.ike_port;
   resolver_options.refuse = [this](const IpAddress& remote) { return machine_->leads_into_tunnel(remote); };
+  if (client_) resolver_options.lookup = [names = client_->names()](const std::string& name) { return names->find(name); };
   resolver_ = std::make_unique<Resolver>(
       io_, std::move(resolver_options), [this](PeerId peer, std::vector<ike::Path> paths, std::string why) {
         if (stopping_) return;
+        if (client_)
+          for (const ike::Path& path : paths) client_->allow(path.remote.address);
         streams_.add_to(peer, paths);
         perform(ike_->on_addresses(Clock::now(), peer, std::move(paths), std::move(why)));
       });
@@ -278,6 +287,7 @@ void Daemon::on_tick() {
   save_leases(false);
   // What the start with thousands of peers took for a moment (text, lists of devices) lies scattered in the heap.
   if (++num_ticks_ == settled_after) malloc_trim(0);
+  if (client_) client_->on_tick();
 }
 
 void Daemon::save_leases(bool at_once) {

@@ -33,8 +33,11 @@
 
 namespace culvert::daemon {
 
+class ClientMode;
+
 struct DaemonOptions {
   std::optional<std::filesystem::path> debug_keys;
+  ClientMode* client = nullptr;  ///< `culvert connect`; outlives the daemon
 };
 
 /// The gateway: one control thread that carries values between the packets (tunnel), the keys (ike), the machine
@@ -118,6 +121,7 @@ class Daemon {
   boost::asio::signal_set signals_{io_};
   boost::asio::steady_timer deadline_{io_};
   boost::asio::steady_timer tick_{io_};
+  ClientMode* client_ = nullptr;
   std::optional<DebugKeys> debug_keys_;
   std::unique_ptr<tunnel::DataPlane> plane_;
   std::optional<Machine> machine_;

@@ -7,9 +7,11 @@
 #include <cstdio>
 #include <exception>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <utility>
 
+#include "client_mode.h"
 #include "culvert/base/log.h"
 #include "culvert/config/config.h"
 #include "culvert/crypto/aead.h"
@@ -21,6 +23,8 @@ struct Arguments {
   std::filesystem::path config = "/etc/culvert/culvert.toml";
   std::string check;
   std::string debug_keys;
+  std::string client, disconnect;
+  culvert::daemon::ClientOptions client_options;
 };
 
 /// Not through the log: it would leave out what exceeds ten lines a second.
@@ -49,15 +53,21 @@ int fatal(const std::string& why) {
   return 1;
 }
 
-int run(const Arguments& arguments) {
+/// Of a gateway and of a client. An error ends the process.
+std::optional<std::string> get_ready(const Arguments& arguments) {
   umask(0077);
   // No core file, no ptrace by others: keys are in this memory.
   if (arguments.debug_keys.empty()) prctl(PR_SET_DUMPABLE, 0);
   std::signal(SIGPIPE, SIG_IGN);
-  if (sodium_init() < 0) return fatal("libsodium does not start");
+  if (sodium_init() < 0) return "libsodium does not start";
   if (const auto sound = culvert::crypto::aead_self_test(); !sound)
-    return fatal("the self-test of the ciphers failed: " + sound.error().detail);
+    return "the self-test of the ciphers failed: " + sound.error().detail;
+  return std::nullopt;
+}
 
+int run(const Arguments& arguments) {
+  if (const auto why = get_ready(arguments)) return fatal(*why);
+  if (!arguments.client.empty()) return culvert::daemon::run_client(arguments.client, arguments.client_options);
   auto config = culvert::config::load(arguments.config);
   if (!config) {
     print(config.error());
@@ -85,9 +95,18 @@ int main(int argc, char** argv) {
   app.add_option("--debug-keys", arguments.debug_keys,
                  "DEBUG ONLY: append the keys of all SAs to FILE (mode 0600), as options for tshark")
       ->type_name("FILE");
+  app.add_option("--client", arguments.client, "be a client, as `culvert connect` wants it")->type_name("PROFILE");
+  CLI::Option* disconnect =
+      app.add_option("--disconnect", arguments.disconnect, "end a client, as `culvert disconnect` wants it")
+          ->expected(0, 1)
+          ->type_name("[NAME]");
+  app.add_option("--run-dir", arguments.client_options.run_dir, "of clients: sockets and state")->capture_default_str();
+  app.add_flag("--background", arguments.client_options.background, "of --client: return when it is connected");
   app.set_version_flag("--version", "culvertd " CULVERT_VERSION);
   CLI11_PARSE(app, argc, argv);
   try {
+    if (disconnect->count() > 0)
+      return culvert::daemon::disconnect_client(arguments.disconnect, arguments.client_options.run_dir);
     return arguments.check.empty() ? run(arguments) : check(arguments.check);
   } catch (const std::exception& error) {
     return fatal(error.what());

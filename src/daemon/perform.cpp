@@ -6,6 +6,7 @@
 #include <utility>
 #include <variant>
 
+#include "client_mode.h"
 #include "culvert/base/log.h"
 #include "daemon.h"
 
@@ -109,6 +110,8 @@ void Daemon::perform_one(ike::MoveChild& move) {
 }
 
 void Daemon::perform_one(ike::FindPaths& find) {
+  if (client_)  // the gateway has told us of these, or we know them
+    for (const IpAddress& remote : find.remotes) client_->allow(remote);
   const bool is_client = find.peer.value() >= config_.peers.size();  // it may come to any of our addresses
   const auto by_stream = streams_.take_from(find.peer, find.remotes);
   auto paths = machine_->find_paths(
