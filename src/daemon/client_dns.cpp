@@ -1,8 +1,8 @@
 #include "client_dns.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -77,8 +77,9 @@ Result<std::string> ClientDns::set(const DnsSettings& settings) {
     if (!undone) return std::unexpected(undone.error());
     return "the gateway gives no DNS servers";
   }
-  const std::string what = fmt::format("DNS: {} for {}", fmt::join(texts_of(settings.servers), ", "),
-                                       settings.split() ? fmt::format("{}", fmt::join(settings.domains, ", ")) : "all names");
+  const std::string what =
+      fmt::format("DNS: {} for {}", fmt::join(texts_of(settings.servers), ", "),
+                  settings.split() ? fmt::format("{}", fmt::join(settings.domains, ", ")) : "all names");
   const bool has_resolved = std::filesystem::exists(places_.resolved) && !find_program("resolvectl").empty();
   const bool has_resolvconf = !find_program("resolvconf").empty();
   const Way way = has_resolved ? Way::resolved : has_resolvconf ? Way::resolvconf : Way::file;
@@ -94,12 +95,14 @@ Result<std::string> ClientDns::set(const DnsSettings& settings) {
   if (way == Way::resolved) return what + " (by systemd-resolved)";
   const std::string by = way == Way::resolvconf ? "resolvconf" : places_.resolv_conf.string();
   if (!settings.split()) return fmt::format("{} (by {})", what, by);
-  return fmt::format("{} (by {}, which cannot tell names apart: these servers are asked for all names first; "
-                     "systemd-resolved can)",
-                     what, by);
+  return fmt::format(
+      "{} (by {}, which cannot tell names apart: these servers are asked for all names first; "
+      "systemd-resolved can)",
+      what, by);
 }
 
-/// With resolved a domain without '~' is both: for names with one label, and the names that these servers are asked for.
+/// With resolved a domain without '~' is both: for names with one label, and the names that these servers are asked
+/// for.
 Result<void> ClientDns::set_resolved(const DnsSettings& settings) const {
   const std::string resolvectl = find_program("resolvectl");
   std::vector<std::string> servers = {resolvectl, "dns", device_}, domains = {resolvectl, "domain", device_};
@@ -117,7 +120,8 @@ Result<void> ClientDns::set_resolvconf(const DnsSettings& settings) const {
   return run_program(argv, resolv_conf(settings, head()));
 }
 
-// ---- /etc/resolv.conf ------------------------------------------------------------------------------------------------
+// ---- /etc/resolv.conf
+// ------------------------------------------------------------------------------------------------
 
 std::string ClientDns::head() const {
   return fmt::format("# culvert client {}: what was here before stands in {}", name_, saved().string());
@@ -128,22 +132,22 @@ std::filesystem::path ClientDns::saved() const {
   return places_.resolv_conf.string() + ".before-culvert";
 }
 
-bool ClientDns::is_ours() const {
+ClientDns::Writer ClientDns::writer() const {
   std::ifstream file(places_.resolv_conf);
   std::string first;
-  return std::getline(file, first) && first.starts_with("# culvert client ");
+  std::getline(file, first);
+  if (first == head()) return Writer::us;
+  return first.starts_with("# culvert client ") ? Writer::other_client : Writer::somebody;
 }
 
 Result<void> ClientDns::set_file(const DnsSettings& settings) const {
   const auto& there = places_.resolv_conf;
   std::error_code error;
-  if (is_ours()) {
-    std::ifstream file(there);
-    std::string first;
-    std::getline(file, first);
-    if (first != head())
-      return fail(Errc::invalid, fmt::format("{} is in use by another client of culvert", there.string()));
-  } else if (std::filesystem::symlink_status(there, error).type() != std::filesystem::file_type::not_found) {
+  const Writer last = writer();
+  if (last == Writer::other_client)
+    return fail(Errc::invalid, fmt::format("{} is in use by another client of culvert", there.string()));
+  if (last == Writer::somebody &&
+      std::filesystem::symlink_status(there, error).type() != std::filesystem::file_type::not_found) {
     // A second name for the file itself, or for the link that it is: no moment without it.
     std::filesystem::remove(saved(), error);
     if (::linkat(AT_FDCWD, there.c_str(), AT_FDCWD, saved().c_str(), 0) != 0) {
@@ -157,8 +161,11 @@ Result<void> ClientDns::set_file(const DnsSettings& settings) const {
 
 Result<void> ClientDns::undo_file() const {
   std::error_code error;
-  const bool has_saved = std::filesystem::symlink_status(saved(), error).type() != std::filesystem::file_type::not_found;
-  if (!is_ours()) {  // somebody has written it anew, and knows better than our copy
+  const Writer last = writer();
+  if (last == Writer::other_client) return {};
+  const bool has_saved =
+      std::filesystem::symlink_status(saved(), error).type() != std::filesystem::file_type::not_found;
+  if (last == Writer::somebody) {  // and knows better than our copy
     if (has_saved) std::filesystem::remove(saved(), error);
     return {};
   }
@@ -176,12 +183,13 @@ Result<void> ClientDns::undo_file() const {
 }
 
 void ClientDns::look_again() {
-  if (way_ != Way::file || is_ours()) return;
+  if (way_ != Way::file || writer() != Writer::somebody) return;
   log::info("somebody has written {}: kept for later, ours goes in its place", places_.resolv_conf.string());
   if (auto done = set_file(now_); !done) log::warn("{}", done.error().detail);
 }
 
-// ---- the way back ----------------------------------------------------------------------------------------------------
+// ---- the way back
+// ----------------------------------------------------------------------------------------------------
 
 Result<void> ClientDns::keep_record(Way way) const {
   const char* word = way == Way::resolved ? "resolved" : way == Way::resolvconf ? "resolvconf" : "file";
@@ -195,12 +203,7 @@ ClientDns::Way ClientDns::recorded() const {
   if (word == "resolved") return Way::resolved;
   if (word == "resolvconf") return Way::resolvconf;
   // Without a record (the machine was restarted): what only we write.
-  if (word == "file" || (is_ours() && [&] {
-        std::ifstream ours(places_.resolv_conf);
-        std::string first;
-        return std::getline(ours, first) && first == head();
-      }()))
-    return Way::file;
+  if (word == "file" || writer() == Writer::us) return Way::file;
   return Way::none;
 }
 

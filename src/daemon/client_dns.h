@@ -17,10 +17,11 @@ struct DnsSettings {
   friend bool operator==(const DnsSettings&, const DnsSettings&) = default;
 };
 
-/// Letters, digits and hyphens in labels of 1 … 63, 253 in all (RFC 1123 §2.1), no dot at the end: a name that may stand
-/// in a file or on a command line.
+/// Letters, digits and hyphens in labels of 1 … 63, 253 in all (RFC 1123 §2.1), no dot at the end: a name that may
+/// stand in a file or on a command line.
 [[nodiscard]] bool is_dns_name(std::string_view text) noexcept;
-/// Without what this host must not be told: names that are none, servers that are no servers elsewhere. At most 8 and 32.
+/// Without what this host must not be told: names that are none, servers that are no servers elsewhere. At most 8
+/// and 32.
 [[nodiscard]] DnsSettings acceptable(DnsSettings settings);
 /// The text of a resolv.conf(5): the first 3 servers and 6 domains. `head` is its first line.
 [[nodiscard]] std::string resolv_conf(const DnsSettings& settings, std::string_view head);
@@ -60,7 +61,8 @@ class ClientDns {
   [[nodiscard]] Result<void> undo_file() const;
   [[nodiscard]] std::string head() const;
   [[nodiscard]] std::filesystem::path saved() const;
-  [[nodiscard]] bool is_ours() const;
+  enum class Writer : std::uint8_t { us, other_client, somebody };
+  [[nodiscard]] Writer writer() const;  ///< of /etc/resolv.conf as it is now
 
   std::string name_, device_;
   std::filesystem::path record_;

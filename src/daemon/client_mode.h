@@ -64,11 +64,11 @@ struct ClientOptions {
   bool background = false;
 };
 
-/// `culvertd --client`: the whole life of a client; `profile` is a file, or the name of one in /etc/culvert/clients. The
-/// exit status of the process.
+/// `culvertd --client`: the whole life of a client; `profile` is a file, or the name of one in /etc/culvert/clients.
+/// The exit status of the process.
 [[nodiscard]] int run_client(const std::string& profile, const ClientOptions& options);
-/// `culvertd --disconnect`: ends the client if it runs, and brings the network back, whatever has become of it. An empty
-/// name: the only one that there is. The exit status of the process.
+/// `culvertd --disconnect`: ends the client if it runs, and brings the network back, whatever has become of it. An
+/// empty name: the only one that there is. The exit status of the process.
 [[nodiscard]] int disconnect_client(std::string name, const std::filesystem::path& run_dir);
 
 }  // namespace culvert::daemon

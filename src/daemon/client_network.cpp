@@ -112,6 +112,10 @@ void ClientNetwork::set_routes(Netlink& netlink, Connection& connection, const s
   }
   std::vector<IpPrefix> set;
   for (const IpPrefix& route : wanted) {
+    if (contains(said.routes, route)) {  // a rekey, a new login: the same grant
+      set.push_back(route);
+      continue;
+    }
     const IpAddress* source = said.net.address(route.address.family());
     const auto added = netlink.add_route(connection.ifindex, route, source ? std::optional(*source) : std::nullopt,
                                          route.length == 0 ? tunnel_table : main_table);

@@ -102,9 +102,10 @@ int wait_in_foreground(int from_child, const std::string& name) {
   }
   if (got > 0) return trouble(std::string(text + 1, static_cast<std::size_t>(got - 1)));
   if (ready > 0) return trouble("the client ended; the system's log says why");
-  return trouble(fmt::format("not connected within {} s, and still trying: 'culvert --client {} status' says what it "
-                             "waits for, 'culvert disconnect {}' ends it",
-                             patience.count(), name, name));
+  return trouble(
+      fmt::format("not connected within {} s, and still trying: 'culvert --client {} status' says what it "
+                  "waits for, 'culvert disconnect {}' ends it",
+                  patience.count(), name, name));
 }
 
 struct Background {
@@ -165,7 +166,8 @@ int run_client(const std::string& profile_name, const ClientOptions& options) {
   return 0;
 }
 
-// ---- culvert disconnect ----------------------------------------------------------------------------------------------
+// ---- culvert disconnect
+// ----------------------------------------------------------------------------------------------
 
 namespace {
 

@@ -39,16 +39,19 @@ std::string kill_switch_rules(const KillSwitchPlan& plan) {
   rules += fmt::format("  set gateways6 {{ type ipv6_addr; {} }}\n", elements(plan.gateways, IpFamily::v6));
   rules += "  chain out {\n    type filter hook output priority 0; policy drop;\n";
   rules += fmt::format("    oifname {{ \"lo\", \"{}\" }} accept\n", plan.device);
-  rules += fmt::format("    ip daddr @gateways4 udp dport {{ {0} }} accept\n    ip6 daddr @gateways6 udp dport {{ {0} }} accept\n",
-                       fmt::join(plan.ports, ", "));
-  if (plan.raw_esp) rules += "    ip daddr @gateways4 meta l4proto esp accept\n    ip6 daddr @gateways6 meta l4proto esp accept\n";
+  rules += fmt::format(
+      "    ip daddr @gateways4 udp dport {{ {0} }} accept\n    ip6 daddr @gateways6 udp dport {{ {0} }} accept\n",
+      fmt::join(plan.ports, ", "));
+  if (plan.raw_esp)
+    rules += "    ip daddr @gateways4 meta l4proto esp accept\n    ip6 daddr @gateways6 meta l4proto esp accept\n";
   if (plan.lookup_mark != 0)
     rules += fmt::format("    meta mark {:#x} meta skuid 0 udp dport 53 accept\n", plan.lookup_mark);
-  rules += "    udp sport 68 udp dport 67 accept\n"
-           "    ip6 daddr { fe80::/10, ff02::1:2 } udp sport 546 udp dport 547 accept\n"
-           "    icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept\n"
-           "    ip6 daddr ff02::16 icmpv6 type mld2-listener-report ip6 hoplimit 1 accept\n"
-           "    counter reject with icmpx admin-prohibited\n  }\n";
+  rules +=
+      "    udp sport 68 udp dport 67 accept\n"
+      "    ip6 daddr { fe80::/10, ff02::1:2 } udp sport 546 udp dport 547 accept\n"
+      "    icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept\n"
+      "    ip6 daddr ff02::16 icmpv6 type mld2-listener-report ip6 hoplimit 1 accept\n"
+      "    counter reject with icmpx admin-prohibited\n  }\n";
   rules += "  chain through {\n    type filter hook forward priority 0; policy drop;\n";
   rules += fmt::format("    oifname \"{0}\" accept\n    iifname \"{0}\" accept\n    counter\n  }}\n}}\n", plan.device);
   return rules;

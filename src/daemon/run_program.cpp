@@ -9,11 +9,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <optional>
-#include <algorithm>
 
 #include "culvert/base/log.h"
 
@@ -77,8 +77,7 @@ Result<pid_t> start(const std::vector<std::string>& argv, int in, int out) {
   posix_spawnattr_setsigdefault(&options.attributes, &defaults);
   // A group of its own: Ctrl-C in the terminal is for us, not for a firewall that is being loaded.
   posix_spawnattr_setpgroup(&options.attributes, 0);
-  posix_spawnattr_setflags(&options.attributes,
-                           POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+  posix_spawnattr_setflags(&options.attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
   std::vector<char*> arguments;
   for (const std::string& argument : argv) arguments.push_back(const_cast<char*>(argument.c_str()));
   arguments.push_back(nullptr);

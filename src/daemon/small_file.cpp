@@ -14,8 +14,8 @@ namespace {
 constexpr std::size_t max_len = 1 << 16;
 
 std::unexpected<Error> trouble(const std::filesystem::path& file, int error) {
-  return fail(error == ENOENT ? Errc::not_found : Errc::io,
-              fmt::format("{}: {}", file.string(), std::strerror(error)), error);
+  return fail(error == ENOENT ? Errc::not_found : Errc::io, fmt::format("{}: {}", file.string(), std::strerror(error)),
+              error);
 }
 
 Result<void> write_into(const std::filesystem::path& file, int flags, std::string_view text, ::mode_t mode) {

@@ -11,7 +11,7 @@ namespace culvert::config {
 
 /// What `culvert connect` reads: one gateway that we are a client of, in one flat table.
 struct ClientProfile {
-  std::string name;                  ///< the file's, without .toml: of the connection, its socket, its state
+  std::string name;  ///< the file's, without .toml: of the connection, its socket, its state
   std::string device;
   std::vector<std::string> servers;  ///< names and addresses, in order of preference
   std::vector<std::uint16_t> ports;  ///< of the gateway: IKE, and IKE and ESP in UDP
