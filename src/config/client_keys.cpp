@@ -54,6 +54,8 @@ constexpr KeySpec<RawClient> client_table[] = {
      [](V v, C c) { c.peer.port = v.integer(1, max_port); }},
     {"nat_port", "integer 1 … 65535", "4500", "the gateway's port of IKE and ESP in UDP",
      [](V v, C c) { c.peer.nat_port = v.integer(1, max_port); }},
+    {"tcp_port", "integer 1 … 65535", "none", "the gateway's port for TCP (RFC 9329), used when UDP fails",
+     [](V v, C c) { c.peer.tcp_port = v.integer(1, max_port); }},
     {"encapsulation", "`\"udp\"`, `\"auto\"`", "`\"udp\"`", "always in UDP; ESP by itself where no NAT is found",
      [](V v, C c) { c.peer.encapsulation = v.choice<Encapsulation>(encapsulations); }},
     {"ike", "array of proposals", "strong defaults", "as in `[peer.NAME]`", [](V v, C c) { c.peer.ike = v.texts(); }},

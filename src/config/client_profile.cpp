@@ -54,6 +54,7 @@ ClientProfile profile_of(const RawClient& raw, std::string name, Config config) 
                    static_cast<std::uint16_t>(raw.peer.nat_port.value.value_or(4500))};
   if (!config.peers.empty()) {
     profile.servers = config.peers.front().addresses;
+    profile.tcp_port = config.peers.front().tcp_port;
     profile.raw_esp = config.peers.front().encapsulation != ike::EncapsulationPreference::udp;
   }
   profile.dns = raw.dns.value.value_or(true);

@@ -39,7 +39,7 @@ ClientMode::ClientMode(const config::ClientProfile& profile, const std::filesyst
       places_(ClientPlaces::of(run_dir, profile.name)),
       dns_(profile.name, profile.device, places_.folder / dns_record),
       names_(std::make_shared<GatewayNames>(places_.folder / names_file)),
-      plan_{profile.name, profile.device, {}, profile.ports, profile.raw_esp, 0},
+      plan_{profile.name, profile.device, {}, profile.ports, profile.tcp_port, profile.raw_esp, 0},
       connected_(std::move(connected)) {}
 
 Result<void> ClientMode::prepare() {

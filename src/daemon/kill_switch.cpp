@@ -42,6 +42,9 @@ std::string kill_switch_rules(const KillSwitchPlan& plan) {
   rules += fmt::format(
       "    ip daddr @gateways4 udp dport {{ {0} }} accept\n    ip6 daddr @gateways6 udp dport {{ {0} }} accept\n",
       fmt::join(plan.ports, ", "));
+  if (plan.tcp_port != 0)
+    rules += fmt::format(
+        "    ip daddr @gateways4 tcp dport {0} accept\n    ip6 daddr @gateways6 tcp dport {0} accept\n", plan.tcp_port);
   if (plan.raw_esp)
     rules += "    ip daddr @gateways4 meta l4proto esp accept\n    ip6 daddr @gateways6 meta l4proto esp accept\n";
   if (plan.lookup_mark != 0)

@@ -14,6 +14,7 @@ struct KillSwitchPlan {
   std::string device;                ///< of the tunnel; need not exist yet
   std::vector<IpAddress> gateways;   ///< at most max_gateways count
   std::vector<std::uint16_t> ports;  ///< UDP, of the gateways
+  std::uint16_t tcp_port = 0;        ///< also TCP there; 0: none
   bool raw_esp = false;              ///< also IP protocol 50 to them
   std::uint32_t lookup_mark = 0;     ///< DNS of sockets with this mark (ours, CAP_NET_ADMIN is needed for it); 0: none
   friend bool operator==(const KillSwitchPlan&, const KillSwitchPlan&) = default;

@@ -15,6 +15,7 @@ struct ClientProfile {
   std::string device;
   std::vector<std::string> servers;  ///< names and addresses, in order of preference
   std::vector<std::uint16_t> ports;  ///< of the gateway: IKE, and IKE and ESP in UDP
+  std::uint16_t tcp_port = 0;        ///< of the gateway; 0: none
   bool raw_esp = false;              ///< ESP may go without UDP
   bool dns = true;                   ///< use the servers and domains that the gateway gives
   bool kill_switch = false;          ///< nothing leaves but by the tunnel

@@ -13,7 +13,7 @@ using namespace culvert::daemon;
 TEST_CASE("the kill switch closes, closes again with other gateways, and opens, as nft sees it") {
   const test::PrivateNetns netns;
   if (!netns.ok() || find_program("nft").empty()) return;  // not root
-  KillSwitchPlan plan{"office-2", "cv-office", {}, {500, 4500}, true, 0x63760001};
+  KillSwitchPlan plan{"office-2", "cv-office", {}, {500, 4500}, 443, true, 0x63760001};
   CHECK_FALSE(kill_switch_closed(plan.name));
   auto closed = close_kill_switch(plan);
   REQUIRE_MESSAGE(closed, (closed ? "" : closed.error().detail));
@@ -29,7 +29,7 @@ TEST_CASE("the kill switch closes, closes again with other gateways, and opens, 
 
 TEST_CASE("the kill switch lets UDP out to the gateways alone, and drops what it does not name") {
   const std::string rules =
-      kill_switch_rules({"office", "cv-office", {*IpAddress::parse("192.0.2.1")}, {500, 4500}, false, 0});
+      kill_switch_rules({"office", "cv-office", {*IpAddress::parse("192.0.2.1")}, {500, 4500}, 0, false, 0});
   CHECK(rules.find("type filter hook output priority 0; policy drop;") != std::string::npos);
   CHECK(rules.find("type filter hook forward priority 0; policy drop;") != std::string::npos);
   CHECK(rules.find("elements = { 192.0.2.1 }") != std::string::npos);
