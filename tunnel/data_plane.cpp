@@ -47,6 +47,7 @@ class LinuxDataPlane final : public DataPlane {
 
   Result<void> send_control(const Endpoint& local, const Endpoint& remote, ByteView bytes, bool keepalive) override;
   int event_fd() const noexcept override { return events_fd_.get(); }
+  void expect_from(std::span<const IpAddress> addresses) override { ike_.expect(addresses); }
   std::vector<Event> poll_events(std::size_t max) override;
 
   std::optional<ChildTraffic> traffic(Spi inbound_spi) const override;

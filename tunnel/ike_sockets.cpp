@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -25,7 +26,11 @@ IkeSockets::IkeSockets()
 
 void IkeSockets::add(std::vector<UdpSocket> group, PortKind kind) {
   auto lane = Lane::sessions;
-  for (UdpSocket& socket : group) items_.push_back({std::move(socket), kind, std::exchange(lane, Lane::strangers)});
+  for (UdpSocket& socket : group) {
+    items_.push_back({std::move(socket), kind, std::exchange(lane, Lane::strangers)});
+    if (items_.back().lane == Lane::strangers) [[maybe_unused]]
+      const bool ours = filter_.attach(items_.back().socket.fd(), kind);
+  }
 }
 
 Result<void> IkeSockets::watch(int epoll) {
@@ -44,10 +49,19 @@ void IkeSockets::receive(std::vector<Event>& events, DropCounters& drops) {
   [[maybe_unused]] const std::size_t num = receive_lane(Lane::sessions, events, drops);
   const TimePoint now = Clock::now();
   if (resting_ && now < rest_until_) return;
-  const std::size_t num_strangers = receive_lane(Lane::strangers, events, drops);
-  if (num_strangers >= socket_batch_size) return;  // more are there: they are looked at again at once
-  const bool in_a_row = num_strangers > 0 && now - std::exchange(last_stranger_, now) < 2 * rest_time;
-  if (in_a_row || (resting_ && num_strangers == 0)) rest(in_a_row);
+  look_at_strangers(now, events, drops);
+}
+
+void IkeSockets::look_at_strangers(TimePoint now, std::vector<Event>& events, DropCounters& drops) {
+  const std::size_t num = receive_lane(Lane::strangers, events, drops);
+  if (const std::uint64_t kept_back = filter_.observe(now, num)) {
+    drops.add(DropReason::ike_flood, kept_back);
+    events.emplace_back(FloodEvent{kept_back});
+  }
+  if (num >= socket_batch_size) return;  // more are there: they are looked at again at once
+  const bool in_a_row = num > 0 && now - std::exchange(last_stranger_, now) < 2 * rest_time;
+  const bool go_on = in_a_row || filter_.is_on();  // of those that it keeps back none wakes us
+  if (go_on || (resting_ && num == 0)) rest(go_on);
 }
 
 /// Not to be woken by strangers for a while, or to be again.
@@ -114,7 +128,7 @@ std::uint64_t IkeSockets::num_overflowed() const noexcept {
     if (::getsockopt(item.socket.fd(), SOL_SOCKET, SO_MEMINFO, memory.data(), &len) == 0)
       sum += memory[SK_MEMINFO_DROPS];
   }
-  return sum;
+  return sum - std::min(sum, filter_.num_kept_back());  // the kernel counts those as well
 }
 
 }  // namespace culvert::tunnel

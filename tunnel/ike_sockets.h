@@ -10,6 +10,7 @@
 #include "demux.h"
 #include "file_descriptor.h"
 #include "socket_batch.h"
+#include "stranger_filter_linux.h"
 #include "udp_linux.h"
 
 namespace culvert::tunnel {
@@ -33,6 +34,8 @@ class IkeSockets {
   void receive(std::vector<Event>& events, DropCounters& drops);
   /// The socket to send from `local` by; nullptr: none has that address and port.
   [[nodiscard]] const UdpSocket* find(const Endpoint& local) const noexcept;
+  /// Whose requests for an IKE SA come to us even in a flood.
+  void expect(std::span<const IpAddress> addresses) noexcept { filter_.expect(addresses); }
   /// Datagrams that found the kernel's queue full.
   [[nodiscard]] std::uint64_t num_overflowed() const noexcept;
 
@@ -43,6 +46,7 @@ class IkeSockets {
     Lane lane;
   };
   [[nodiscard]] std::size_t receive_lane(Lane lane, std::vector<Event>& events, DropCounters& drops);
+  void look_at_strangers(TimePoint now, std::vector<Event>& events, DropCounters& drops);
   void take(const Item& item, const ReceiveSlot& slot, std::vector<Event>& events, DropCounters& drops) const;
 
   static constexpr std::size_t slot_len = 65536;  ///< of memory that is used only as far as datagrams are long
@@ -51,6 +55,7 @@ class IkeSockets {
   std::vector<ReceiveSlot> slots_;
   SocketBatch io_;
   std::size_t turn_ = 0;  ///< which socket of a lane comes first
+  StrangerFilter filter_;
   // In a flood strangers are looked at once in a while, many at a time, and not each as it comes.
   void rest(bool on) noexcept;
   int epoll_ = -1;

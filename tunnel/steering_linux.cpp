@@ -1,80 +1,25 @@
 #include "steering_linux.h"
 
-#include <linux/bpf.h>
 #include <linux/filter.h>
 #include <linux/if_tun.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 
+#include "bpf_linux.h"
 #include "culvert/wire/protocol.h"
 #include "file_descriptor.h"
 
 namespace culvert::tunnel {
 namespace {
 
-// eBPF (linux/Documentation/bpf/standardization/instruction-set.rst), as much of it as is needed. The loads from the
-// packet put their value, in host order, into r0, want the context in r6, and end the program with 0 when the packet is
-// too short.
-
-using Instruction = bpf_insn;
-enum : std::uint8_t {
-  r0 = BPF_REG_0,
-  r1 = BPF_REG_1,
-  r2 = BPF_REG_2,
-  r6 = BPF_REG_6,
-  r7 = BPF_REG_7,
-  r8 = BPF_REG_8,
-  r9 = BPF_REG_9,
-  r3 = BPF_REG_3
-};
-
-constexpr Instruction make(int code, std::uint8_t to, std::uint8_t from, std::int16_t offset, std::int32_t value) {
-  return {static_cast<std::uint8_t>(code), to, from, offset, value};
-}
-constexpr Instruction load(int size, std::int32_t offset) {
-  return make(BPF_LD | BPF_ABS | size, 0, 0, 0, offset);
-}
-constexpr Instruction load_behind(std::uint8_t index, int size, std::int32_t offset) {
-  return make(BPF_LD | BPF_IND | size, 0, index, 0, offset);
-}
-constexpr Instruction set(std::uint8_t to, std::uint8_t from) {
-  return make(BPF_ALU64 | BPF_MOV | BPF_X, to, from, 0, 0);
-}
-constexpr Instruction set_number(std::uint8_t to, std::int32_t value) {
-  return make(BPF_ALU64 | BPF_MOV | BPF_K, to, 0, 0, value);
-}
-constexpr Instruction with(int operation, std::uint8_t to, std::uint8_t from) {  // 32 bits
-  return make(BPF_ALU | operation | BPF_X, to, from, 0, 0);
-}
-constexpr Instruction with_number(int operation, std::uint8_t to, std::int32_t value) {
-  return make(BPF_ALU | operation | BPF_K, to, 0, 0, value);
-}
-constexpr Instruction jump_if(int condition, std::uint8_t what, std::int32_t value, std::int16_t skip) {
-  return make(BPF_JMP | condition | BPF_K, what, 0, skip, value);
-}
-constexpr Instruction jump(std::int16_t skip) {
-  return make(BPF_JMP | BPF_JA, 0, 0, skip, 0);
-}
-/// Of the only value of a map, whose descriptor is filled in when the program is loaded. Takes two places.
-constexpr Instruction load_address_of_value(std::uint8_t to) {
-  return make(BPF_LD | BPF_IMM | BPF_DW, to, BPF_PSEUDO_MAP_VALUE, 0, 0);
-}
-constexpr Instruction second_half() {
-  return make(0, 0, 0, 0, 0);
-}
-constexpr Instruction finish() {
-  return make(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
-}
-
+using namespace bpf;
 constexpr Instruction read_choice(std::uint8_t to, std::size_t offset) {  // of FlowSteering::Choice, at r9
   return make(BPF_LDX | BPF_MEM | BPF_W, to, r9, static_cast<std::int16_t>(offset), 0);
 }
@@ -146,34 +91,6 @@ constexpr Instruction by_flow[] = {
 
 constexpr std::size_t map_reference = 1;  // in by_flow
 
-int call_bpf(int command, bpf_attr& attributes) noexcept {
-  return static_cast<int>(::syscall(SYS_bpf, command, &attributes, sizeof attributes));
-}
-
-/// One value that we see as memory.
-FileDescriptor make_map(std::uint32_t value_len) noexcept {
-  bpf_attr attributes{};
-  attributes.map_type = BPF_MAP_TYPE_ARRAY;
-  attributes.key_size = sizeof(std::uint32_t);
-  attributes.value_size = value_len;
-  attributes.max_entries = 1;
-  attributes.map_flags = BPF_F_MMAPABLE;
-  return FileDescriptor(call_bpf(BPF_MAP_CREATE, attributes));
-}
-
-FileDescriptor load_program(int map) noexcept {
-  static constexpr char license[] = "Apache-2.0";
-  auto program = std::to_array(by_flow);
-  program[map_reference].imm = map;
-  bpf_attr attributes{};
-  attributes.prog_type = BPF_PROG_TYPE_SOCKET_FILTER;
-  attributes.insns = reinterpret_cast<std::uintptr_t>(program.data());
-  attributes.insn_cnt = static_cast<std::uint32_t>(program.size());
-  attributes.license = reinterpret_cast<std::uintptr_t>(license);
-  std::memcpy(attributes.prog_name, "culvert_flow", sizeof "culvert_flow");
-  return FileDescriptor(call_bpf(BPF_PROG_LOAD, attributes));
-}
-
 std::size_t page_len() noexcept {
   return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
 }
@@ -183,9 +100,10 @@ std::size_t page_len() noexcept {
 FlowSteering::FlowSteering(int fd, unsigned num_queues) noexcept : num_queues_(num_queues) {
   static_assert(offsetof(Choice, home) == home_offset && offsetof(Choice, left_out) == left_out_offset &&
                 offsetof(Choice, num_others) == num_others_offset);
-  const FileDescriptor map = make_map(sizeof(Choice));
+  const FileDescriptor map = bpf::make_map(sizeof(Choice));
   if (!map) return;
-  const FileDescriptor program = load_program(map.get());
+  auto instructions = std::to_array(by_flow);
+  const FileDescriptor program = bpf::load(instructions, map_reference, map.get(), "culvert_flow");
   if (!program) return;
   void* memory = ::mmap(nullptr, page_len(), PROT_READ | PROT_WRITE, MAP_SHARED, map.get(), 0);
   if (memory == MAP_FAILED) return;

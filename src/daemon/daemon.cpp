@@ -226,6 +226,13 @@ ike::Actions Daemon::on_event(TimePoint now, const tunnel::Event& event) {
             return ike_->on_esp_moved(now, moved.inbound_spi, {moved.local, moved.remote});
           },
           [&](const tunnel::SilenceEvent& silence) { return ike_->on_unanswered_traffic(now, silence.inbound_spi); },
+          [&](const tunnel::FloodEvent& flood) {
+            if (now - expected_since_ >= std::chrono::seconds(1)) {
+              expected_since_ = now;
+              plane_->expect_from(ike_->peer_addresses());
+            }
+            return ike_->on_kept_back(now, flood.kept_back);
+          },
           [&](const tunnel::UnknownSpiEvent& unknown) {
             report_unknown_spi(now, unknown);
             return ike_->on_unknown_spi(now, {unknown.local, unknown.remote}, unknown.spi);

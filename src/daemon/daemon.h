@@ -142,6 +142,7 @@ class Daemon {
   TimePoint unknown_spi_reported_{};
   TimePoint expiry_announced_ = Clock::now();  ///< at the start as warnings of the configuration
   TimePoint unsent_reported_{};
+  TimePoint expected_since_{};  ///< when the plane was last told whom to expect
   std::size_t unsent_since_ = 0;
   std::deque<FollowUp> follow_ups_;
   std::uint64_t num_ticks_ = 0;

@@ -29,13 +29,13 @@ IpPrefix prefix_of(const IpAddress& address) {
 
 }  // namespace
 
-void Admission::count_request(TimePoint now) {
+void Admission::count_requests(TimePoint now, std::size_t num) {
   if (now - second_began_ >= 1s) {
     second_began_ = now;
     requests_ = 0;
   }
-  ++requests_;
-  if (flooded_) ++flood_requests_;
+  requests_ += num;
+  if (flooded_) flood_requests_ += num;
   const std::size_t busy = flooded_ ? limits_.busy_rate / 2 : limits_.busy_rate;
   if (requests_ < busy && !(limits_.cookie_threshold > 0 && num_half_open_ >= limits_.cookie_threshold)) return;
   last_busy_ = now;

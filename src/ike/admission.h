@@ -39,7 +39,7 @@ class Admission {
     barred,     ///< too many failed authentications from this address or prefix
   };
   /// Each IKE_SA_INIT request, first of all: how many come is what COOKIE depends on.
-  void count_request(TimePoint now);
+  void count_requests(TimePoint now, std::size_t num);
   [[nodiscard]] Verdict judge(TimePoint now, const Asking& asking) const;
 
   /// The place of one half-open IKE SA; free again when it goes.

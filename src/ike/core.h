@@ -111,6 +111,7 @@ class Core {
   [[nodiscard]] Peer* find_peer(PeerId id) const;
   [[nodiscard]] Peer* find_peer(ChildId child) const;  ///< whose child it is
   [[nodiscard]] const PeerDirectory& directory() const noexcept { return directory_; }
+  [[nodiscard]] PeerDirectory& directory() noexcept { return directory_; }
   Session& add_session(std::unique_ptr<Session> session);
   [[nodiscard]] Session* find_session(IkeSpi ours) const;
   [[nodiscard]] const std::map<IkeSpi, std::unique_ptr<Session>>& sessions() const noexcept { return sessions_; }

@@ -104,6 +104,16 @@ Actions IkeEndpoint::on_esp_moved(TimePoint now, Spi inbound_spi, const Path& pa
   return impl_->core.finish();
 }
 
+Actions IkeEndpoint::on_kept_back(TimePoint now, std::size_t num_requests) {
+  impl_->core.begin(now);
+  impl_->core.admission().count_requests(now, num_requests);
+  return impl_->core.finish();
+}
+
+std::vector<IpAddress> IkeEndpoint::peer_addresses() {
+  return impl_->core.directory().addresses();
+}
+
 Actions IkeEndpoint::on_unanswered_traffic(TimePoint now, Spi inbound_spi) {
   impl_->core.begin(now);
   if (Association* association = impl_->core.owner_of(inbound_spi)) {

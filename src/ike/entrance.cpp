@@ -58,7 +58,7 @@ Result<IkeChoice> choose_for(const Candidates& candidates, const SaPayload& offe
 
 /// IKE_SA_INIT, or IKE_SESSION_RESUME in its place. Up to the cookie nothing is copied or kept.
 void Core::admit(const Path& path, ByteView datagram, const Header& header) {
-  admission_.count_request(now_);
+  admission_.count_requests(now_, 1);
   const auto scan = scan_init(datagram);
   if (!scan || !header.initiator || header.message_id.value() != 0) return count(DropReason::ike_malformed);
   if (answers_again(path, datagram, header)) return;

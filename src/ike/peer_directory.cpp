@@ -85,6 +85,13 @@ bool PeerDirectory::knows(const IpAddress& address) {
   return by_address_.contains(address);
 }
 
+std::vector<IpAddress> PeerDirectory::addresses() {
+  refresh();
+  std::vector<IpAddress> known;
+  for (const auto& [address, configs] : by_address_) known.push_back(address);
+  return known;
+}
+
 bool PeerDirectory::takes_strangers() {
   refresh();
   return !anywhere_.empty();

@@ -34,6 +34,7 @@ class PeerDirectory {
   /// configuration first, then those that may come from anywhere.
   [[nodiscard]] std::vector<const PeerConfig*> candidates(const IpAddress& from);
   [[nodiscard]] bool knows(const IpAddress& address);
+  [[nodiscard]] std::vector<IpAddress> addresses();  ///< that it knows
   [[nodiscard]] bool takes_strangers();
 
  private:

@@ -63,7 +63,7 @@ def test_a_tunnel_and_a_newcomer_in_a_flood(lab, net):
     assert flood.rate > RATE / 2
     after, drops = memory(a.process.pid), a.drops()
     assert after - before < GROWTH, f"{before} bytes grew to {after}"
-    assert drops["ike_cookie_demanded"] > 1000
+    assert drops["ike_cookie_demanded"] > 100
     assert drops["ike_cookie_demanded"] + drops["ike_flood"] + drops["control_queue_full"] > flood.sent * 0.95, drops
     a.wait_log("the flood of IKE_SA_INIT is over", timeout=20)
     assert len(a.log().splitlines()) < 40, a.log()
@@ -83,7 +83,7 @@ def test_what_cannot_be_a_peer_is_dropped_and_costs_nothing(lab, net, port, garb
     flood.finish()
     assert_reaches(net.A.host, net.B.host4)
     reason = "ike_unknown_sa" if garbage else "ike_stranger"
-    wait_for(lambda: f"{reason} counts: {a.drops()}", lambda: a.drops()[reason] + a.drops()["control_queue_full"] > flood.sent * 0.95, timeout=5)
+    wait_for(lambda: f"{reason} counts: {a.drops()}", lambda: sum(a.drops()[counter] for counter in (reason, "ike_flood", "control_queue_full")) > flood.sent * 0.95, timeout=5)
     assert memory(a.process.pid) - before < GROWTH
     assert len(a.log().splitlines()) < 30, a.log()
 

@@ -276,6 +276,10 @@ class IkeEndpoint {
   [[nodiscard]] Actions on_child_event(TimePoint now, Spi inbound_spi, ChildEvent event);
   /// Inbound traffic of an SA pair since the last call proves that the peer lives: no liveness check is due.
   void on_inbound_traffic(TimePoint now, Spi inbound_spi);
+  /// So many IKE_SA_INIT never came to us, because there is a flood of them: it goes on.
+  [[nodiscard]] Actions on_kept_back(TimePoint now, std::size_t num_requests);
+  /// Where configured peers may come from, names resolved.
+  [[nodiscard]] std::vector<IpAddress> peer_addresses();
   /// ICMP unreachable from the peer's address: hints, never trusted, they may trigger one liveness check.
   [[nodiscard]] Actions on_hint(TimePoint now, const Path& path);
   /// ESP with an SPI that no SA has: such a hint, and a word to its sender when it may be a peer that has missed our crash.

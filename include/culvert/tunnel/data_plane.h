@@ -83,7 +83,12 @@ struct PathEvent {
 struct SilenceEvent {
   Spi inbound_spi;
 };
-using Event = std::variant<ControlDatagram, AcquireEvent, SaEvent, UnknownSpiEvent, PathEvent, SilenceEvent>;
+/// So many requests for an IKE SA the kernel has kept back since the last such event, in a flood of them: those that bring no COOKIE, are
+/// no repetition, and do not come from where one is expected.
+struct FloodEvent {
+  std::uint64_t kept_back;
+};
+using Event = std::variant<ControlDatagram, AcquireEvent, SaEvent, UnknownSpiEvent, PathEvent, SilenceEvent, FloodEvent>;
 
 struct TunnelCounters {
   std::uint64_t inbound_packets = 0, inbound_bytes = 0, outbound_packets = 0, outbound_bytes = 0;
@@ -118,6 +123,8 @@ class DataPlane {
 
   /// Sends an IKE message from `local`; adds the non-ESP marker when local.port is the NAT-T port and it is no keepalive.
   [[nodiscard]] virtual Result<void> send_control(const Endpoint& local, const Endpoint& remote, ByteView bytes, bool keepalive) = 0;
+  /// Whose requests for an IKE SA come through in a flood (FloodEvent); in place of those of before.
+  virtual void expect_from(std::span<const IpAddress> addresses) = 0;
   /// Readable when poll_events has something.
   [[nodiscard]] virtual int event_fd() const noexcept = 0;
   /// At most `max` notices, and of IKE as much as one look at its sockets gives; call again while it returns `max` or more.

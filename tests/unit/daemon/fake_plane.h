@@ -22,6 +22,7 @@ class FakePlane : public tunnel::DataPlane {
   void remove(Spi) override {}
   void flush_waiting(ChildId) override {}
   Result<void> send_control(const Endpoint&, const Endpoint&, ByteView, bool) override { return {}; }
+  void expect_from(std::span<const IpAddress>) override {}
   int event_fd() const noexcept override { return -1; }
   std::vector<tunnel::Event> poll_events(std::size_t) override { return {}; }
   std::optional<ChildTraffic> traffic(Spi inbound_spi) const override {
