@@ -97,15 +97,15 @@ TEST_CASE("a slot that is given back leaves nothing behind") {
 
 TEST_CASE("many requests a second demand cookies until it has been calm for 10 s, which is said once each") {
   Admission admission({1000, 100, 200});
-  for (int i = 0; i < 199; ++i) admission.count_request(start + i * 1ms);
+  for (int i = 0; i < 199; ++i) admission.count_requests(start + i * 1ms, 1);
   CHECK_FALSE(admission.wants_cookies());
   CHECK_FALSE(admission.news(start + 200ms).has_value());
-  admission.count_request(start + 200ms);
+  admission.count_requests(start + 200ms, 1);
   CHECK(admission.wants_cookies());
   CHECK(admission.news(start + 200ms)->contains("a flood of IKE_SA_INIT: 200 in this second"));
   CHECK_FALSE(admission.news(start + 201ms).has_value());
   // Half as many keep it up.
-  for (int i = 0; i < 1000; ++i) admission.count_request(start + 1s + i * 9ms);
+  for (int i = 0; i < 1000; ++i) admission.count_requests(start + 1s + i * 9ms, 1);
   CHECK(admission.wants_cookies());
   const auto end = admission.deadline();
   REQUIRE(end.has_value());
@@ -117,9 +117,9 @@ TEST_CASE("many requests a second demand cookies until it has been calm for 10 s
 
 TEST_CASE("a few requests a second do not keep a flood going") {
   Admission admission({1000, 100, 200});
-  for (int i = 0; i < 300; ++i) admission.count_request(start);
+  for (int i = 0; i < 300; ++i) admission.count_requests(start, 1);
   (void)admission.news(start);
-  for (int i = 1; i < 400; ++i) admission.count_request(start + i * 50ms);
+  for (int i = 1; i < 400; ++i) admission.count_requests(start + i * 50ms, 1);
   CHECK(admission.news(start + 20s).has_value());
 }
 
