@@ -135,6 +135,8 @@ class Core {
   [[nodiscard]] GuessLimit& guesses() noexcept { return guesses_; }
 
   // ---- the way in (endpoint.cpp) ----
+  /// To a message of an IKE SA that we do not have. `with_token` ends it at the peer (RFC 6290).
+  void answer_without_sa(const Path& path, const Header& header, bool with_token);
   void receive(const Path& path, ByteView datagram);
   /// Lines and answers that nobody has authenticated: at most a burst of 10, one more each 100 ms.
   [[nodiscard]] bool may_answer_stranger() { return stranger_limit_.take(now_); }

@@ -71,11 +71,15 @@ bool Core::may_know(const Header& header) const {
 /// A protected message of an IKE SA that we do not know (any more). The token ends that IKE SA at the peer, so it must
 /// never be given away while we have the IKE SA (RFC 6290 §9.1): also not to somebody who only turned a flag.
 void Core::answer_unknown_sa(const Path& path, const Header& header) {
-  std::vector<Payload> payloads{NotifyPayload{NotifyType::invalid_ike_spi, ProtocolId::none, {}, {}}};
   const bool sensible = header.spi_i.value() != 0 && header.spi_r.value() != 0;
-  if (!crash_tokens_.makes_tokens() || !sensible) return answer_stranger(path, header, std::move(payloads));
+  answer_without_sa(path, header, sensible && !may_know(header));
+}
+
+void Core::answer_without_sa(const Path& path, const Header& header, bool with_token) {
+  std::vector<Payload> payloads{NotifyPayload{NotifyType::invalid_ike_spi, ProtocolId::none, {}, {}}};
+  if (!crash_tokens_.makes_tokens() || !with_token) return answer_stranger(path, header, std::move(payloads));
   if (!token_limit_.take(now_)) return;
-  if (!may_know(header)) payloads.emplace_back(crash_tokens_.token(header.spi_i, header.spi_r));
+  payloads.emplace_back(crash_tokens_.token(header.spi_i, header.spi_r));
   answer_stateless(path, header, std::move(payloads));
 }
 

@@ -156,15 +156,20 @@ void Session::dispatch_response(ExchangeType exchange, const Message& opened) {
   if (const auto* check = std::get_if<CheckingAddress>(&about)) return on_check_response(*check, opened);
 }
 
-/// RFC 7296 §2.25.2: a Delete that crosses ours is answered as usual; there is nothing left for other requests.
+/// RFC 7296 §2.25.2: a Delete that crosses ours is answered as usual; there is nothing left for other requests. Once we
+/// are closed a peer that asks for more is one that never heard of it (we had given it up): an answer would be a proof
+/// of life (§2.4), and it would keep what we no longer have.
 Session::Reply Session::answer_when_closed(const Message& request) {
+  Reply reply;
+  const auto* deletion = request.find<DeletePayload>();
+  reply.close = deletion && deletion->protocol == ProtocolId::ike;
+  reply.gone = !reply.close && state_ == State::closed;
+  if (reply.close) reply.reason = "deleted by both sides at once";
+  if (reply.close || reply.gone) return reply;
   if (request.header.exchange != ExchangeType::informational) {
     return reply_with(refusal(NotifyType::temporary_failure, "the IKE SA is being deleted"));
   }
-  const auto* deletion = request.find<DeletePayload>();
-  if (deletion && deletion->protocol == ProtocolId::ike) return {{}, true, "deleted by both sides at once"};
-  Reply reply;
-  if (state_ == State::closing && association_ && !association_->ended()) {
+  if (association_ && !association_->ended()) {
     answer_addresses(request,
                      reply);  // of an IKE SA that a rekey has replaced: the addresses are those of its successor, too
   } else {
@@ -193,6 +198,7 @@ Session::Reply Session::reply_to_problem(const PayloadProblem& problem) {
 
 void Session::send_reply(Reply reply) {
   Answering request = std::move(*std::exchange(answering_, std::nullopt));
+  if (reply.gone) return core_.answer_without_sa(request.path, request.header, !association_ || association_->ended());
   Result<std::vector<Bytes>> datagrams =
       seal(header(request.header.exchange, true, request.header.message_id), build_payloads(reply.payloads));
   if (!datagrams) return close();  // the cipher refused: nothing can be said on this IKE SA any more

@@ -242,6 +242,7 @@ class Session {
     std::vector<Payload> payloads;
     bool close = false;
     std::string reason;  ///< of the closing
+    bool gone = false;   ///< nothing but a word outside the IKE SA, which is no more
   };
   /// A protected message that is there in full and authenticated, in one datagram or in fragments.
   struct Opened {

@@ -69,6 +69,31 @@ TEST_CASE("a peer that has crashed is known at once from its token, and connecte
   CHECK(simulation.disagreement().value_or("") == "");
 }
 
+// a sleeps, b gives it up.  a: awake, liveness check -->      <-- b: INVALID_IKE_SPI, QCD_TOKEN, and no answer by the
+// keys that it still has for retransmissions: that would prove a life (RFC 7296 §2.4) that the IKE SA does not have.
+TEST_CASE("who has given a peer up says so when that one asks, and does not answer as if nothing had happened") {
+  Crashing simulation;
+  bool has_token = true;
+  SUBCASE("with tokens") {}
+  SUBCASE("without: then by silence") {
+    simulation.node(b).options.crash_secret = nullptr;
+    has_token = false;
+  }
+  simulation.config(a).liveness = 600s;
+  simulation.config(b).liveness = 5s;
+  REQUIRE(simulation.comes_up());
+  simulation.conditions().loss = 1;
+  REQUIRE(simulation.run_until([&] { return !simulation.established(b); }, 300s));
+  REQUIRE(simulation.established(a));
+  simulation.conditions().loss = 0;
+  simulation.set_traffic(100ms);
+  const auto retransmitted = simulation.config(a).retransmit_first * 200;
+  REQUIRE(simulation.run_until([&] { return simulation.both_up(); }, has_token ? Duration(3s) : retransmitted));
+  CHECK(simulation.reported(a, "the peer has lost its memory (QCD_TOKEN)") == has_token);
+  simulation.run_for(10s);
+  CHECK(simulation.disagreement().value_or("") == "");
+}
+
 TEST_CASE("without a token from before nothing but liveness ends an IKE SA") {
   Crashing simulation;
   simulation.node(b).options.crash_secret = nullptr;
