@@ -77,7 +77,7 @@ void Daemon::perform_one(ike::InstallChild& install) {
   sa.shape = {install.keys.suite, install.keys.mode, install.keys.encapsulation,
               install.keys.remote_endpoint.address.family()};
   const IpAddress remote = install.keys.remote_endpoint.address;
-  machine_->grant(sa.peer, sa.child, install.keys.remote, remote);
+  machine_->grant(sa.peer, sa.child, install.keys.remote, streams_.true_remote(remote));
   // Before the SA: packets that wait for it leave as soon as it is there.
   machine_->adapt_mtu(*plane_, sa.child, sa.shape, remote);
   if (auto installed = plane_->install(std::move(install.keys), install.use_outbound); !installed) {
@@ -110,10 +110,10 @@ void Daemon::perform_one(ike::MoveChild& move) {
 }
 
 void Daemon::perform_one(ike::FindPaths& find) {
-  if (client_)  // the gateway has told us of these, or we know them
-    for (const IpAddress& remote : find.remotes) client_->allow(remote);
   const bool is_client = find.peer.value() >= config_.peers.size();  // it may come to any of our addresses
   const auto by_stream = streams_.take_from(find.peer, find.remotes);
+  if (client_)  // the gateway has told us of these, or we know them
+    for (const IpAddress& remote : find.remotes) client_->allow(remote);
   auto paths = machine_->find_paths(
       std::move(find.remotes), is_client ? std::vector<IpAddress>{} : config_.peers[find.peer.value()].local_addresses);
   if (by_stream) paths.push_back(*by_stream);

@@ -64,6 +64,11 @@ void StreamPaths::on_network_change() {
   if (relay_) relay_->reconnect();
 }
 
+IpAddress StreamPaths::true_remote(const IpAddress& address) const {
+  const auto other = relay_ ? relay_->other_end(address) : std::nullopt;
+  return other ? other->address : address;
+}
+
 std::string StreamPaths::text_of(const Endpoint& endpoint) const {
   const auto other = relay_ ? relay_->other_end(endpoint.address) : std::nullopt;
   return other ? other->to_string() + " by TCP" : endpoint.to_string();

@@ -21,6 +21,8 @@ class StreamPaths {
   void add_to(PeerId peer, std::vector<ike::Path>& paths);
   /// Takes what stands for TCP out of what the kernel shall be asked for; its path, if it was in.
   [[nodiscard]] std::optional<ike::Path> take_from(PeerId peer, std::vector<IpAddress>& remotes) const;
+  /// Where the packets to an address go: to the other end of the connection that it stands for, else there.
+  [[nodiscard]] IpAddress true_remote(const IpAddress& address) const;
   void on_network_change();
   /// "192.0.2.1:443 by TCP" for an address that stands for it, else as it is.
   [[nodiscard]] std::string text_of(const Endpoint& endpoint) const;
