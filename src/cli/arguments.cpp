@@ -28,7 +28,7 @@ struct Arguments {
   std::string shell;
   std::vector<std::string> words;  ///< to complete
   std::string client, run_dir = "/run/culvert", profile;
-  bool background = false;
+  bool background = false, is_profile = false;
 };
 
 void add_status(CLI::App& app, Arguments& arguments) {
@@ -150,7 +150,7 @@ void add_client_command(CLI::App& app, ExportArguments& arguments) {
       ->type_name("FILE");
   command
       ->add_option("--auth", arguments.auth,
-                   "password (EAP-MSCHAPv2), certificate or eap-tls; by --certificate when left out")
+                   "password (EAP-MSCHAPv2), certificate or eap-tls; what the peer takes when left out")
       ->check(CLI::IsMember({"password", "certificate", "eap-tls"}))
       ->type_name("WAY");
   command->add_option("--certificate", arguments.certificate, "of the user, PEM")->type_name("FILE");
@@ -211,7 +211,7 @@ ExitCode dispatch(const CLI::App& app, const std::string& command, Arguments& ar
     return run_status(arguments.socket, arguments.status);
   }
   if (command == "drops") return run_drops(arguments.socket, arguments.drops_json, arguments.drops_all);
-  if (command == "check") return run_check(arguments.file);
+  if (command == "check") return arguments.is_profile ? run_check_profile(arguments.file) : run_check(arguments.file);
   if (command == "genpsk") return run_genpsk(optional_path(arguments.file));
   if (command == "genkey") return run_genkey(optional_path(arguments.file), arguments.key_type);
   if (command == "pubkey") return run_pubkey(optional_path(arguments.file));
@@ -250,16 +250,17 @@ void add_commands(CLI::App& app, Arguments& arguments) {
       ->envname("CULVERT_SOCKET")
       ->capture_default_str()
       ->type_name("PATH");
-  app.add_option("--client", arguments.client, "ask this client in place of the gateway, as in 'culvert --client NAME status'")
+  app.add_option("--client", arguments.client,
+                 "ask this client in place of the gateway, as in 'culvert --client NAME status'")
       ->type_name("NAME");
   app.add_option("--run-dir", arguments.run_dir, "of clients: sockets and state")
       ->envname("CULVERT_RUN_DIR")
       ->capture_default_str()
       ->type_name("DIR");
   add_status(app, arguments);
-  app.add_subcommand("check", "is this configuration sound? Prints every mistake at once")
-      ->add_option("FILE", arguments.file, "configuration")
-      ->required();
+  CLI::App* check = app.add_subcommand("check", "is this configuration sound? Prints every mistake at once");
+  check->add_option("FILE", arguments.file, "configuration")->required();
+  check->add_flag("--profile", arguments.is_profile, "FILE is a profile, for `culvert connect`");
   add_keys(app, arguments);
   add_pki(app, arguments.pki);
   add_client_command(app, arguments.client_export);

@@ -95,6 +95,7 @@ Result<void> add_gateway(const config::Config& config, const PeerConfig& peer, c
                 fmt::format("--server {}: expected a host name or an address", printable(profile.server)));
   profile.port = config.gateway.ike_port;
   profile.nat_port = config.gateway.nat_port;
+  profile.tcp_port = config.gateway.tcp_port;
   for (const ike::ChildConfig& child : peer.children)
     for (const ike::SelectorSpec& selector : child.local)
       if (selector.prefix && std::ranges::find(profile.routes, *selector.prefix) == profile.routes.end())
@@ -151,6 +152,11 @@ Result<void> add_certificate(const ExportArguments& arguments, const Secret& pas
   return {};
 }
 
+/// What RADIUS servers take nobody knows here: perhaps all.
+bool takes(const ike::PeerEap& peer, eap::Type method) {
+  return !peer.server || std::ranges::find(peer.server->methods, method) != peer.server->methods.end();
+}
+
 Result<ClientAuth> choose_auth(const PeerConfig& peer, const ExportArguments& arguments) {
   if (peer.auth.peer_psk())
     return fail(Errc::unsupported, fmt::format("peer {} has a pre-shared key, which everybody would have to know: use "
@@ -158,17 +164,30 @@ Result<ClientAuth> choose_auth(const PeerConfig& peer, const ExportArguments& ar
                                                printable(peer.name)));
   if (arguments.auth == "password") return ClientAuth::password;
   if (arguments.auth == "eap-tls") return ClientAuth::eap_tls;
-  if (arguments.auth == "certificate" || !arguments.certificate.empty()) return ClientAuth::certificate;
-  return ClientAuth::password;
+  if (arguments.auth == "certificate") return ClientAuth::certificate;
+  const bool has_certificate = !arguments.certificate.empty();
+  const ike::PeerEap* eap = peer.auth.peer_eap();
+  if (!eap) return has_certificate ? ClientAuth::certificate : ClientAuth::password;
+  if (has_certificate) return ClientAuth::eap_tls;
+  return takes(*eap, eap::Type::mschapv2) ? ClientAuth::password : ClientAuth::eap_tls;
 }
 
 /// The peer may get another `peer_auth` later, so this is no error.
 std::string doubt_of(const PeerConfig& peer, ClientAuth auth) {
-  if (auth == ClientAuth::certificate || !std::holds_alternative<ike::PeerCertificate>(peer.auth.theirs)) return {};
-  return fmt::format(
-      "peer {} wants a certificate from IKE itself, and will refuse EAP: --certificate FILE --key FILE, or "
-      "another peer_auth there",
-      printable(peer.name));
+  const std::string name = printable(peer.name);
+  const ike::PeerEap* eap = peer.auth.peer_eap();
+  if (!eap && auth != ClientAuth::certificate && std::holds_alternative<ike::PeerCertificate>(peer.auth.theirs))
+    return fmt::format(
+        "peer {} wants a certificate from IKE itself, and will refuse EAP: --certificate FILE --key FILE, or "
+        "another peer_auth there",
+        name);
+  if (eap && auth == ClientAuth::certificate)
+    return fmt::format("peer {} wants EAP, and will refuse a certificate from IKE itself: --auth eap-tls", name);
+  if (eap && auth == ClientAuth::password && !takes(*eap, eap::Type::mschapv2))
+    return fmt::format("peer {} has no EAP-MSCHAPv2, and will refuse a password: --certificate FILE --key FILE", name);
+  if (eap && auth == ClientAuth::eap_tls && !takes(*eap, eap::Type::tls))
+    return fmt::format("peer {} has no EAP-TLS, and will refuse a certificate: --auth password", name);
+  return {};
 }
 
 Result<void> check_texts(const ClientProfile& profile) {

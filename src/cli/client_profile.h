@@ -27,6 +27,7 @@ struct ClientProfile {
   std::string key_type;                 ///< of the certificate, in Apple's words: "RSA", "ECDSA256", …
   std::vector<IpPrefix> routes;         ///< what the gateway leads to
   std::uint16_t port = 500, nat_port = 4500;
+  std::uint16_t tcp_port = 0;  ///< IKE and ESP in TCP (RFC 9329); 0: none
   std::string doubt;  ///< why the gateway, as it is configured, would not let this client in; empty: none is known
 
   [[nodiscard]] bool has_certificate() const noexcept { return auth != ClientAuth::password; }

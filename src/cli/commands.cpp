@@ -10,6 +10,7 @@
 
 #include "client.h"
 #include "culvert/base/text.h"
+#include "culvert/config/client_profile.h"
 #include "culvert/config/config.h"
 #include "output.h"
 #include "render.h"
@@ -118,18 +119,36 @@ ExitCode run_request(const std::filesystem::path& socket, const control::Request
   return ExitCode::failed;
 }
 
+namespace {
+
+ExitCode tell_mistakes(const std::vector<config::Diagnostic>& mistakes) {
+  for (const auto& mistake : mistakes) fmt::print(stderr, "{}\n", mistake.to_string());
+  return ExitCode::failed;
+}
+
+void tell_warnings(const std::vector<config::Diagnostic>& warnings) {
+  for (const auto& warning : warnings) fmt::print(stderr, "{} (warning)\n", warning.to_string());
+}
+
+}  // namespace
+
 ExitCode run_check(const std::filesystem::path& file) {
   const auto config = config::load(file);
-  if (!config) {
-    for (const auto& diagnostic : config.error()) fmt::print(stderr, "{}\n", diagnostic.to_string());
-    return ExitCode::failed;
-  }
-  for (const auto& warning : config->warnings) fmt::print(stderr, "{} (warning)\n", warning.to_string());
+  if (!config) return tell_mistakes(config.error());
+  tell_warnings(config->warnings);
   const auto counted = [](std::size_t count, std::string_view noun) {
     return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
   };
   return printed(fmt::format("{}: ok: {}, {}\n", printable(file.string()), counted(config->peers.size(), "peer"),
                              counted(config->tunnels.size(), "tunnel")));
+}
+
+ExitCode run_check_profile(const std::filesystem::path& file) {
+  const auto profile = config::load_client(file);
+  if (!profile) return tell_mistakes(profile.error());
+  tell_warnings(profile->config.warnings);
+  return printed(fmt::format("{}: ok: {} to {}\n", printable(file.string()), profile->device,
+                             printable(fmt::format("{}", fmt::join(profile->servers, ", ")))));
 }
 
 }  // namespace culvert::cli

@@ -35,6 +35,8 @@ struct PkiArguments {
 /// up, down and rekey: prints the daemon's one line.
 [[nodiscard]] ExitCode run_request(const std::filesystem::path& socket, const control::Request& request);
 [[nodiscard]] ExitCode run_check(const std::filesystem::path& file);
+/// The same of a client's profile.
+[[nodiscard]] ExitCode run_check_profile(const std::filesystem::path& file);
 /// To standard output without a file.
 [[nodiscard]] ExitCode run_genpsk(const std::optional<std::filesystem::path>& file);
 

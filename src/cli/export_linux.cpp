@@ -71,6 +71,7 @@ std::string to_culvert_profile(const ClientProfile& profile) {
   if (!profile.ca.empty()) text += fmt::format("ca        = [\"{}-ca.pem\"]\n", stem);
   if (profile.port != 500) text += fmt::format("port      = {}\n", profile.port);
   if (profile.nat_port != 4500) text += fmt::format("nat_port  = {}\n", profile.nat_port);
+  if (profile.tcp_port != 0) text += fmt::format("tcp_port  = {}\n", profile.tcp_port);
   return text + "dns         = true\nkill_switch = false\n";
 }
 

@@ -51,7 +51,7 @@ def gateway(tmp_path_factory):
     return folder
 
 
-def config(folder, local='"10.1.0.0/16", "fd01::/48"', gateway_keys="", name="culvert.toml"):
+def config(folder, local='"10.1.0.0/16", "fd01::/48"', gateway_keys="", name="culvert.toml", peer_keys=""):
     file = folder / name
     file.write_text(f"""
 [gateway]
@@ -63,6 +63,7 @@ peer_auth = {{ ca = "ca.pem" }}
 address = "any"
 id      = "*@example.net"
 profile = "native-clients"
+{peer_keys}
 [tunnel.people]
 peer   = "people"
 carry  = "ip"
@@ -260,6 +261,47 @@ def test_a_gateway_that_would_refuse_the_client_is_named(gateway):
     certified = export(gateway, "ada@example.net", "ios", "--certificate", gateway / "ada@example.net.pem", "--key",
                        gateway / "ada@example.net.key")
     assert b"refuse" not in certified.stderr
+
+
+def eap_config(folder, peer_auth):
+    (folder / "users.toml").touch(mode=0o600)
+    (folder / "users.toml").write_text('[ada]\npassword = "Ar3etTnp"\n')
+    config(folder, gateway_keys='users = "users.toml"\ntcp_port = 443\n', peer_keys=f"peer_auth = {{ {peer_auth} }}", name="eap.toml")
+
+
+def with_certificate(folder):
+    return ["--certificate", folder / "ada@example.net.pem", "--key", folder / "ada@example.net.key"]
+
+
+@pytest.mark.parametrize("peer_auth, certificate, auth", [
+    ('eap = "mschapv2"', False, "mschapv2"), ('eap = ["tls", "mschapv2"], ca = "ca.pem"', False, "mschapv2"),
+    ('eap = ["tls", "mschapv2"], ca = "ca.pem"', True, "tls"), ('eap = "tls", ca = "ca.pem"', True, "tls"),
+    ('ca = "ca.pem"', True, None)])
+def test_a_culvert_profile_logs_in_as_the_peer_takes_it_and_is_read_by_culvert(gateway, tmp_path, peer_auth, certificate, auth):
+    eap_config(gateway, peer_auth)
+    out = tmp_path / "office.toml"
+    done = export(gateway, "ada@example.net", "culvert", *(with_certificate(gateway) if certificate else []), "--out", out, name="eap.toml")
+    assert b"refuse" not in done.stderr
+    profile = tomllib.loads(out.read_text())
+    assert profile["auth"].get("eap") == auth and ("certificate" in profile["auth"]) == certificate
+    assert profile["tcp_port"] == 443
+    assert b"office.toml" in run("check", "--profile", out, code=1).stderr  # what it names is not there
+    own = [(profile["auth"][what], gateway / f"ada@example.net.{end}") for what, end in (("certificate", "pem"), ("key", "key"))] if certificate else \
+          [(profile["auth"]["password_file"], gateway / "users.toml")]
+    for name, source in own:
+        (tmp_path / name).touch(mode=0o600)
+        (tmp_path / name).write_bytes(source.read_bytes().splitlines()[0] if not certificate else source.read_bytes())
+    assert run("check", "--profile", out).stdout == f"{out}: ok: cv-office to {GATEWAY}\n".encode()
+    assert b"kill_switch" in run("check", out, code=1).stderr  # it is no gateway's configuration
+
+
+def test_a_login_that_the_peer_does_not_take_is_named(gateway):
+    eap_config(gateway, 'eap = "tls", ca = "ca.pem"')
+    assert b"--certificate FILE" in export(gateway, "ada", "culvert", code=1, name="eap.toml").stderr
+    assert b"has no EAP-MSCHAPv2" in export(gateway, "ada", "culvert", "--auth", "password", name="eap.toml").stderr
+    assert b"wants EAP" in export(gateway, "ada@example.net", "culvert", *with_certificate(gateway), "--auth", "certificate", name="eap.toml").stderr
+    eap_config(gateway, 'eap = "mschapv2"')
+    assert b"has no EAP-TLS" in export(gateway, "ada@example.net", "ios", *with_certificate(gateway), name="eap.toml").stderr
 
 
 def test_an_export_with_a_key_is_for_its_owner_alone_and_replaces_nothing(gateway, tmp_path):
