@@ -45,17 +45,17 @@ Result<void> SaRegistry::add_pair(SaPair pair, bool use_outbound) {
   if (pairs_.contains(spi.value())) return fail(Errc::invalid, "inbound SPI is in use");
   ChildEntry& child = change(pair.inbound->child);
   for (Port* port : child.ports) port->forget_gre_sequence();
-  child.pairs.push_back(spi.value());
+  ++child.num_pairs;
   tables_.inbound.add(pair.inbound);
-  pairs_.emplace(spi.value(), PairEntry{std::move(pair), use_outbound ? ++last_activation_ : 0, 0});
+  PairEntry& entry = pairs_.emplace(spi.value(), PairEntry{std::move(pair), 0, 0}).first->second;
+  if (use_outbound) make_active(child, entry);
   return {};
 }
 
 bool SaRegistry::activate(Spi inbound_spi) {
   const auto found = pairs_.find(inbound_spi.value());
   if (found == pairs_.end()) return false;
-  found->second.activation = ++last_activation_;
-  (void)change(found->second.sas.inbound->child);
+  make_active(change(found->second.sas.inbound->child), found->second);
   return true;
 }
 
@@ -63,7 +63,9 @@ bool SaRegistry::remove_pair(Spi inbound_spi) {
   const auto found = pairs_.find(inbound_spi.value());
   if (found == pairs_.end()) return false;
   const ChildId id = found->second.sas.inbound->child;
-  std::erase(change(id).pairs, inbound_spi.value());
+  ChildEntry& child = change(id);
+  make_inactive(child, found->second);
+  --child.num_pairs;
   pairs_.erase(found);
   tables_.inbound.remove(inbound_spi);
   drop_if_unused(id);
@@ -72,8 +74,7 @@ bool SaRegistry::remove_pair(Spi inbound_spi) {
 
 bool SaRegistry::sends(ChildId child) const {
   const auto found = children_.find(child.value());
-  return found != children_.end() &&
-         std::ranges::any_of(found->second.pairs, [this](std::uint32_t spi) { return pairs_.at(spi).activation != 0; });
+  return found != children_.end() && !found->second.active.empty();
 }
 
 SaPair* SaRegistry::pair(Spi inbound_spi) {
@@ -105,26 +106,30 @@ SaRegistry::ChildEntry& SaRegistry::change(ChildId id) {
   return child;
 }
 
-void SaRegistry::drop_if_unused(ChildId id) {
-  const auto found = children_.find(id.value());
-  if (found != children_.end() && found->second.ports.empty() && found->second.pairs.empty()) children_.erase(found);
+/// The first that packets choose from now on, whether it was active before or not.
+void SaRegistry::make_active(ChildEntry& child, PairEntry& pair) {
+  make_inactive(child, pair);
+  pair.activation = ++last_activation_;
+  child.active.emplace(pair.activation, pair.sas.outbound);
+  child.policy.add(pair.sas.outbound);
 }
 
-std::shared_ptr<const ChildView> SaRegistry::make_view(ChildId id, const ChildEntry& child) const {
-  std::vector<const PairEntry*> active;
-  for (const std::uint32_t spi : child.pairs) {
-    const PairEntry& entry = pairs_.at(spi);
-    if (entry.activation != 0) active.push_back(&entry);
-  }
-  std::ranges::sort(active, std::greater{}, &PairEntry::activation);
-  std::vector<std::shared_ptr<OutboundSa>> newest_first;
-  for (const PairEntry* entry : active) newest_first.push_back(entry->sas.outbound);
+void SaRegistry::make_inactive(ChildEntry& child, PairEntry& pair) {
+  const std::uint64_t activation = std::exchange(pair.activation, 0);
+  if (activation == 0) return;
+  child.active.erase(activation);
+  child.policy.remove(*pair.sas.outbound, child.active.empty() ? nullptr : child.active.rbegin()->second);
+}
 
+void SaRegistry::drop_if_unused(ChildId id) {
+  const auto found = children_.find(id.value());
+  if (found != children_.end() && found->second.ports.empty() && found->second.num_pairs == 0) children_.erase(found);
+}
+
+std::shared_ptr<const ChildView> SaRegistry::make_view(ChildId id, const ChildEntry& child) {
   const std::vector<Tunnel*> tunnels(child.ports.begin(), child.ports.end());
-  return std::make_shared<ChildView>(ChildView{.id = id,
-                                               .tunnels = ChildTunnels(tunnels),
-                                               .policy = PolicyTable(std::move(newest_first)),
-                                               .acquire = child.acquire});
+  return std::make_shared<ChildView>(
+      ChildView{.id = id, .tunnels = ChildTunnels(tunnels), .policy = child.policy, .acquire = child.acquire});
 }
 
 std::unique_ptr<const Tables> SaRegistry::make_tables() {

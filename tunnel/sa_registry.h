@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <unordered_map>
 #include <vector>
@@ -47,12 +48,16 @@ class SaRegistry {
   };
   struct ChildEntry {
     std::vector<Port*> ports;
-    std::vector<std::uint32_t> pairs;  ///< by inbound SPI
+    std::size_t num_pairs = 0;
+    std::map<std::uint64_t, std::shared_ptr<OutboundSa>> active;  ///< by activation: the last is sent on first
+    PolicyTable policy;                                           ///< of the active ones
     std::shared_ptr<AcquireLimit> acquire = std::make_shared<AcquireLimit>();
     bool changed = false;  ///< its view is to be made anew
   };
   ChildEntry& change(ChildId id);
-  [[nodiscard]] std::shared_ptr<const ChildView> make_view(ChildId id, const ChildEntry& child) const;
+  [[nodiscard]] static std::shared_ptr<const ChildView> make_view(ChildId id, const ChildEntry& child);
+  void make_active(ChildEntry& child, PairEntry& pair);
+  void make_inactive(ChildEntry& child, PairEntry& pair);
   void drop_if_unused(ChildId id);
 
   std::unordered_map<std::uint32_t, std::shared_ptr<Port>> ports_;  ///< by TunnelId

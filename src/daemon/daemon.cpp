@@ -1,7 +1,6 @@
 #include "daemon.h"
 
 #include <fmt/format.h>
-#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -29,7 +28,6 @@ using ErrorCode = boost::system::error_code;
 /// the timers.
 constexpr std::size_t events_per_turn = 16;
 constexpr std::chrono::seconds tick_interval{1};
-constexpr std::uint64_t settled_after = 3;  // ticks
 constexpr std::size_t crash_secret_len = 32, max_ticket_keys_len = 1024;
 
 /// Wall clock where the monotonic one is zero.
@@ -124,9 +122,8 @@ Result<void> Daemon::open(const DaemonOptions& options) {
       std::make_shared<const Secret>(machine_->state().kept_secret(ticket_keys_name, max_ticket_keys_len));
   ike_options.unix_at_zero = unix_at_zero();
   ike_options.users = config_.users;
-  leases_.load(machine_->state());
   ike_options.pools = config_.pools;
-  ike_options.leases = leases_.leases();
+  ike_options.leases = leases_.load(machine_->state(), config_.pools);
   ike_ = std::make_unique<ike::IkeEndpoint>(ike_options, config_.peers, crypto::system_random());
   auto streams = StreamPaths::open(config_);
   if (!streams) return std::unexpected(streams.error());
@@ -292,14 +289,13 @@ void Daemon::on_tick() {
   announce_expiry(now);
   reload_users(false);
   save_leases(false);
-  // What the start with thousands of peers took for a moment (text, lists of devices) lies scattered in the heap.
-  if (++num_ticks_ == settled_after) malloc_trim(0);
+  heap_.on_tick();
   if (client_) client_->on_tick();
 }
 
 void Daemon::save_leases(bool at_once) {
   const auto now = std::chrono::duration_cast<std::chrono::seconds>(Clock::now().time_since_epoch()).count();
-  if (auto saved = leases_.save(machine_->state(), now, at_once); !saved)
+  if (auto saved = leases_.save(machine_->state(), now, at_once, [this] { return ike_->leases(); }); !saved)
     log::warn("leases will not outlive this daemon: {}", saved.error().detail);
 }
 

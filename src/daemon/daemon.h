@@ -23,6 +23,7 @@
 #include "culvert/tunnel/data_plane.h"
 #include "debug_keys.h"
 #include "file_stamp.h"
+#include "heap_trimmer.h"
 #include "lease_book.h"
 #include "machine.h"
 #include "network_watch.h"
@@ -145,7 +146,7 @@ class Daemon {
   TimePoint expected_since_{};  ///< when the plane was last told whom to expect
   std::size_t unsent_since_ = 0;
   std::deque<FollowUp> follow_ups_;
-  std::uint64_t num_ticks_ = 0;
+  HeapTrimmer heap_;
   bool deadline_armed_ = false;
   bool performing_ = false;
   bool stopping_ = false;

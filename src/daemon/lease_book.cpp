@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 
 namespace culvert::daemon {
 namespace {
@@ -53,8 +54,9 @@ std::optional<ike::Lease> read_line(std::string_view line) {
 std::string LeaseBook::to_text(const std::vector<ike::Lease>& leases) {
   std::string text;
   for (const ike::Lease& lease : leases) {
-    text += fmt::format("{} {} {} ", lease.pool, lease.address.to_string(), static_cast<unsigned>(lease.user.type));
-    for (const std::uint8_t byte : lease.user.data) text += fmt::format("{:02x}", byte);
+    fmt::format_to(std::back_inserter(text), "{} {} {} ", lease.pool, lease.address.to_string(),
+                   static_cast<unsigned>(lease.user.type));
+    for (const std::uint8_t byte : lease.user.data) fmt::format_to(std::back_inserter(text), "{:02x}", byte);
     text += '\n';
   }
   return text;
@@ -70,33 +72,24 @@ std::vector<ike::Lease> LeaseBook::from_text(std::string_view text) {
   return leases;
 }
 
-void LeaseBook::load(const StateDir& state) {
+std::vector<ike::Lease> LeaseBook::load(const StateDir& state, const std::vector<ike::PoolConfig>& pools) {
   const Secret content = state.kept_secret(leases_name, max_file_len);
   const ByteView bytes = content.view();
-  for (ike::Lease& lease : from_text({reinterpret_cast<const char*>(bytes.data()), bytes.size()}))
-    add(std::move(lease));
-  changed_ = false;
-}
-
-std::vector<ike::Lease> LeaseBook::leases() const {
-  std::vector<std::pair<std::uint64_t, ike::Lease>> ordered;
-  for (const auto& [key, entry] : entries_) ordered.push_back({entry.order, {key.first, entry.user, key.second}});
-  std::ranges::sort(ordered, {}, [](const auto& one) { return one.first; });
-  std::vector<ike::Lease> leases;
-  for (auto& [order, lease] : ordered) leases.push_back(std::move(lease));
+  std::vector<ike::Lease> leases = from_text({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  const auto others = std::ranges::stable_partition(leases, [&](const ike::Lease& lease) {
+    return std::ranges::find(pools, lease.pool, &ike::PoolConfig::name) != pools.end();
+  });
+  others_ = to_text({others.begin(), others.end()});
+  leases.erase(others.begin(), others.end());
   return leases;
 }
 
-void LeaseBook::add(ike::Lease lease) {
-  entries_[{std::move(lease.pool), lease.address}] = {std::move(lease.user), ++last_order_};
-  changed_ = true;
-}
-
-Result<void> LeaseBook::save(const StateDir& state, std::int64_t now, bool at_once) {
+Result<void> LeaseBook::save(const StateDir& state, std::int64_t now, bool at_once,
+                             const std::function<std::vector<ike::Lease>()>& current) {
   if (!changed_ || (!at_once && now < saved_at_ + pause_s)) return {};
   saved_at_ = now;
   changed_ = false;
-  const std::string text = to_text(leases());
+  const std::string text = to_text(current()) + others_;
   return state.keep_secret(leases_name, as_bytes(text));
 }
 

@@ -36,8 +36,8 @@ void Daemon::perform_one(ike::KeepTicketKeys& keep) {
   if (!kept) log::warn("session tickets will not outlive this daemon: {}", kept.error().detail);
 }
 
-void Daemon::perform_one(ike::KeepLease& keep) {
-  leases_.add(std::move(keep.lease));
+void Daemon::perform_one(ike::KeepLease&) {
+  leases_.note_change();
 }
 
 void Daemon::perform_one(ike::UseVirtualNet& use) {

@@ -65,66 +65,66 @@ bool AddressPool::contains(const IpAddress& address) const noexcept {
 
 void AddressPool::restore(const Identity& user, const IpAddress& address) {
   if (!contains(address)) return;
-  if (const auto known = leases_.find(address); known != leases_.end()) {
-    if (!known->second.kept) return;
-    forget(address);
+  if (const auto known = leases_.find(address)) {
+    if (!known->is_kept) return;
+    leases_.erase(address);
   }
   make_room(address.family());
   assign(user_key(user), address);
   give_back(address);
 }
 
+std::vector<Lease> AddressPool::leases() const {
+  std::vector<Lease> all;
+  all.reserve(leases_.size());
+  leases_.for_each([&](const IpAddress& address, std::string_view user) {
+    const ByteView data = as_bytes(user.substr(1));
+    all.push_back({config_.name, {static_cast<IdType>(user.front()), Bytes(data.begin(), data.end())}, address});
+  });
+  return all;
+}
+
 std::optional<AddressPool::Taken> AddressPool::take(const Identity& user, IpFamily family,
                                                     const std::optional<IpAddress>& wish) {
   const std::string key = user_key(user);
   if (const auto own = kept_of(key, family, wish)) {
-    unkeep(leases_.at(*own));
+    leases_.use(*own);
     return Taken{*own, false};
   }
-  const bool may_have_wish = wish && wish->family() == family && contains(*wish) && !leases_.contains(*wish);
+  const bool may_have_wish = wish && wish->family() == family && contains(*wish) && !leases_.find(*wish);
   if (may_have_wish) return Taken{assign(key, *wish), true};
   if (const auto unused = next_unused(family)) {
     make_room(family);
     return Taken{assign(key, *unused), true};
   }
-  if (kept(family).empty()) return std::nullopt;
-  const IpAddress oldest = kept(family).front();
-  forget(oldest);
-  return Taken{assign(key, oldest), true};
+  const auto oldest = leases_.first_kept(family);
+  if (!oldest) return std::nullopt;
+  leases_.erase(*oldest);
+  return Taken{assign(key, *oldest), true};
 }
 
 std::optional<AddressPool::Taken> AddressPool::take_exactly(const Identity& user, const IpAddress& address) {
   const std::string key = user_key(user);
   const auto known = leases_.find(address);
-  if (known == leases_.end()) return Taken{assign(key, address), true};
-  if (!known->second.kept) return std::nullopt;
-  if (known->second.user == key) {
-    unkeep(known->second);
+  if (!known) return Taken{assign(key, address), true};
+  if (!known->is_kept) return std::nullopt;
+  if (known->user == key) {
+    leases_.use(address);
     return Taken{address, false};
   }
-  forget(address);
+  leases_.erase(address);
   return Taken{assign(key, address), true};
 }
 
 void AddressPool::give_back(const IpAddress& address) {
-  const auto found = leases_.find(address);
-  if (found == leases_.end() || found->second.kept) return;
-  std::list<IpAddress>& order = kept(address.family());
-  found->second.kept = Kept{order.insert(order.end(), address), kept_by_user_.emplace(found->second.user, address)};
+  leases_.keep(address);
 }
 
 std::optional<IpAddress> AddressPool::kept_of(const std::string& user, IpFamily family,
                                               const std::optional<IpAddress>& wish) const {
-  if (const auto wished = wish ? leases_.find(*wish) : leases_.end(); wished != leases_.end()) {
-    if (wished->second.user == user && wished->second.kept && wish->family() == family) return wish;
-  }
-  // The one that was given back last, of this family: of a user's own, or of the few in between.
-  auto [first, last] = kept_by_user_.equal_range(user);
-  while (last != first) {
-    --last;
-    if (last->second.family() == family) return last->second;
-  }
-  return std::nullopt;
+  if (const auto wished = wish ? leases_.find(*wish) : std::nullopt)
+    if (wished->user == user && wished->is_kept && wish->family() == family) return wish;
+  return leases_.last_kept(user, family);
 }
 
 /// The first address that nobody has or had, behind the last one looked at.
@@ -139,7 +139,7 @@ std::optional<IpAddress> AddressPool::next_unused(IpFamily family) {
       cursor.last = next;
       if (const IpPrefix* hole = excluding(*next)) {
         cursor.last = hole->last();  // in one step, however large it is
-      } else if (!is_reserved(prefix, *next) && !leases_.contains(*next)) {
+      } else if (!is_reserved(prefix, *next) && !leases_.find(*next)) {
         return next;
       }
     }
@@ -147,31 +147,14 @@ std::optional<IpAddress> AddressPool::next_unused(IpFamily family) {
   return std::nullopt;
 }
 
-std::list<IpAddress>& AddressPool::kept(IpFamily family) noexcept {
-  return family == IpFamily::v4 ? kept_v4_ : kept_v6_;
-}
-
 void AddressPool::make_room(IpFamily family) {
-  if (leases_.size() >= max_leases && !kept(family).empty()) forget(kept(family).front());
+  const auto oldest = leases_.size() >= max_leases ? leases_.first_kept(family) : std::nullopt;
+  if (oldest) leases_.erase(*oldest);
 }
 
 IpAddress AddressPool::assign(const std::string& user, const IpAddress& address) {
-  leases_.emplace(address, Entry{user, std::nullopt});
+  leases_.add(address, user);
   return address;
-}
-
-void AddressPool::unkeep(Entry& entry) {
-  if (!entry.kept) return;
-  kept(entry.kept->in_order->family()).erase(entry.kept->in_order);
-  kept_by_user_.erase(entry.kept->of_user);
-  entry.kept.reset();
-}
-
-void AddressPool::forget(const IpAddress& address) {
-  const auto found = leases_.find(address);
-  if (found == leases_.end()) return;
-  unkeep(found->second);
-  leases_.erase(found);
 }
 
 }  // namespace culvert::ike

@@ -1,15 +1,13 @@
 #pragma once
 #include <cstddef>
-#include <list>
-#include <map>
 #include <optional>
 #include <span>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "culvert/base/ip.h"
 #include "culvert/ike/virtual_net.h"
+#include "lease_table.h"
 
 namespace culvert::ike {
 
@@ -18,7 +16,7 @@ namespace culvert::ike {
 
 /// The addresses of a `[pool.NAME]` and whose they are. A lease is taken while its user is connected, and kept for him
 /// when he is not, until there is no other address left; then the one that was given back first goes to somebody else.
-/// Every call takes the logarithm of the number of leases. Owned by Clients; control thread.
+/// Every call but leases() takes about the same time, however many leases there are. Owned by Clients; control thread.
 class AddressPool {
  public:
   explicit AddressPool(PoolConfig config) : config_(std::move(config)) {}
@@ -47,18 +45,11 @@ class AddressPool {
   void give_back(const IpAddress& address);
 
   [[nodiscard]] std::size_t num_leases() const noexcept { return leases_.size(); }
-  [[nodiscard]] std::size_t num_kept() const noexcept { return kept_v4_.size() + kept_v6_.size(); }
+  [[nodiscard]] std::size_t num_kept() const noexcept { return leases_.num_kept(); }
+  /// All of them, as the next daemon is to restore them, one after the other.
+  [[nodiscard]] std::vector<Lease> leases() const;
 
  private:
-  /// Where a kept lease stands in the two lists of them.
-  struct Kept {
-    std::list<IpAddress>::iterator in_order;
-    std::multimap<std::string, IpAddress>::iterator of_user;
-  };
-  struct Entry {
-    std::string user;          ///< user_key
-    std::optional<Kept> kept;  ///< nullopt: taken
-  };
   /// Where the search for an address that nobody ever had goes on.
   struct Cursor {
     std::size_t prefix = 0;
@@ -69,16 +60,11 @@ class AddressPool {
                                                  const std::optional<IpAddress>& wish) const;
   [[nodiscard]] std::optional<IpAddress> next_unused(IpFamily family);
   [[nodiscard]] const IpPrefix* excluding(const IpAddress& address) const noexcept;
-  [[nodiscard]] std::list<IpAddress>& kept(IpFamily family) noexcept;
   IpAddress assign(const std::string& user, const IpAddress& address);
   void make_room(IpFamily family);
-  void forget(const IpAddress& address);
-  void unkeep(Entry& entry);
 
   PoolConfig config_;
-  std::unordered_map<IpAddress, Entry> leases_;
-  std::multimap<std::string, IpAddress> kept_by_user_;
-  std::list<IpAddress> kept_v4_, kept_v6_;  ///< given back first, first
+  LeaseTable leases_;
   Cursor cursor_v4_, cursor_v6_;
 };
 

@@ -273,6 +273,12 @@ void Clients::describe(Peer& client, const UserGrant& who, const std::vector<Giv
 // ---- tables
 // -----------------------------------------------------------------------------------------------------------------------
 
+std::vector<Lease> Clients::leases() const {
+  std::vector<Lease> all;
+  for (const auto& pool : pools_) std::ranges::move(pool->leases(), std::back_inserter(all));
+  return all;
+}
+
 Peer* Clients::find(PeerId id) const {
   const auto found = clients_.find(id);
   return found == clients_.end() ? nullptr : found->second.get();

@@ -54,6 +54,9 @@ class Clients {
   void release(Peer& client);
   void erase(Peer& client);
 
+  /// Of all pools, those in use last.
+  [[nodiscard]] std::vector<Lease> leases() const;
+
   [[nodiscard]] Peer* find(PeerId id) const;
   [[nodiscard]] Peer* find(std::string_view name) const;
   /// With this identity, name or address.

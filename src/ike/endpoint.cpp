@@ -223,6 +223,10 @@ Actions IkeEndpoint::shut_down(TimePoint now) {
   return impl_->core.finish();
 }
 
+std::vector<Lease> IkeEndpoint::leases() const {
+  return impl_->core.clients().leases();
+}
+
 std::vector<PeerStatus> IkeEndpoint::status(TimePoint now) const {
   impl_->core.begin(now);
   std::vector<PeerStatus> all;

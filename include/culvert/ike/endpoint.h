@@ -300,6 +300,10 @@ class IkeEndpoint {
   /// Closes the IKE SAs of a client: by its user, its name (as in PeerStatus) or an address that it has.
   [[nodiscard]] Result<Actions> kick(TimePoint now, std::string_view user);
 
+  /// All leases of the pools as the next daemon is to have them (EndpointOptions::leases). KeepLease says when there is
+  /// a new one among them.
+  [[nodiscard]] std::vector<Lease> leases() const;
+
   /// Of the configured peers, without their clients.
   [[nodiscard]] std::vector<PeerStatus> status(TimePoint now) const;
   /// Of clients that are up: at most `most`, of those behind `after` (the number of the last one of the call before).

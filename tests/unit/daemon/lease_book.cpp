@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include "temp_dir.h"
+
 using namespace culvert;
 using namespace culvert::daemon;
 
@@ -34,11 +36,32 @@ TEST_CASE("lines of leases that make no sense are skipped") {
   }
 }
 
-TEST_CASE("a newer lease of the same address takes the place of the older one; the oldest comes first") {
-  LeaseBook book;
-  book.add(lease("staff", "10.99.0.1", "a@x.y"));
-  book.add(lease("staff", "10.99.0.2", "b@x.y"));
-  book.add(lease("staff", "10.99.0.1", "c@x.y"));
-  CHECK(book.leases() ==
-        std::vector<ike::Lease>{lease("staff", "10.99.0.2", "b@x.y"), lease("staff", "10.99.0.1", "c@x.y")});
+TEST_CASE("leases are written when they have changed, and those of pools that are not configured are written again") {
+  const test::TempDir dir;
+  auto state = StateDir::open(dir.path() / "state");
+  REQUIRE(state);
+  const std::vector<ike::Lease> all = {lease("staff", "10.99.0.2", "b@x.y"), lease("guests", "10.98.0.1", "c@x.y"),
+                                       lease("staff", "10.99.0.1", "a@x.y")};
+  const std::vector<ike::Lease> staff = {all[0], all[2]};
+  LeaseBook first;
+  CHECK(first.load(*state, {}).empty());
+  int num_asked = 0;
+  const auto current = [&] { return ++num_asked, all; };
+  CHECK(first.save(*state, 100, true, current));
+  CHECK(num_asked == 0);  // nothing is new
+  first.note_change();
+  CHECK(first.save(*state, 100, false, current));
+  first.note_change();
+  CHECK(first.save(*state, 104, false, current));  // too soon
+  CHECK(num_asked == 1);
+
+  ike::PoolConfig pool;
+  pool.name = "staff";
+  LeaseBook second;
+  CHECK(second.load(*state, {pool}) == staff);
+  second.note_change();
+  CHECK(second.save(*state, 0, true, [&] { return staff; }));
+  ike::PoolConfig guests;
+  guests.name = "guests";
+  CHECK(LeaseBook().load(*state, {pool, guests}) == std::vector<ike::Lease>{all[0], all[2], all[1]});
 }

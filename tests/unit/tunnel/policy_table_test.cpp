@@ -169,3 +169,64 @@ TEST_CASE("130,000 prefixes: every one of them is found") {
     REQUIRE(table.find(flow_to(IpAddress::v4((n << 12) + 256))) == nullptr);
   }
 }
+
+TEST_CASE("SAs that come and go one by one give the answer of a linear search, and older copies stay what they were") {
+  std::mt19937 random(9);
+  const auto some_remote = [&] {
+    std::vector<TrafficSelector> remote;
+    for (const bool v6 : {false, true}) {
+      Bytes bytes(16, 0xFD);
+      store_be(&bytes[12], static_cast<std::uint32_t>(random() % 50));
+      const IpAddress host = v6 ? *IpAddress::from_bytes(bytes) : IpAddress::v4(0x0A000000 + random() % 50);
+      const auto length = static_cast<std::uint8_t>(host.bits() - (random() % 8 == 0 ? 1 + random() % 4 : 0));
+      remote.push_back(
+          TrafficSelector::from_prefix({host, length}, random() % 5 == 0 ? std::uint8_t{6} : std::uint8_t{0}));
+    }
+    if (random() % 4 == 0) remote.push_back(remote.front());
+    return remote;
+  };
+  const auto check = [&](const PolicyTable& table, const std::vector<std::shared_ptr<OutboundSa>>& newest_first) {
+    REQUIRE(table.newest() == (newest_first.empty() ? nullptr : newest_first.front().get()));
+    for (int i = 0; i < 20; ++i) {
+      Bytes bytes(16, 0xFD);
+      store_be(&bytes[12], static_cast<std::uint32_t>(random() % 50));
+      const wire::Flow flow =
+          flow_to(i % 2 == 0 ? *IpAddress::from_bytes(bytes) : IpAddress::v4(0x0A000000 + random() % 50));
+      const auto expected =
+          std::ranges::find_if(newest_first, [&](const auto& sa) { return sa->selectors->allows_outbound(flow); });
+      REQUIRE(table.find(flow) == (expected == newest_first.end() ? nullptr : expected->get()));
+    }
+  };
+  PolicyTable table;
+  std::vector<std::shared_ptr<OutboundSa>> newest_first;
+  for (int i = 0; i < 3000; ++i) {
+    const PolicyTable copy = table;
+    const auto before = newest_first;
+    if (newest_first.size() < random() % 100) {
+      newest_first.insert(newest_first.begin(), sa_for(some_remote()));
+      table.add(newest_first.front());
+    } else if (!newest_first.empty()) {
+      const auto gone = newest_first.begin() + static_cast<std::ptrdiff_t>(random() % newest_first.size());
+      const auto sa = *gone;
+      newest_first.erase(gone);
+      table.remove(*sa, newest_first.empty() ? nullptr : newest_first.front());
+    }
+    check(table, newest_first);
+    check(copy, before);
+  }
+}
+
+TEST_CASE("an SA that has gone from a table and its copies is kept alive by nobody") {
+  PolicyTable table;
+  const auto one = sa_for({selector("10.2.0.1/32"), selector("fd00::1/128"), selector("10.3.0.0/16")});
+  const auto other = sa_for({selector("10.2.0.1/32")});
+  table.add(one);
+  table.add(other);
+  table.remove(*one, other);
+  CHECK(one.use_count() == 1);
+  CHECK(table.find(flow_to(ip("10.2.0.1"))) == other.get());
+  CHECK(table.find(flow_to(ip("10.3.0.1"))) == nullptr);
+  table.remove(*other, nullptr);
+  CHECK(other.use_count() == 1);
+  CHECK(table.empty());
+}
