@@ -26,6 +26,7 @@ namespace {
 constexpr int detour_tries = 3;  // sends by a detour alone; then by the IKE SA's path, or a dead detour would end it
 constexpr int present_path_tries = 2;  // sends by the present path alone; then by all that there are (RFC 4555 §3.10)
 constexpr Duration again_pause = std::chrono::seconds(1);
+constexpr std::size_t max_asked_by = 16;
 constexpr int max_update_attempts = 4;  // with UNEXPECTED_NAT_DETECTED (§3.9: several)
 
 Bytes new_cookie2(crypto::RandomSource& random) {
@@ -81,6 +82,8 @@ void Session::add_nat_detection(std::vector<Payload>& payloads, const Path& path
 // -------------------------------------------------------------------------------------------------------------
 
 void Session::send_pending(const Path& path) {
+  if (std::ranges::find(asked_by_, path) == asked_by_.end() && asked_by_.size() < max_asked_by)
+    asked_by_.push_back(path);
   send_all(path, requests_.datagrams());
 }
 
@@ -109,6 +112,7 @@ void Session::resend_early() {
 
 void Session::note_answer(const Path& path) {
   detours_.clear();
+  asked_by_ = {};
   ambiguous_ = std::exchange(went_elsewhere_, false);
   if (!ambiguous_ || path == origin_.path) return;
   if (association_ && association_->current() == this) association_->on_answer_by(path);

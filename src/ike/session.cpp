@@ -83,7 +83,8 @@ void Session::on_response(const Path& path, ByteView datagram, const Message& me
   confirmed_ = true;
   heard_on_ = answer_path_ = path;
   core_.touch(*this);
-  follow(path);
+  // Who is asked at an address answers from it (RFC 7296 §2.11), wherever else he has gone since.
+  if (std::ranges::find(asked_by_, path) == asked_by_.end()) follow(path);
   if (association_) association_->heard();
   if (opened->malformed) {
     requests_.answered();
@@ -249,6 +250,7 @@ void Session::send_request(ExchangeType exchange, const std::vector<Payload>& pa
   response_fragments_.clear();
   requests_.sent(core_.now(), exchange, std::move(*datagrams), retransmit_policy());
   detours_ = std::move(detours);
+  asked_by_.clear();
   went_elsewhere_ = false;
   transmit();
 }

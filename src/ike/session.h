@@ -500,6 +500,7 @@ class Session {
   Path heard_on_;                 ///< by which the message came that is being handled
   Path answer_path_;              ///< the same of the last response
   std::vector<Path> detours_;     ///< of the request under way
+  std::vector<Path> asked_by_;    ///< where that has gone out so far
   bool ambiguous_ = false;        ///< the request that has just been answered was
   bool went_elsewhere_ = false;   ///< it was sent by other paths than that of the IKE SA
   AgendaMark agenda_mark_;

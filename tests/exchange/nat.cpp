@@ -201,6 +201,33 @@ TEST_CASE("the side that is not behind the NAT follows a new mapping, on a fresh
   CHECK(simulation.keys(b).remote_endpoint == moved);
 }
 
+TEST_CASE("who has moved and answers an older request from where he was asked is not followed back") {
+  Pair simulation;
+  simulation.behind_nat();
+  REQUIRE(simulation.comes_up());
+  simulation.run_for(1s);
+  const Endpoint before = simulation.status(b).path.remote;
+  const Endpoint moved = endpoint("203.0.113.7", 61999);
+  simulation.perform(b, simulation.node(b).ike->on_hint(simulation.now(), simulation.status(b).path));  // request 0
+
+  const auto from = [&](const Endpoint& mapping, bool response, std::uint32_t message_id) {
+    simulation.put_behind_nat(endpoint("203.0.113.7", 500), mapping);
+    simulation.inject(simulation.forge(a, ExchangeType::informational, response, message_id, {}));
+  };
+  from(moved, false, 2);
+  CHECK(simulation.status(b).path.remote == moved);
+  SUBCASE("from where he was asked") {
+    from(before, true, 0);
+    CHECK(simulation.status(b).path.remote == moved);
+    CHECK(simulation.node(b).moves == 1);
+  }
+  SUBCASE("from anywhere else he is: his NAT has changed its mapping meanwhile") {
+    const Endpoint elsewhere = endpoint("203.0.113.7", 62000);
+    from(elsewhere, true, 0);
+    CHECK(simulation.status(b).path.remote == elsewhere);
+  }
+}
+
 TEST_CASE("the side behind the NAT does not follow, even when the other side says that it is behind one, too") {
   Pair simulation;
   simulation.behind_nat();
