@@ -127,11 +127,6 @@ std::string ClientDns::head() const {
   return fmt::format("# culvert client {}: what was here before stands in {}", name_, saved().string());
 }
 
-/// Beside it: there it outlives a crash of the machine, and the way back is one rename.
-std::filesystem::path ClientDns::saved() const {
-  return places_.resolv_conf.string() + ".before-culvert";
-}
-
 ClientDns::Writer ClientDns::writer() const {
   std::ifstream file(places_.resolv_conf);
   std::string first;

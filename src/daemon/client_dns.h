@@ -30,6 +30,10 @@ struct DnsSettings {
 struct DnsPlaces {
   std::filesystem::path resolv_conf = "/etc/resolv.conf";
   std::filesystem::path resolved = "/run/systemd/resolve/stub-resolv.conf";  ///< there: systemd-resolved runs
+  std::filesystem::path resolvconf = "/run/resolvconf/interface";            ///< its lists, a file for each device
+  /// What stood in `resolv_conf` before. Beside it: there it outlives a crash of the machine, and the way back is one
+  /// rename.
+  [[nodiscard]] std::filesystem::path saved() const { return resolv_conf.string() + ".before-culvert"; }
 };
 
 /// Puts the servers of a tunnel into this host's resolver, and takes them out again: by systemd-resolved where it runs,
@@ -60,7 +64,7 @@ class ClientDns {
   [[nodiscard]] Result<void> undo(Way way) const;
   [[nodiscard]] Result<void> undo_file() const;
   [[nodiscard]] std::string head() const;
-  [[nodiscard]] std::filesystem::path saved() const;
+  [[nodiscard]] std::filesystem::path saved() const { return places_.saved(); }
   enum class Writer : std::uint8_t { us, other_client, somebody };
   [[nodiscard]] Writer writer() const;  ///< of /etc/resolv.conf as it is now
 

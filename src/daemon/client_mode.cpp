@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "culvert/base/log.h"
+#include "dns_beside.h"
 #include "small_file.h"
 #include "state_dir.h"
 
@@ -27,6 +28,13 @@ std::string describe(const ClientConnection& connection) {
                      routes.empty() ? "none" : fmt::format("{}", fmt::join(routes, ", ")), cut ? ", …" : "");
 }
 
+/// Who has names to look up does it also while the switch is closed.
+std::uint32_t mark_for(const config::ClientProfile& profile) {
+  const bool has_names =
+      std::ranges::any_of(profile.servers, [](const std::string& server) { return !IpAddress::parse(server); });
+  return has_names ? lookup_mark : 0;
+}
+
 }  // namespace
 
 ClientPlaces ClientPlaces::of(const std::filesystem::path& run_dir, const std::string& name) {
@@ -39,7 +47,7 @@ ClientMode::ClientMode(const config::ClientProfile& profile, const std::filesyst
       places_(ClientPlaces::of(run_dir, profile.name)),
       dns_(profile.name, profile.device, places_.folder / dns_record),
       names_(std::make_shared<GatewayNames>(places_.folder / names_file)),
-      plan_{profile.name, profile.device, {}, profile.ports, profile.tcp_port, profile.raw_esp, 0},
+      plan_{profile.name, profile.device, {}, profile.ports, profile.tcp_port, profile.raw_esp, mark_for(profile)},
       connected_(std::move(connected)) {}
 
 Result<void> ClientMode::prepare() {
@@ -95,11 +103,13 @@ void ClientMode::set_dns(const ClientConnection& connection) {
   const auto done = dns_.set(wanted);
   if (!done) return log::error("DNS: {}", done.error().detail);
   log::info("{}", *done);
+  names_->set_tunnel_servers(wanted.servers);
   used_ = std::move(wanted);
 }
 
 void ClientMode::on_disconnected(const std::string&) {
   used_.reset();
+  names_->set_tunnel_servers({});
   if (auto undone = dns_.undo(); !undone) log::error("DNS: {}", undone.error().detail);
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "culvert/base/log.h"
+#include "dns_beside.h"
 
 namespace culvert::daemon {
 namespace {
@@ -23,7 +24,8 @@ RoutingRule pin_rule(const IpAddress& gateway) {
 }
 
 std::vector<RoutingRule> tunnel_rules(IpFamily family) {
-  return {{family, specific_priority, main_table, std::nullopt, true},
+  return {{family, pin_priority, main_table, std::nullopt, false, lookup_mark},
+          {family, specific_priority, main_table, std::nullopt, true},
           {family, tunnel_priority, tunnel_table, std::nullopt, false}};
 }
 

@@ -7,6 +7,7 @@
 #include <system_error>
 #include <thread>
 
+#include "dns_beside.h"
 #include "resolver.h"
 #include "small_file.h"
 
@@ -18,7 +19,10 @@ constexpr std::chrono::seconds patience{1};
 
 }  // namespace
 
-GatewayNames::GatewayNames(std::filesystem::path file) : file_(std::move(file)) {
+GatewayNames::GatewayNames(std::filesystem::path file, NameSources sources)
+    : file_(std::move(file)), sources_(std::move(sources)) {
+  if (!sources_.system) sources_.system = system_lookup;
+  if (!sources_.beside) sources_.beside = look_up_beside;
   const auto text = read_small_file(file_);
   if (!text) return;
   std::istringstream lines(*text);
@@ -56,13 +60,33 @@ void GatewayNames::keep(const std::string& name, const std::vector<IpAddress>& a
 
 Result<std::vector<IpAddress>> GatewayNames::look_up(const std::string& name) {
   if (const auto literal = IpAddress::parse(name)) return std::vector{*literal};
-  auto found = system_lookup(name);
+  auto found = ask(name);
   if (found && !found->empty()) {
     keep(name, *found);
     return found;
   }
   if (auto last = known(name); !last.empty()) return last;
   return found;
+}
+
+/// Names are asked for when the gateway is called: the tunnel is down, and so are the name servers behind it.
+Result<std::vector<IpAddress>> GatewayNames::ask(const std::string& name) {
+  std::vector<IpAddress> tunnel;
+  {
+    const std::lock_guard lock(mutex_);
+    tunnel = tunnel_servers_;
+  }
+  const auto is_answer = [](const auto& found) { return found && !found->empty(); };
+  const bool beside_first = !tunnel.empty() && !is_in_hosts(name, sources_.hosts);
+  auto first = beside_first ? sources_.beside(name, tunnel) : sources_.system(name);
+  if (is_answer(first)) return first;
+  auto second = beside_first ? sources_.system(name) : sources_.beside(name, tunnel);
+  return is_answer(second) ? second : first;
+}
+
+void GatewayNames::set_tunnel_servers(std::vector<IpAddress> servers) {
+  const std::lock_guard lock(mutex_);
+  tunnel_servers_ = std::move(servers);
 }
 
 Result<std::vector<IpAddress>> GatewayNames::find(const std::string& name) {

@@ -44,6 +44,7 @@ struct RoutingRule {
   std::uint32_t priority = 0, table = 0;
   std::optional<IpAddress> to;
   bool only_specific = false;  ///< suppress_prefixlength 0: the table's default route does not count
+  std::uint32_t mark = 0;      ///< of sockets (SO_MARK); 0: any
 };
 
 struct LinkChange {

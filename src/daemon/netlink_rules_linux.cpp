@@ -31,6 +31,7 @@ nl_msg* message_of(int type, int flags, const RoutingRule& rule, bool by_priorit
   if (!by_priority_alone) fine = fine && nla_put_u32(message, FRA_TABLE, rule.table) >= 0;
   if (rule.to)
     fine = fine && nla_put(message, FRA_DST, static_cast<int>(rule.to->size()), rule.to->bytes().data()) >= 0;
+  if (rule.mark != 0) fine = fine && nla_put_u32(message, FRA_FWMARK, rule.mark) >= 0;
   if (rule.only_specific) fine = fine && nla_put_u32(message, FRA_SUPPRESS_PREFIXLEN, 0) >= 0;
   if (fine) return message;
   nlmsg_free(message);

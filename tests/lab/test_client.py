@@ -116,9 +116,10 @@ def test_what_cannot_work_is_refused_with_a_reason(world):
 
 # ---- the kill switch
 
-def strangers(capture, world):
-    """Of what left the laptop: neither IKE nor ESP to the gateway, nor DHCP, ARP, ND."""
-    gateway = f"(udp && (ip.dst == {world.net.B.wan4} || ipv6.dst == {world.net.B.wan6}) && (udp.dstport == 500 || udp.dstport == 4500))"
+def strangers(capture, world, *more):
+    """Of what left the laptop: neither IKE nor ESP to the gateway (also at `more` addresses), nor DHCP, ARP, ND."""
+    addresses = ", ".join([world.net.B.wan4, *more])
+    gateway = f"(udp && (ip.dst in {{{addresses}}} || ipv6.dst == {world.net.B.wan6}) && (udp.dstport == 500 || udp.dstport == 4500))"
     mac = world.net.A.gw.run("cat", "/sys/class/net/wan/address").stdout.strip()
     nd = "(icmpv6.type >= 133 && icmpv6.type <= 136) || icmpv6.type == 143"
     return capture.tshark("-d", "udp.port==4500,udpencap", display=f"eth.src == {mac} && !({gateway} || arp || {nd} || dhcp || dhcpv6)")
@@ -194,3 +195,32 @@ def test_a_gateway_that_restarts_is_called_again(world):
     assert INNER_ADDRESS in world.look_up()
     client.disconnect()
     world.assert_as_before()
+
+
+def test_a_gateway_whose_name_gets_another_address_is_found_beside_the_dead_tunnel(world):
+    """The laptop's name servers stand behind the full tunnel that is down, and the kill switch is closed."""
+    net, new = world.net, "198.51.100.77"
+    net.internet.address("wanA", "192.0.2.253/24")
+    names = world.name_server(net.internet, "192.0.2.253", {"vpn.example": net.B.wan4})
+    gateway = world.gateway(full=True)
+    client = world.client(server=["vpn.example"], kill_switch=True)
+    wait_reaches(world.laptop, net.B.host4, timeout=5)
+    world.wait_dns()
+    names.asked.clear()
+    with Capture(net.A.nat, "inside", world.lab.folder) as capture, Chatter(world):
+        gateway.kill()
+        net.B.gw.ip("addr", "del", f"{net.B.wan4}/24", "dev", "wan")
+        net.B.gw.address("wan", f"{new}/24")
+        net.B.gw.route("default", "198.51.100.254")
+        names.names["vpn.example"] = new
+        gateway.start()
+        wait_for("the status says what it waits for",
+                 lambda: re.search(r"no answer from 198\.51\.100\.1 after \d tries", client.culvert("--client", "office", "status").stdout), 30)
+        wait_reaches(world.laptop, net.B.host4, timeout=30)
+    assert client.peer()["remote"].startswith(new + ":")
+    assert set(names.asked) == {"vpn.example"}, "of the gateway alone"
+    leaks = [line for line in strangers(capture, world, new) if "vpn.example" not in line]
+    assert not leaks, leaks[:20]
+    world.wait_dns()
+    client.disconnect()
+    assert world.machine.resolv_conf.read_text() == LOCAL_RESOLVER and world.rules() == []

@@ -34,6 +34,8 @@ class NameServer(threading.Thread):
             try:
                 query, source = self.socket.recvfrom(2048)
                 self.socket.sendto(self.answer(query), source)
+            except (IndexError, UnicodeDecodeError, struct.error):
+                continue  # not DNS
             except OSError:
                 return
 
