@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <map>
 #include <string>
 #include <thread>
 #include <utility>
@@ -35,6 +36,10 @@ class LinuxDataPlane final : public DataPlane {
   [[nodiscard]] Result<void> watch_control();
 
   Result<void> add_tunnel(const TunnelConfig& config) override;
+  bool has_kept_device(const std::string& device) const override { return options_.kept.has_device(device); }
+  void close_kept() override { options_.kept.close(); }
+  Result<void> renew_device(TunnelId id) override;
+  std::vector<NamedDescriptor> descriptors() const override;
   void remove_tunnel(TunnelId id) override;
   void remove_tunnels(std::span<const TunnelId> ids, const std::function<void()>& before_closing) override;
   void set_mtu(TunnelId id, std::uint16_t mtu) override;
@@ -69,7 +74,7 @@ class LinuxDataPlane final : public DataPlane {
   void send_what_waits(ChildId child, bool all_know);
   void wait_for_workers_to_leave();
 
-  const DataPlaneOptions options_;
+  DataPlaneOptions options_;
   std::unique_ptr<ControlQueue> control_;
   IkeSockets ike_;
   FileDescriptor events_fd_;
@@ -83,8 +88,9 @@ class LinuxDataPlane final : public DataPlane {
 // ---- sockets and workers ------------------------------------------------------------------------------------------
 
 /// One group of sockets: one for each worker, appended to `sets`, and those of IKE.
-Result<void> open_nat(const Endpoint& local, std::vector<std::vector<SocketSet::Udp>>& sets, IkeSockets& ike) {
-  auto group = UdpSocket::open_nat_group(local, static_cast<unsigned>(sets.size()));
+Result<void> open_nat(const Endpoint& local, std::vector<std::vector<SocketSet::Udp>>& sets, IkeSockets& ike,
+                      KeptDescriptors& kept) {
+  auto group = UdpSocket::open_nat_group(local, static_cast<unsigned>(sets.size()), kept);
   if (!group) return std::unexpected(group.error());
   for (std::size_t i = 0; i < sets.size(); ++i) sets[i].push_back({std::move(group->workers[i]), PortKind::nat});
   ike.add(std::move(group->ike), PortKind::nat);
@@ -96,15 +102,15 @@ bool is_missing_ipv6(const IpAddress& address, const Error& error) noexcept {
   return !address.is_v4() && address.is_unspecified() && error.system_error == EAFNOSUPPORT;
 }
 
-Result<void> open_address(const DataPlaneOptions& options, const IpAddress& address,
+Result<void> open_address(DataPlaneOptions& options, const IpAddress& address,
                           std::vector<std::vector<SocketSet::Udp>>& udp, IkeSockets& ike,
                           std::vector<RawEspSocket>& raw) {
-  auto ike_group = UdpSocket::open_ike_group({address, options.ike_port});
+  auto ike_group = UdpSocket::open_ike_group({address, options.ike_port}, options.kept);
   if (!ike_group) return std::unexpected(ike_group.error());
   ike.add(std::move(*ike_group), PortKind::ike);
-  if (auto opened = open_nat({address, options.nat_port}, udp, ike); !opened) return opened;
+  if (auto opened = open_nat({address, options.nat_port}, udp, ike, options.kept); !opened) return opened;
   if (!options.raw_esp) return {};
-  auto socket = RawEspSocket::open(address);
+  auto socket = RawEspSocket::open(address, options.kept);
   if (!socket) return std::unexpected(socket.error());
   raw.push_back(std::move(*socket));
   return {};
@@ -145,7 +151,8 @@ Result<void> LinuxDataPlane::watch_control() {
 
 Result<void> LinuxDataPlane::add_tunnel(const TunnelConfig& config) {
   if (auto possible = registry_.can_add_port(config); !possible) return possible;
-  auto queues = TunQueue::create_device(config.device, options_.workers);
+  auto queues = has_kept_device(config.device) ? TunQueue::take_device(config.device, options_.workers, options_.kept)
+                                               : TunQueue::create_device(config.device, options_.workers);
   if (!queues) return std::unexpected(queues.error());
   const auto port = std::make_shared<Port>(config, std::move(*queues), options_.wait_queue);
   registry_.add_port(port);
@@ -157,6 +164,32 @@ Result<void> LinuxDataPlane::add_tunnel(const TunnelConfig& config) {
     }
   }
   return {};
+}
+
+Result<void> LinuxDataPlane::renew_device(TunnelId id) {
+  const Port* port = registry_.port(id);
+  if (!port) return fail(Errc::not_found, "no such tunnel");
+  if (auto renewed = port->renew_device(); !renewed) return renewed;
+  for (const auto& worker : workers_)
+    if (auto watched = worker->watch(*port); !watched) return watched;
+  return {};
+}
+
+std::vector<NamedDescriptor> LinuxDataPlane::descriptors() const {
+  std::vector<NamedDescriptor> all;
+  std::map<Endpoint, std::size_t> num;  // of each address and port: workers' sockets first, then those of IKE
+  const auto add = [&](const UdpSocket& socket) {
+    all.push_back({UdpSocket::name(socket.local(), num[socket.local()]++), socket.fd()});
+  };
+  for (const auto& worker : workers_)
+    for (const auto& [socket, kind] : worker->sockets().udp()) add(socket);
+  ike_.for_each(add);
+  for (const RawEspSocket& socket : workers_.front()->sockets().raw())
+    all.push_back({RawEspSocket::name(socket.local()), socket.fd()});
+  for (const Port* port : registry_.ports())
+    for (unsigned i = 0; const TunQueue& queue : port->queues())
+      all.push_back({queue_name(port->config.device, i++), queue.fd()});
+  return all;
 }
 
 void LinuxDataPlane::remove_tunnel(TunnelId id) {

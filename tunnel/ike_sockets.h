@@ -36,6 +36,11 @@ class IkeSockets {
   [[nodiscard]] const UdpSocket* find(const Endpoint& local) const noexcept;
   /// Whose requests for an IKE SA come to us even in a flood.
   void expect(std::span<const IpAddress> addresses) noexcept { filter_.expect(addresses); }
+  /// In the order in which they were added.
+  template <class Function>
+  void for_each(Function function) const {
+    for (const Item& item : items_) function(item.socket);
+  }
   /// Datagrams that found the kernel's queue full.
   [[nodiscard]] std::uint64_t num_overflowed() const noexcept;
 

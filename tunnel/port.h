@@ -2,6 +2,7 @@
 #include <atomic>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -64,6 +65,14 @@ class Port final : public Tunnel {
     if (queues_.size() > 1) steering.emplace(queues_[0].fd(), static_cast<unsigned>(queues_.size()));
   }
 
+  /// Control thread. Errc::io.
+  [[nodiscard]] Result<void> renew_device() const {
+    auto renewed = TunQueue::renew_device(config.device, queues_);
+    if (renewed && steering) [[maybe_unused]]
+      const bool ours = steering->attach(queues_[0].fd());
+    return renewed;
+  }
+  [[nodiscard]] std::span<const TunQueue> queues() const noexcept { return queues_; }
   [[nodiscard]] const TunQueue& queue(unsigned worker) const noexcept { return queues_[worker]; }
   [[nodiscard]] PortCounters& counters(unsigned worker) noexcept { return counters_[worker]; }
   [[nodiscard]] TunnelCounters counters() const noexcept {

@@ -1,23 +1,34 @@
 #include "raw_esp_linux.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string>
 
 namespace culvert::tunnel {
 
-Result<RawEspSocket> RawEspSocket::open(const IpAddress& local) {
+std::string RawEspSocket::name(const IpAddress& local) {
+  std::string address = local.to_string();
+  std::ranges::replace(address, ':', '_');
+  return "esp." + address;
+}
+
+Result<RawEspSocket> RawEspSocket::open(const IpAddress& local, KeptDescriptors& kept) {
   const auto failed = [&](const char* what, int error) {
     const char* hint = error == EPERM ? "; needs root or CAP_NET_RAW" : "";
     return fail(Errc::io, "raw ESP " + local.to_string() + what + ": " + std::strerror(error) + hint, error);
   };
   const IpFamily family = local.family();
-  FileDescriptor fd(
+  FileDescriptor fd(kept.take(name(local)));
+  const bool is_new = !fd;
+  if (is_new)
+    fd = FileDescriptor(
       ::socket(family == IpFamily::v4 ? AF_INET : AF_INET6, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_ESP));
   if (!fd) return failed("", errno);
   if (const auto prepared = prepare_socket(fd.get(), family); !prepared) {
     return failed((": " + prepared.error().detail).c_str(), prepared.error().system_error);
   }
+  if (!is_new) return RawEspSocket(std::move(fd), local);
   sockaddr_storage address;
   const socklen_t address_len = to_sockaddr({local, 0}, address);
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), address_len) != 0) return failed("", errno);

@@ -1,9 +1,11 @@
 #pragma once
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "culvert/base/ip.h"
 #include "culvert/base/result.h"
+#include "culvert/tunnel/kept_descriptors.h"
 #include "file_descriptor.h"
 #include "socket_batch.h"
 
@@ -13,8 +15,9 @@ namespace culvert::tunnel {
 /// for each address: worker 0 receives, all workers send.
 class RawEspSocket {
  public:
-  /// Errc::io names the address.
-  [[nodiscard]] static Result<RawEspSocket> open(const IpAddress& local);
+  /// The one of a daemon before us where `kept` has it. Errc::io names the address.
+  [[nodiscard]] static Result<RawEspSocket> open(const IpAddress& local, KeptDescriptors& kept);
+  [[nodiscard]] static std::string name(const IpAddress& local);  ///< "esp.ADDRESS"
 
   /// At most socket_batch_size packets without waiting. Each slot's `buffer` is cut to the ESP packet, without the IP
   /// header that the kernel leaves before it on IPv4; a packet whose IP header does not fit has len 0. Remote port is

@@ -40,6 +40,13 @@ Port* SaRegistry::port(TunnelId id) const {
   return found == ports_.end() ? nullptr : found->second.get();
 }
 
+std::vector<const Port*> SaRegistry::ports() const {
+  std::vector<const Port*> all;
+  for (const auto& [id, port] : ports_) all.push_back(port.get());
+  std::ranges::sort(all, {}, [](const Port* port) { return port->config.id; });
+  return all;
+}
+
 Result<void> SaRegistry::add_pair(SaPair pair, bool use_outbound) {
   const Spi spi = pair.inbound->inbound_spi;
   if (pairs_.contains(spi.value())) return fail(Errc::invalid, "inbound SPI is in use");

@@ -22,6 +22,7 @@ class SaRegistry {
   void add_port(std::shared_ptr<Port> port);
   std::shared_ptr<Port> remove_port(TunnelId id);  ///< nullptr: there is none
   [[nodiscard]] Port* port(TunnelId id) const;
+  [[nodiscard]] std::vector<const Port*> ports() const;  ///< in the order of their ids
 
   /// Errc::invalid when the inbound SPI is in use.
   [[nodiscard]] Result<void> add_pair(SaPair pair, bool use_outbound);

@@ -103,16 +103,20 @@ FlowSteering::FlowSteering(int fd, unsigned num_queues) noexcept : num_queues_(n
   const FileDescriptor map = bpf::make_map(sizeof(Choice));
   if (!map) return;
   auto instructions = std::to_array(by_flow);
-  const FileDescriptor program = bpf::load(instructions, map_reference, map.get(), "culvert_flow");
-  if (!program) return;
+  program_ = bpf::load(instructions, map_reference, map.get(), "culvert_flow");  // which holds the map
+  if (!program_) return;
   void* memory = ::mmap(nullptr, page_len(), PROT_READ | PROT_WRITE, MAP_SHARED, map.get(), 0);
   if (memory == MAP_FAILED) return;
-  const int number = program.get();  // the device holds the program, and that the map, from here on
-  if (::ioctl(fd, TUNSETSTEERINGEBPF, &number) != 0) {
+  if (!attach(fd)) {
     ::munmap(memory, page_len());
     return;
   }
   choice_ = static_cast<Choice*>(memory);
+}
+
+bool FlowSteering::attach(int fd) const noexcept {
+  const int number = program_.get();
+  return number >= 0 && ::ioctl(fd, TUNSETSTEERINGEBPF, &number) == 0;
 }
 
 FlowSteering::~FlowSteering() {

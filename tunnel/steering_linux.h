@@ -5,6 +5,8 @@
 #include <optional>
 #include <utility>
 
+#include "file_descriptor.h"
+
 namespace culvert::tunnel {
 
 // Which worker gets what, decided in the kernel by a few instructions of BPF. Where it does not take them (no CAP_BPF,
@@ -25,6 +27,8 @@ class FlowSteering {
   FlowSteering& operator=(const FlowSteering&) = delete;
   ~FlowSteering();
 
+  /// Steers another device, or this one when it was made anew. false: the kernel refuses.
+  [[nodiscard]] bool attach(int fd) const noexcept;
   [[nodiscard]] bool is_ours() const noexcept { return choice_ != nullptr; }
   /// The queue that gets all, at home or lent; nullopt: spread, or left to the kernel.
   [[nodiscard]] std::optional<unsigned> home() const noexcept;
@@ -43,6 +47,7 @@ class FlowSteering {
   };
   void leave_out(std::uint32_t queue) noexcept;
 
+  FileDescriptor program_;
   Choice* choice_ = nullptr;  ///< shared with the kernel
   unsigned num_queues_ = 0;
 };

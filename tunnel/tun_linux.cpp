@@ -88,6 +88,23 @@ void set_queue_len(const ifreq& device) noexcept {
   [[maybe_unused]] const int ignored = ::ioctl(socket.get(), SIOCSIFTXQLEN, &request);
 }
 
+std::unexpected<Error> device_error(const std::string& name, const char* what, int error) {
+  const char* hint = error == EBUSY ? " (a device of this name exists already)" : "";
+  return fail(Errc::io, "device " + name + ": " + what + std::strerror(error) + hint, error);
+}
+
+/// Makes the descriptor a queue of the device; of a new one when `create`.
+Result<void> join_device(int fd, const std::string& name, bool create) {
+  ifreq request{};
+  std::memcpy(request.ifr_name, name.data(), name.size());
+  // TUN_EXCL on the first queue: a device that someone else made is not ours to join.
+  const int flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE | (create ? IFF_TUN_EXCL : 0);
+  request.ifr_flags = static_cast<short>(flags);
+  if (::ioctl(fd, TUNSETIFF, &request) != 0) return device_error(name, "", errno);
+  if (create) set_queue_len(request);
+  return {};
+}
+
 }  // namespace
 
 bool is_device_name(std::string_view name) noexcept {
@@ -98,25 +115,50 @@ bool is_device_name(std::string_view name) noexcept {
 
 Result<std::vector<TunQueue>> TunQueue::create_device(const std::string& name, unsigned count) {
   if (!is_device_name(name)) return fail(Errc::invalid, "\"" + name + "\" is not a device name");
-  const auto failed = [&](const char* what, int error) {
-    const char* hint = error == EBUSY ? " (a device of this name exists already)" : "";
-    return fail(Errc::io, "device " + name + ": " + what + std::strerror(error) + hint, error);
-  };
   std::vector<TunQueue> queues;
-  for (unsigned i = 0; i < count; ++i) {
-    FileDescriptor fd(::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
-    if (!fd) return failed("/dev/net/tun: ", errno);
-    ifreq request{};
-    std::memcpy(request.ifr_name, name.data(), name.size());
-    // TUN_EXCL on the first queue: a device that someone else made is not ours to join.
-    const int flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE | (i == 0 ? IFF_TUN_EXCL : 0);
-    request.ifr_flags = static_cast<short>(flags);
-    if (::ioctl(fd.get(), TUNSETIFF, &request) != 0) return failed("", errno);
-    if (i == 0) set_queue_len(request);
-    const Features features = i == 0 ? offer_offloads(fd.get()) : queues[0].features_;  // the device's, not the queue's
+  if (auto made = attach(queues, name, count); !made) return std::unexpected(made.error());
+  return queues;
+}
+
+Result<std::vector<TunQueue>> TunQueue::take_device(const std::string& name, unsigned count, KeptDescriptors& kept) {
+  std::vector<TunQueue> queues;
+  Features features;
+  for (unsigned i = 0; kept.has(queue_name(name, i)); ++i) {
+    FileDescriptor fd(kept.take(queue_name(name, i)));
+    if (i == 0) features = offer_offloads(fd.get());
     queues.push_back(TunQueue(std::move(fd), features));
   }
+  while (queues.size() > count) queues.pop_back();  // the last one first: the others keep their numbers
+  if (auto more = attach(queues, name, count); !more) return std::unexpected(more.error());
   return queues;
+}
+
+/// Queues until there are `count`; the first one makes the device.
+Result<void> TunQueue::attach(std::vector<TunQueue>& queues, const std::string& name, unsigned count) {
+  while (queues.size() < count) {
+    const bool first = queues.empty();
+    FileDescriptor fd(::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
+    if (!fd) return device_error(name, "/dev/net/tun: ", errno);
+    if (auto joined = join_device(fd.get(), name, first); !joined) return joined;
+    const Features features = first ? offer_offloads(fd.get()) : queues[0].features_;  // the device's, not the queue's
+    queues.push_back(TunQueue(std::move(fd), features));
+  }
+  return {};
+}
+
+Result<void> TunQueue::renew_device(const std::string& name, std::span<const TunQueue> queues) {
+  for (const TunQueue& queue : queues) {
+    const bool first = &queue == queues.data();
+    if (auto joined = join_device(queue.fd(), name, first); !joined) return joined;
+    if (first) [[maybe_unused]]
+      const Features features = offer_offloads(queue.fd());
+  }
+  return {};
+}
+
+bool TunQueue::has_device() const noexcept {
+  pollfd queue{fd_.get(), 0, 0};
+  return ::poll(&queue, 1, 0) == 0;  // POLLERR is reported though nobody asked
 }
 
 std::size_t TunQueue::read(MutableByteView room, Offload& offload) const noexcept {

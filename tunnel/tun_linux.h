@@ -10,6 +10,7 @@
 
 #include "culvert/base/bytes.h"
 #include "culvert/base/result.h"
+#include "culvert/tunnel/kept_descriptors.h"
 #include "file_descriptor.h"
 #include "offload.h"
 
@@ -28,6 +29,14 @@ class TunQueue {
   /// device name; Errc::io: EBUSY when the device exists already, else what the kernel said. The detail names the
   /// device.
   [[nodiscard]] static Result<std::vector<TunQueue>> create_device(const std::string& name, unsigned count);
+  /// The device that a daemon before us has left open, with its addresses and routes and as many queues as we want; the
+  /// errors are as above. `kept` has it (KeptDescriptors::has_device).
+  [[nodiscard]] static Result<std::vector<TunQueue>> take_device(const std::string& name, unsigned count,
+                                                                 KeptDescriptors& kept);
+
+  /// Makes the device of these queues anew, after somebody has deleted it: down, with nothing but its name. Those who
+  /// watch the descriptors go on. Errc::io as create_device.
+  [[nodiscard]] static Result<void> renew_device(const std::string& name, std::span<const TunQueue> queues);
 
   /// Reads one packet or super-packet, whose length is returned; 0: there is none. One as long as `room` may have been
   /// cut: give one byte more than an IP packet can have.
@@ -39,11 +48,13 @@ class TunQueue {
 
   /// Nothing is there to be read. Any thread.
   [[nodiscard]] bool is_empty() const noexcept;
+  [[nodiscard]] bool has_device() const noexcept;  ///< nobody has deleted it. Any thread
 
   [[nodiscard]] Features features() const noexcept { return features_; }
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
 
  private:
+  [[nodiscard]] static Result<void> attach(std::vector<TunQueue>& queues, const std::string& name, unsigned count);
   TunQueue(FileDescriptor fd, Features features) noexcept : fd_(std::move(fd)), features_(features) {}
 
   FileDescriptor fd_;

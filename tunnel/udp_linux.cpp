@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string>
@@ -68,11 +69,39 @@ Result<std::vector<UdpSocket>> UdpSocket::open_group(const Endpoint& local, unsi
   return group;
 }
 
-Result<UdpSocket::NatGroup> UdpSocket::open_nat_group(const Endpoint& local, unsigned num_workers) {
+/// All of a group or none: which one a datagram goes to is a matter of their order. Empty: there are none of them.
+Result<std::vector<UdpSocket>> UdpSocket::take(const Endpoint& local, unsigned num, KeptDescriptors& kept) {
+  std::vector<UdpSocket> group;
+  for (std::size_t i = 0; kept.has(name(local, i)); ++i)
+    group.push_back(UdpSocket(FileDescriptor(kept.take(name(local, i))), local));
+  if (group.size() != num) return std::vector<UdpSocket>{};
+  const int none = 0;
+  for (const UdpSocket& socket : group) {
+    // What a daemon before us kept back in a flood is not ours to keep back. There may be no filter.
+    [[maybe_unused]] const int detached = ::setsockopt(socket.fd(), SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof none);
+    if (auto prepared = prepare_socket(socket.fd(), local.address.family()); !prepared)
+      return fail_at(local, ": " + prepared.error().detail, prepared.error().system_error);
+  }
+  return group;
+}
+
+std::string UdpSocket::name(const Endpoint& local, std::size_t index) {
+  std::string address = local.address.to_string();
+  std::ranges::replace(address, ':', '_');
+  return "udp." + std::to_string(local.port) + "." + std::to_string(index) + "." + address;
+}
+
+Result<UdpSocket::NatGroup> UdpSocket::open_nat_group(const Endpoint& local, unsigned num_workers,
+                                                      KeptDescriptors& kept) {
   NatGroup group;
-  if (auto opened = extend(group.workers, local, num_workers, Joined::yes); !opened)
-    return std::unexpected(opened.error());
-  if (auto opened = extend(group.workers, local, 2, Joined::no); !opened) return std::unexpected(opened.error());
+  auto taken = take(local, num_workers + 2, kept);
+  if (!taken) return std::unexpected(taken.error());
+  group.workers = std::move(*taken);
+  if (group.workers.empty()) {
+    if (auto opened = extend(group.workers, local, num_workers, Joined::yes); !opened)
+      return std::unexpected(opened.error());
+    if (auto opened = extend(group.workers, local, 2, Joined::no); !opened) return std::unexpected(opened.error());
+  }
   const bool steered = steer_nat_port(group.workers[0].fd(), num_workers);
   if (steered) {
     for (std::size_t i = num_workers; i < group.workers.size(); ++i) group.ike.push_back(std::move(group.workers[i]));
@@ -83,10 +112,12 @@ Result<UdpSocket::NatGroup> UdpSocket::open_nat_group(const Endpoint& local, uns
   return group;
 }
 
-Result<std::vector<UdpSocket>> UdpSocket::open_ike_group(const Endpoint& local) {
-  std::vector<UdpSocket> group;
-  if (auto opened = extend(group, local, 2, Joined::no); !opened) return std::unexpected(opened.error());
-  if (!steer_ike_port(group[0].fd())) group.pop_back();
+Result<std::vector<UdpSocket>> UdpSocket::open_ike_group(const Endpoint& local, KeptDescriptors& kept) {
+  auto group = take(local, 2, kept);
+  if (!group) return group;
+  if (group->empty())
+    if (auto opened = extend(*group, local, 2, Joined::no); !opened) return std::unexpected(opened.error());
+  if (!steer_ike_port((*group)[0].fd())) group->pop_back();
   return group;
 }
 

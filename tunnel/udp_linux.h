@@ -1,10 +1,12 @@
 #pragma once
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "culvert/base/ip.h"
 #include "culvert/base/result.h"
+#include "culvert/tunnel/kept_descriptors.h"
 #include "file_descriptor.h"
 #include "socket_batch.h"
 
@@ -21,9 +23,13 @@ class UdpSocket {
   /// The NAT port's sockets: those of the workers, and for IKE either two of its own (IKE SAs; what asks for a new one)
   /// or, where the kernel does not steer, none: then the workers get it with their ESP.
   struct NatGroup;
-  [[nodiscard]] static Result<NatGroup> open_nat_group(const Endpoint& local, unsigned num_workers);
+  /// `kept`: those of a daemon before us are taken from there when all of them are.
+  [[nodiscard]] static Result<NatGroup> open_nat_group(const Endpoint& local, unsigned num_workers,
+                                                       KeptDescriptors& kept);
   /// The IKE port's: two (IKE SAs; what asks for a new one), or one for all.
-  [[nodiscard]] static Result<std::vector<UdpSocket>> open_ike_group(const Endpoint& local);
+  [[nodiscard]] static Result<std::vector<UdpSocket>> open_ike_group(const Endpoint& local, KeptDescriptors& kept);
+  /// "udp.PORT.INDEX.ADDRESS" for the sockets of one address and port, in their order.
+  [[nodiscard]] static std::string name(const Endpoint& local, std::size_t index);
 
   /// At most socket_batch_size slots, without waiting; a slot may hold several datagrams of one flow.
   [[nodiscard]] std::size_t receive_batch(SocketBatch& batch, std::span<ReceiveSlot> slots) const noexcept {
@@ -39,6 +45,7 @@ class UdpSocket {
  private:
   UdpSocket(FileDescriptor fd, Endpoint local) noexcept : fd_(std::move(fd)), local_(local) {}
   enum class Joined : std::uint8_t { yes, no };  ///< UDP_GRO
+  [[nodiscard]] static Result<std::vector<UdpSocket>> take(const Endpoint& local, unsigned num, KeptDescriptors& kept);
   [[nodiscard]] static Result<void> extend(std::vector<UdpSocket>& group, const Endpoint& local, unsigned num,
                                            Joined joined);
 

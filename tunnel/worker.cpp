@@ -77,7 +77,7 @@ Result<void> Worker::add_to_epoll(int fd, Source source, std::uint32_t number) {
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.u64 = std::uint64_t{static_cast<std::uint32_t>(source)} << 32 | number;
-  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0) return {};
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0 || errno == EEXIST) return {};
   return fail(Errc::io, std::string("epoll of a worker: ") + std::strerror(errno), errno);
 }
 
@@ -149,8 +149,11 @@ void Worker::dispatch(std::uint64_t tag, std::uint32_t what) {
   const PortView* at = tables->port(TunnelId{number});
   if (!at) return;  // removed while this event was on its way
   if ((what & (EPOLLERR | EPOLLHUP)) == 0) return forward_outbound(*at);
-  log::error("device {} is gone: someone else removed it; its tunnel carries nothing", at->port->config.device);
+  // Or it would be reported again and again. Whoever makes the device anew watches it again; that may have been done
+  // since this event was raised.
   unwatch(*at->port);
+  if (!at->port->queue(index_).has_device()) return;
+  if (auto watched = watch(*at->port); !watched) log::error("{}", watched.error().detail);
 }
 
 void Worker::send_all_waiting() {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "culvert/base/log.h"
 #include "dns_beside.h"
@@ -141,6 +142,18 @@ void ClientNetwork::set_rules(Netlink& netlink, IpFamily family, bool wanted) {
   for (const RoutingRule& rule : tunnel_rules(family)) {
     const auto done = wanted ? netlink.add_rule(rule) : netlink.remove_rule(rule);
     if (!done && (wanted || done.error().code != Errc::not_found)) log::error("{}", done.error().detail);
+  }
+}
+
+void ClientNetwork::renew(Netlink& netlink, const std::string& device, int ifindex) {
+  for (auto& [peer, connection] : connections_) {
+    ClientConnection& said = connection.said;
+    if (said.device != device) continue;
+    connection.ifindex = ifindex;
+    for (const IpAddress& address : said.net.addresses)
+      complain(said.peer, netlink.add_address(ifindex, host(address)));
+    const std::vector<IpPrefix> routes = std::exchange(said.routes, {});  // they went with the device
+    set_routes(netlink, connection, routes);
   }
 }
 

@@ -55,6 +55,8 @@ class ClientNetwork {
              bool as_granted);
   /// It is, or may soon be, reached at this address.
   void pin(Netlink& netlink, const IpAddress& gateway);
+  /// The device was made anew: what was on it is put there again.
+  void renew(Netlink& netlink, const std::string& device, int ifindex);
   void release(Netlink& netlink, PeerId peer);
   void release_all(Netlink& netlink);
   /// There is a full tunnel.

@@ -88,7 +88,12 @@ Result<void> Daemon::open(const DaemonOptions& options) {
   }
   auto netlink = Netlink::open();
   if (!netlink) return std::unexpected(netlink.error());
-  auto machine = Machine::create(config_, std::move(*netlink), std::move(*state));
+  tunnel::DataPlaneOptions plane_options;
+  plane_options.kept = manager_.take_kept();
+  std::vector<std::string> devices;
+  for (const auto& tunnel : config_.tunnels) devices.push_back(tunnel.plane.device);
+  plane_options.kept.close_other_devices(devices);  // their routes may be another one's now
+  auto machine = Machine::create(config_, std::move(*netlink), std::move(*state), plane_options.kept);
   if (!machine) return std::unexpected(machine.error());
   machine_.emplace(std::move(*machine));
   client_ = options.client;
@@ -98,7 +103,6 @@ Result<void> Daemon::open(const DaemonOptions& options) {
   }
   if (auto opened = open_control_socket(); !opened) return opened;
 
-  tunnel::DataPlaneOptions plane_options;
   plane_options.workers = gateway.workers;
   plane_options.busy_poll = gateway.busy_poll;
   plane_options.listen = gateway.listen;
@@ -111,6 +115,7 @@ Result<void> Daemon::open(const DaemonOptions& options) {
   if (!plane) return std::unexpected(plane.error());
   plane_ = std::move(*plane);
   if (auto ready = machine_->set_up(*plane_); !ready) return ready;
+  plane_->close_kept();
 
   ike::EndpointOptions ike_options;
   ike_options.debug_keys = debug_keys_.has_value();
@@ -154,7 +159,8 @@ Result<void> Daemon::open(const DaemonOptions& options) {
   if (config_.users_file) users_stamp_ = FileStamp::of(config_.users_file->path);
   machine_->refresh_addresses();
   auto network = NetworkWatch::open(
-      io_, [this](int ifindex) { return machine_->owns(ifindex); }, [this] { on_network_change(); });
+      io_, [this](int ifindex) { return machine_->owns(ifindex); }, [this](int ifindex) { on_lost_device(ifindex); },
+      [this] { on_network_change(); });
   if (!network) return std::unexpected(network.error());
   network_ = std::move(*network);
   const int events = dup(plane_->event_fd());
@@ -184,6 +190,7 @@ void Daemon::run() {
             plane_->packet_memory() >> 20, crypto::aead_implementation());
   revocation_->start();
   perform(ike_->start(Clock::now()));
+  be_managed();
   io_.run();
 }
 
@@ -290,6 +297,7 @@ void Daemon::on_tick() {
   reload_users(false);
   save_leases(false);
   heap_.on_tick();
+  report_status(now);
   if (client_) client_->on_tick();
 }
 
@@ -371,7 +379,9 @@ void Daemon::wait_for_signals() {
 }
 
 void Daemon::shut_down() {
-  log::info("going down: telling the peers, removing devices and routes");
+  manager_.say_stopping();
+  const bool hands_over = manager_.keeps_any();
+  log::info("going down: telling the peers, {} devices and routes", hands_over ? "leaving" : "removing");
   perform(ike_->shut_down(Clock::now()));
   save_leases(true);
   stopping_ = true;
@@ -379,7 +389,11 @@ void Daemon::shut_down() {
   control_.reset();
   network_.reset();
   plane_events_.close();
-  machine_->tear_down(*plane_);
+  if (hands_over) {
+    machine_->hand_over();
+  } else {
+    machine_->tear_down(*plane_);
+  }
   io_.stop();
 }
 

@@ -30,6 +30,7 @@
 #include "radius_service.h"
 #include "resolver.h"
 #include "revocation.h"
+#include "service_manager.h"
 #include "stream_paths.h"
 
 namespace culvert::daemon {
@@ -76,6 +77,7 @@ class Daemon {
   void take_events();
   [[nodiscard]] ike::Actions on_event(TimePoint now, const tunnel::Event& event);
   void on_network_change();
+  void on_lost_device(int ifindex);
   void report_unknown_spi(TimePoint now, const tunnel::UnknownSpiEvent& unknown);
   void arm_deadline();
   void arm_tick();
@@ -87,6 +89,14 @@ class Daemon {
   void reload_users(bool anyway);
   void wait_for_signals();
   void shut_down();
+
+  // service.cpp: what a service manager wants
+  void be_managed();
+  void be_alive();
+  void report_status(TimePoint now);
+  [[nodiscard]] std::string summary(TimePoint now) const;
+  /// After every change of the devices or sockets.
+  void keep_descriptors();
 
   // perform.cpp: what ike wants done
   void perform(ike::Actions actions);
@@ -123,6 +133,8 @@ class Daemon {
   boost::asio::steady_timer deadline_{io_};
   boost::asio::steady_timer tick_{io_};
   ClientMode* client_ = nullptr;
+  boost::asio::steady_timer watchdog_{io_};
+  ServiceManager manager_;
   std::optional<DebugKeys> debug_keys_;
   std::unique_ptr<tunnel::DataPlane> plane_;
   std::optional<Machine> machine_;
@@ -144,6 +156,7 @@ class Daemon {
   TimePoint expiry_announced_ = Clock::now();  ///< at the start as warnings of the configuration
   TimePoint unsent_reported_{};
   TimePoint expected_since_{};  ///< when the plane was last told whom to expect
+  TimePoint status_reported_{};
   std::size_t unsent_since_ = 0;
   std::deque<FollowUp> follow_ups_;
   HeapTrimmer heap_;

@@ -38,15 +38,17 @@ std::vector<IpPrefix> guards_of(const config::Config& config) {
 
 }  // namespace
 
-Result<Machine> Machine::create(const config::Config& config, Netlink netlink, StateDir state) {
+Result<Machine> Machine::create(const config::Config& config, Netlink netlink, StateDir state,
+                                const tunnel::KeptDescriptors& kept) {
   Machine machine(config, std::move(netlink), std::move(state));
-  if (auto removed = machine.remove_leftovers(); !removed) return std::unexpected(removed.error());
+  if (auto removed = machine.remove_leftovers(kept); !removed) return std::unexpected(removed.error());
   return machine;
 }
 
-Result<void> Machine::remove_leftovers() {
+Result<void> Machine::remove_leftovers(const tunnel::KeptDescriptors& kept) {
   ClientNetwork::remove_leftovers(netlink_);
   for (const auto& device : state_.leftovers().devices) {
+    if (kept.has_device(device.name)) continue;
     // Our devices go with the process that holds them. A dying one may need a moment for that.
     for (int attempt = 0; attempt < 20; ++attempt) {
       const auto link = netlink_.find_link(device.name);
@@ -96,7 +98,8 @@ Result<void> Machine::set_up(tunnel::DataPlane& plane) {
 
 Result<void> Machine::set_up(const config::TunnelSettings& settings, tunnel::DataPlane& plane) {
   tunnel::TunnelConfig wanted = settings.plane;
-  if (netlink_.find_link(wanted.device))
+  const bool kept = plane.has_kept_device(wanted.device);
+  if (!kept && netlink_.find_link(wanted.device))
     return fail(Errc::invalid,
                 fmt::format("device {} exists already and is not ours: name another `device`, or remove that one "
                             "('ip link del {}')",
@@ -108,9 +111,49 @@ Result<void> Machine::set_up(const config::TunnelSettings& settings, tunnel::Dat
   ours_.devices.push_back({wanted.device, link->index});
   if (auto recorded = keep_record(); !recorded) return recorded;
   mtus_[wanted.id] = wanted.mtu;
+  if (kept)
+    if (auto removed = remove_unwanted(settings, link->index); !removed) return removed;
   if (auto ready = set_up_device(settings, link->index, wanted.mtu); !ready)
     return fail(ready.error().code, fmt::format("device {}: {}", wanted.device, ready.error().detail),
                 ready.error().system_error);
+  return {};
+}
+
+/// What a daemon before us has given the device and this configuration does not. What it does stays without a moment's
+/// break.
+Result<void> Machine::remove_unwanted(const config::TunnelSettings& settings, int ifindex) {
+  const auto gone = [](const Result<void>& removed) { return removed || removed.error().code == Errc::not_found; };
+  const auto addresses = netlink_.addresses_of(ifindex);
+  if (!addresses) return std::unexpected(addresses.error());
+  for (const auto& address : *addresses) {
+    if (std::ranges::find(settings.addresses, address) != settings.addresses.end()) continue;
+    if (auto removed = netlink_.remove_address(ifindex, address); !gone(removed)) return removed;
+  }
+  const auto routes = netlink_.routes_of(ifindex);
+  if (!routes) return std::unexpected(routes.error());
+  for (const auto& route : *routes) {
+    if (std::ranges::find(settings.routes, route) != settings.routes.end()) continue;
+    if (auto removed = netlink_.remove_route(ifindex, route); !gone(removed)) return removed;
+  }
+  return {};
+}
+
+Result<void> Machine::renew_device(tunnel::DataPlane& plane, int ifindex) {
+  const auto device = std::ranges::find(ours_.devices, ifindex, &DeviceRecord::ifindex);
+  if (device == ours_.devices.end()) return fail(Errc::not_found, "no device of ours");
+  const std::string name = device->name;
+  const auto of_device = [&](const config::TunnelSettings& settings) { return settings.plane.device == name; };
+  const auto settings = std::ranges::find_if(config_->tunnels, of_device);
+  if (settings == config_->tunnels.end()) return fail(Errc::not_found, fmt::format("no tunnel has device {}", name));
+  const TunnelId id = settings->plane.id;
+  if (auto renewed = plane.renew_device(id); !renewed) return about(settings->plane.name, renewed.error());
+  const auto link = netlink_.find_link(name);
+  if (!link) return std::unexpected(link.error());
+  device->ifindex = link->index;
+  if (auto recorded = keep_record(); !recorded) return recorded;
+  if (auto ready = set_up_device(*settings, link->index, mtus_[id]); !ready) return about(name, ready.error());
+  client_network_.renew(netlink_, name, link->index);
+  log::warn("somebody has deleted device {}: it is there again, with its addresses and routes", name);
   return {};
 }
 
@@ -162,6 +205,10 @@ void Machine::tear_down(tunnel::DataPlane& plane) {
   remove_devices(plane);
   kept_guards_.clear();
   remove_guards();
+}
+
+void Machine::hand_over() {
+  client_network_.release_all(netlink_);
 }
 
 void Machine::abandon(tunnel::DataPlane& plane) {

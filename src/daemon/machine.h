@@ -23,14 +23,20 @@ namespace culvert::daemon {
 /// bound to no device, and goes only when a gateway leaves as it was told to.
 class Machine {
  public:
-  /// Removes what a crashed daemon left behind. `config` outlives the machine.
-  [[nodiscard]] static Result<Machine> create(const config::Config& config, Netlink netlink, StateDir state);
+  /// Removes what a crashed daemon left behind, but for devices that are in `kept`. `config` outlives the machine.
+  [[nodiscard]] static Result<Machine> create(const config::Config& config, Netlink netlink, StateDir state,
+                                              const tunnel::KeptDescriptors& kept = {});
 
   /// Puts the guards up, makes every device of the configuration, sets its MTU, addresses and routes, and brings it up.
   /// Nothing is rolled back on an error: that is what abandon is for.
   [[nodiscard]] Result<void> set_up(tunnel::DataPlane& plane);
   /// Removes the devices, and with them their addresses and routes, then the guards, and forgets them.
   void tear_down(tunnel::DataPlane& plane);
+  /// Leaves devices, routes and guards to the next daemon, which gets the open devices from whoever keeps them. Without
+  /// it they go when those are closed, and the guards when a daemon starts or remove_leftovers is called.
+  void hand_over();
+  /// One of our devices has been deleted: makes it anew, with what belongs to it. Errc::not_found: none of ours.
+  [[nodiscard]] Result<void> renew_device(tunnel::DataPlane& plane, int ifindex);
   /// The same for a gateway that nobody told to leave: one that failed while it ran keeps its guards, one that did not
   /// get so far those that a crashed one before it had left. The next start knows of them.
   void abandon(tunnel::DataPlane& plane);
@@ -60,7 +66,8 @@ class Machine {
       : config_(&config), netlink_(std::move(netlink)), state_(std::move(state)), path_finder_(config.gateway.listen) {
     for (const auto& settings : config.tunnels) tunnels_of_.emplace(settings.plane.child, &settings);
   }
-  [[nodiscard]] Result<void> remove_leftovers();
+  [[nodiscard]] Result<void> remove_leftovers(const tunnel::KeptDescriptors& kept);
+  [[nodiscard]] Result<void> remove_unwanted(const config::TunnelSettings& settings, int ifindex);
   [[nodiscard]] const config::TunnelSettings* virtual_tunnel(PeerId peer) const;
   [[nodiscard]] Result<void> keep_record() const;
   [[nodiscard]] Result<void> set_up_guards();

@@ -11,6 +11,7 @@
 #include <string>
 #include <utility>
 
+#include "after_stop.h"
 #include "client_mode.h"
 #include "culvert/base/log.h"
 #include "culvert/config/config.h"
@@ -25,6 +26,7 @@ struct Arguments {
   std::string debug_keys;
   std::string client, disconnect;
   culvert::daemon::ClientOptions client_options;
+  bool after_stop = false;
 };
 
 /// Not through the log: it would leave out what exceeds ten lines a second.
@@ -51,6 +53,13 @@ int check(const std::filesystem::path& file) {
 int fatal(const std::string& why) {
   std::fprintf(stderr, "culvertd: %s\n", why.c_str());
   return 1;
+}
+
+int clean_up(const Arguments& arguments) {
+  const auto config = culvert::config::load(arguments.config);
+  const auto state_dir = config ? config->gateway.state_dir : culvert::config::GatewayConfig{}.state_dir;
+  const auto done = culvert::daemon::clean_up_after_stop(state_dir);
+  return done ? 0 : fatal(done.error().detail);
 }
 
 /// Of a gateway and of a client. An error ends the process.
@@ -102,11 +111,14 @@ int main(int argc, char** argv) {
           ->type_name("[NAME]");
   app.add_option("--run-dir", arguments.client_options.run_dir, "of clients: sockets and state")->capture_default_str();
   app.add_flag("--background", arguments.client_options.background, "of --client: return when it is connected");
+  app.add_flag("--after-stop", arguments.after_stop,
+               "only remove what a culvertd left for one that does not follow; for ExecStopPost= of systemd");
   app.set_version_flag("--version", "culvertd " CULVERT_VERSION);
   CLI11_PARSE(app, argc, argv);
   try {
     if (disconnect->count() > 0)
       return culvert::daemon::disconnect_client(arguments.disconnect, arguments.client_options.run_dir);
+    if (arguments.after_stop) return clean_up(arguments);
     return arguments.check.empty() ? run(arguments) : check(arguments.check);
   } catch (const std::exception& error) {
     return fatal(error.what());

@@ -46,6 +46,16 @@ NlAddrPtr to_nl(const IpAddress& address, int prefix_length) {
   return result;
 }
 
+/// nullopt: no address, or none of IP.
+std::optional<IpPrefix> to_prefix(nl_addr* address, int length) {
+  if (address == nullptr) return std::nullopt;
+  const ByteView bytes(static_cast<const std::uint8_t*>(nl_addr_get_binary_addr(address)), nl_addr_get_len(address));
+  static constexpr std::uint8_t nothing[16] = {};  // of a default route libnl gives the family alone
+  const ByteView any(nothing, nl_addr_get_family(address) == AF_INET ? 4 : 16);
+  const auto ip = IpAddress::from_bytes(bytes.empty() ? any : bytes);
+  return ip ? std::optional<IpPrefix>({*ip, static_cast<std::uint8_t>(length)}) : std::nullopt;
+}
+
 std::unexpected<Error> netlink_error(std::string what, int nl_code) {
   const int code = nl_code < 0 ? -nl_code : nl_code;
   std::string detail = fmt::format("{}: {}", what, nl_geterror(nl_code));
@@ -261,6 +271,39 @@ Result<std::vector<IpPrefix>> Netlink::addresses() {
     const ByteView bytes(static_cast<const std::uint8_t*>(nl_addr_get_binary_addr(local)), nl_addr_get_len(local));
     if (const auto ip = IpAddress::from_bytes(bytes))
       result.push_back({*ip, static_cast<std::uint8_t>(rtnl_addr_get_prefixlen(address))});
+  }
+  return result;
+}
+
+Result<std::vector<IpPrefix>> Netlink::addresses_of(int ifindex) {
+  nl_cache* cache_raw = nullptr;
+  if (const int error = rtnl_addr_alloc_cache(socket_.get(), &cache_raw); error < 0)
+    return netlink_error("addresses", error);
+  const CachePtr cache(cache_raw);
+  std::vector<IpPrefix> result;
+  for (nl_object* object = nl_cache_get_first(cache_raw); object != nullptr; object = nl_cache_get_next(object)) {
+    auto* address = reinterpret_cast<rtnl_addr*>(object);
+    if (rtnl_addr_get_ifindex(address) != ifindex || rtnl_addr_get_scope(address) != RT_SCOPE_UNIVERSE) continue;
+    const auto prefix = to_prefix(rtnl_addr_get_local(address), rtnl_addr_get_prefixlen(address));
+    if (prefix) result.push_back(*prefix);
+  }
+  return result;
+}
+
+Result<std::vector<IpPrefix>> Netlink::routes_of(int ifindex) {
+  nl_cache* cache_raw = nullptr;
+  if (const int error = rtnl_route_alloc_cache(socket_.get(), AF_UNSPEC, 0, &cache_raw); error < 0)
+    return netlink_error("routes", error);
+  const CachePtr cache(cache_raw);
+  std::vector<IpPrefix> result;
+  for (nl_object* object = nl_cache_get_first(cache_raw); object != nullptr; object = nl_cache_get_next(object)) {
+    auto* route = reinterpret_cast<rtnl_route*>(object);
+    if (rtnl_route_get_table(route) != RT_TABLE_MAIN || rtnl_route_get_protocol(route) != RTPROT_STATIC) continue;
+    if (rtnl_route_get_nnexthops(route) != 1) continue;
+    if (rtnl_route_nh_get_ifindex(rtnl_route_nexthop_n(route, 0)) != ifindex) continue;
+    nl_addr* to = rtnl_route_get_dst(route);
+    const auto prefix = to_prefix(to, to == nullptr ? 0 : static_cast<int>(nl_addr_get_prefixlen(to)));
+    if (prefix) result.push_back(*prefix);
   }
   return result;
 }

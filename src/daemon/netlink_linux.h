@@ -81,6 +81,10 @@ class Netlink {
   /// Errc::not_found when there is none.
   [[nodiscard]] Result<void> remove_address(int ifindex, const IpPrefix& prefix);
   [[nodiscard]] Result<std::vector<IpPrefix>> addresses();
+  /// Of one device, but for those that the kernel has made itself (link-local ones).
+  [[nodiscard]] Result<std::vector<IpPrefix>> addresses_of(int ifindex);
+  /// What add_route has put into the main table for this device, or somebody else by hand.
+  [[nodiscard]] Result<std::vector<IpPrefix>> routes_of(int ifindex);
   /// Neither loopback nor link-local ones, nor such as are not ready yet or about to go.
   [[nodiscard]] Result<std::vector<LocalAddress>> local_addresses();
 

@@ -53,6 +53,7 @@ void NetworkWatch::Close::operator()(nl_sock* socket) const noexcept {
 
 Result<std::unique_ptr<NetworkWatch>> NetworkWatch::open(boost::asio::io_context& io,
                                                          std::function<bool(int ifindex)> ignore,
+                                                         std::function<void(int ifindex)> lost,
                                                          std::function<void()> changed) {
   std::unique_ptr<nl_sock, Close> socket(nl_socket_alloc());
   if (!socket) return fail(Errc::internal, "libnl has no memory");
@@ -65,18 +66,19 @@ Result<std::unique_ptr<NetworkWatch>> NetworkWatch::open(boost::asio::io_context
   if (error < 0) return fail(Errc::io, std::string("netlink events: ") + nl_geterror(error));
   const int descriptor = dup(nl_socket_get_fd(socket.get()));
   if (descriptor < 0) return fail(Errc::io, "netlink events: dup", errno);
-  std::unique_ptr<NetworkWatch> watch(new NetworkWatch(io, socket.release(), std::move(ignore), std::move(changed)));
+  std::unique_ptr<NetworkWatch> watch(new NetworkWatch(io, socket.release(), std::move(ignore), std::move(lost), std::move(changed)));
   watch->events_.assign(descriptor);
   watch->wait();
   return watch;
 }
 
 NetworkWatch::NetworkWatch(boost::asio::io_context& io, nl_sock* socket, std::function<bool(int ifindex)> ignore,
-                           std::function<void()> changed)
+                           std::function<void(int ifindex)> lost, std::function<void()> changed)
     : socket_(socket),
       events_(io),
       timer_(io),
       ignore_(std::move(ignore)),
+      lost_(std::move(lost)),
       changed_(std::move(changed)),
       pause_(short_pause) {
   nl_socket_modify_cb(socket, NL_CB_VALID, NL_CB_CUSTOM, on_message, this);
@@ -87,7 +89,9 @@ NetworkWatch::~NetworkWatch() = default;
 int NetworkWatch::on_message(nl_msg* message, void* self) {
   auto& watch = *static_cast<NetworkWatch*>(self);
   const int device = device_of(nlmsg_hdr(message));
-  if (device == 0 || (device > 0 && !watch.ignore_(device))) watch.noticed_ = true;
+  const bool ignored = device > 0 && watch.ignore_(device);
+  if (ignored && nlmsg_hdr(message)->nlmsg_type == RTM_DELLINK) watch.gone_.push_back(device);
+  if (device >= 0 && !ignored) watch.noticed_ = true;
   return NL_OK;
 }
 
@@ -104,6 +108,7 @@ void NetworkWatch::read() {
   // Bounded: whatever comes meanwhile makes the descriptor readable again.
   for (int i = 0; i < 64 && error >= 0; ++i) error = nl_recvmsgs_default(socket_.get());
   if (error == -NLE_NOMEM) noticed_ = true;  // the kernel had more to say than the socket could hold
+  for (const int device : std::exchange(gone_, {})) lost_(device);
   if (std::exchange(noticed_, false)) plan();
 }
 

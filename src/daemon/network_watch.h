@@ -4,6 +4,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "culvert/base/result.h"
 #include "culvert/base/time.h"
@@ -18,10 +19,12 @@ namespace culvert::daemon {
 /// thread.
 class NetworkWatch {
  public:
-  /// `ignore`: whether a device is of no interest (our own tunnels). Both are called on the thread of `io`.
+  /// `ignore`: whether a device is of no interest (our own tunnels). `lost`: at once, for such a device that has gone.
+  /// All are called on the thread of `io`.
   /// Errc::io: no netlink socket.
   [[nodiscard]] static Result<std::unique_ptr<NetworkWatch>> open(boost::asio::io_context& io,
                                                                   std::function<bool(int ifindex)> ignore,
+                                                                  std::function<void(int ifindex)> lost,
                                                                   std::function<void()> changed);
   ~NetworkWatch();
   NetworkWatch(const NetworkWatch&) = delete;
@@ -32,7 +35,7 @@ class NetworkWatch {
     void operator()(nl_sock* socket) const noexcept;
   };
   NetworkWatch(boost::asio::io_context& io, nl_sock* socket, std::function<bool(int ifindex)> ignore,
-               std::function<void()> changed);
+               std::function<void(int ifindex)> lost, std::function<void()> changed);
   static int on_message(nl_msg* message, void* self);
   void wait();
   void read();
@@ -42,7 +45,9 @@ class NetworkWatch {
   boost::asio::posix::stream_descriptor events_;
   boost::asio::steady_timer timer_;
   std::function<bool(int ifindex)> ignore_;
+  std::function<void(int ifindex)> lost_;
   std::function<void()> changed_;
+  std::vector<int> gone_;  ///< ignored ones, by the read under way
   bool noticed_ = false;  ///< by the read under way
   bool planned_ = false;
   TimePoint told_{};  ///< the last time

@@ -12,6 +12,8 @@ constexpr std::size_t max_associations = 8;                  // of one peer, tho
 constexpr Duration resolve_time = std::chrono::seconds(30);  // for the daemon to answer ResolveAddresses
 constexpr Duration stable_time =
     std::chrono::seconds(30);  // up for so long: the next failure starts with a short pause again
+/// The peer was there a moment ago, and may be back already: one try soon, and if that fails at a growing pace.
+constexpr Duration return_time = std::chrono::milliseconds(200);
 constexpr Duration responder_grace = std::chrono::seconds(3);  // for the initiator to ask for its other children
 
 }  // namespace
@@ -325,7 +327,10 @@ void Peer::on_association_ended(Association& association, const std::string& rea
     for (ChildNeed& need : needs_) need.wanted = false;
   }
   if (core_.now() - association.established() >= stable_time) backoff_.reset();
-  if (wanted_ && !admin_down_ && phase_ == Phase::idle) retry_later(backoff_.next(core_.random()));
+  if (!wanted_ || admin_down_ || phase_ != Phase::idle) return;
+  const bool first = backoff_.failures() == 0;
+  const Duration pause = backoff_.next(core_.random());
+  retry_later(first ? spread(return_time, 0.5, 1.5, core_.random()) : pause);
 }
 
 void Peer::on_child_up(const ChildConfig& config) {

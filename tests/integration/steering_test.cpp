@@ -215,7 +215,8 @@ TEST_CASE("a flood whose flows are sent home and spread again keeps each of them
 TEST_CASE("the NAT port: ESP to the workers, IKE to a socket of its own, and what asks for a new IKE SA to another") {
   NEEDS_ROOT();
   const Endpoint local{IpAddress::v4(0x7F000001), 14500};
-  auto group = UdpSocket::open_nat_group(local, 3);
+  tunnel::KeptDescriptors none;
+  auto group = UdpSocket::open_nat_group(local, 3, none);
   REQUIRE(group);
   REQUIRE(group->workers.size() == 3);
   REQUIRE(group->ike.size() == 2);
@@ -257,7 +258,8 @@ TEST_CASE("the NAT port: ESP to the workers, IKE to a socket of its own, and wha
 TEST_CASE("the IKE port: what asks for a new IKE SA is kept apart") {
   NEEDS_ROOT();
   const Endpoint local{IpAddress::v4(0x7F000001), 10500};
-  auto group = UdpSocket::open_ike_group(local);
+  tunnel::KeptDescriptors none;
+  auto group = UdpSocket::open_ike_group(local, none);
   REQUIRE(group);
   REQUIRE(group->size() == 2);
   const auto from = UdpSocket::open_group({IpAddress::v4(0x7F000001), 0}, 1);

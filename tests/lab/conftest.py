@@ -47,6 +47,9 @@ class Lab:
         self._ends.append(net.remove)
         return net
 
+    def at_end(self, function):
+        self._ends.append(function)
+
     def wire(self, net, site, **options):
         wire = Wire(net, site, **options)
         self._ends.append(wire.stop)

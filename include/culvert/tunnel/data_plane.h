@@ -15,6 +15,7 @@
 #include "culvert/base/result.h"
 #include "culvert/base/time.h"
 #include "culvert/child_sa.h"
+#include "culvert/tunnel/kept_descriptors.h"
 
 namespace culvert::tunnel {
 
@@ -50,6 +51,7 @@ struct DataPlaneOptions {
   bool raw_esp = true;                   ///< also open raw sockets for IP protocol 50
   std::size_t wait_queue = 64;           ///< packets per tunnel that wait for an SA
   Duration max_wait = std::chrono::seconds(30);  ///< how long they wait before they are dropped
+  KeptDescriptors kept{};                ///< of a daemon before us: devices and sockets are taken from here where they fit
   Duration busy_poll{};                  ///< how long an idle worker keeps looking for packets before it sleeps; 0: sleeps at once
 };
 
@@ -107,6 +109,15 @@ class DataPlane {
 
   /// Creates the TUN device (still down: the daemon sets address, MTU and routes by netlink). Errc::io names the device.
   [[nodiscard]] virtual Result<void> add_tunnel(const TunnelConfig& config) = 0;
+  /// Whether add_tunnel will take this device over, with its addresses and routes, from a daemon before us.
+  [[nodiscard]] virtual bool has_kept_device(const std::string& device) const = 0;
+  /// What the daemon before us has left open and nobody has asked for: closed; devices go with it.
+  virtual void close_kept() = 0;
+  /// The tunnel's device is gone (somebody deleted it): makes it anew, as add_tunnel. SAs, what waits for them, counters
+  /// and GRE's numbers stay. Errc::not_found: there is no such tunnel.
+  [[nodiscard]] virtual Result<void> renew_device(TunnelId id) = 0;
+  /// The devices and sockets that are open now, in an order that does not change.
+  [[nodiscard]] virtual std::vector<NamedDescriptor> descriptors() const = 0;
   virtual void remove_tunnel(TunnelId id) = 0;
   /// Many at once. `before_closing` is called when nobody reads them any more and their devices are still there.
   virtual void remove_tunnels(std::span<const TunnelId> ids, const std::function<void()>& before_closing) = 0;

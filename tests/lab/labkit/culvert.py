@@ -37,6 +37,7 @@ class Culvert:
         self.socket = self.dir / "control.sock"
         self.keys = self.dir / "keys.txt" if debug_keys else None
         self.process = None
+        self.manager = None  # a ServiceManager: culvertd is started as its service
         for name, text in {"lab.psk": PSK, **(secrets or {})}.items():
             self.secret(name, text)
         self.write(tables)
@@ -66,7 +67,8 @@ class Culvert:
         argv = [BIN / "culvertd", "--config", self.config] + (["--debug-keys", self.keys] if self.keys else [])
         if self.hosts_file:
             argv = ["unshare", "-m", "--propagation", "private", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', self.hosts_file, *argv]
-        self.process = Process(argv, ns=self.ns, log=self.dir / "culvertd.log")
+        argv, env, fds = self.manager.wrap(argv) if self.manager else (argv, None, None)
+        self.process = Process(argv, ns=self.ns, log=self.dir / "culvertd.log", env=env, fds=fds)
         if wait:
             wait_for(lambda: f"culvertd in {self.ns} answers\n{self.log()}", self._answers)
 

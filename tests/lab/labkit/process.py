@@ -1,6 +1,7 @@
 """Child processes that never outlive the test run."""
 import atexit
 import ctypes
+import fcntl
 import os
 import shutil
 import signal
@@ -42,18 +43,32 @@ def wait_for(what, condition, timeout=30.0, interval=0.05):
         time.sleep(interval)
 
 
-class Process:
-    """A program in the background. Its output goes to a file; it dies with this process, even when that is killed."""
+def _pass_on(descriptors):
+    """In a child: `descriptors` = {its number: ours}, all of which stay open over exec."""
+    high = {number: fcntl.fcntl(fd, fcntl.F_DUPFD, 1000) for number, fd in descriptors.items()}
+    for number, fd in high.items():
+        os.dup2(fd, number)
+        os.close(fd)
 
-    def __init__(self, argv, ns=None, log=None, env=None, cwd=None):
+
+class Process:
+    """A program in the background. Its output goes to a file; it dies with this process, even when that is killed. `fds` are
+    descriptors that it gets beside the usual three: {its number: ours}."""
+
+    def __init__(self, argv, ns=None, log=None, env=None, cwd=None, fds=None):
         self.argv = [str(a) for a in argv]
         full = ["ip", "netns", "exec", str(ns), *self.argv] if ns is not None else self.argv
         self.log = Path(log) if log else Path(tempfile.mkstemp(prefix=f"culvert-lab-{os.getpid()}-", suffix=".log")[1])
         self._own_log = log is None
         self._log_start = self.log.stat().st_size if self.log.exists() else 0
+
+        def prepare():
+            _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            _pass_on(fds or {})
+
         with open(self.log, "ab") as out:
             self.popen = subprocess.Popen(full, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=env, cwd=cwd,
-                                          preexec_fn=lambda: _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL))
+                                          close_fds=not fds, preexec_fn=prepare)
         self.pid = self.popen.pid
         _running.append(self)
 

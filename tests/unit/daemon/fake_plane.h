@@ -11,6 +11,10 @@ namespace culvert::test {
 class FakePlane : public tunnel::DataPlane {
  public:
   Result<void> add_tunnel(const tunnel::TunnelConfig&) override { return {}; }
+  bool has_kept_device(const std::string&) const override { return false; }
+  void close_kept() override {}
+  Result<void> renew_device(TunnelId) override { return {}; }
+  std::vector<tunnel::NamedDescriptor> descriptors() const override { return {}; }
   void remove_tunnel(TunnelId) override {}
   void remove_tunnels(std::span<const TunnelId>, const std::function<void()>& before_closing) override {
     before_closing();

@@ -20,11 +20,13 @@ struct Watched {
   boost::asio::io_context io{1};
   int ignored = -1;
   int changes = 0;
+  std::vector<int> lost;
   std::unique_ptr<NetworkWatch> watch;
 
   [[nodiscard]] bool open() {
     auto opened = NetworkWatch::open(
-        io, [this](int ifindex) { return ifindex == ignored; }, [this] { ++changes; });
+        io, [this](int ifindex) { return ifindex == ignored; }, [this](int ifindex) { lost.push_back(ifindex); },
+        [this] { ++changes; });
     if (opened) watch = std::move(*opened);
     return opened.has_value();
   }
