@@ -15,7 +15,7 @@ from labkit.flood import cpu_seconds  # noqa: E402
 
 POOL4, POOL6 = "10.96.0.0/15", "fd00:96::/112"
 SETTLED = 5      # seconds until the gateway has given back what its start took
-CLOSED = 66      # …until it has forgotten IKE SAs that were deleted: for 60 s it answers what is sent again
+CLOSED = 68      # …until it has forgotten IKE SAs that were deleted: for 60 s it answers what is sent again
 GONE = 90        # …until liveness checks have cleared those that vanished, and then some
 
 
@@ -46,9 +46,9 @@ class Run:
         print(f"{what:34}  {text}", flush=True)
 
     def memory_row(self, what, compared=True):
-        rss, own = many.memory(self.pid)
+        rss, packets = many.memory(self.pid)
         more = f"{rss / self.start[0] - 1:+.1%} of the start" if compared else f"{(rss - self.start[0]) / self.options.count:.1f} KiB a client"
-        self.row(f"memory {what}", f"{rss / 1024:8.1f} MiB, {own / 1024:.1f} of them its own; {more}")
+        self.row(f"memory {what}", f"{rss / 1024:8.1f} MiB, {more}; beside {packets / 1024:.1f} MiB of packet buffers")
         return rss
 
     def timed(self, what, *words, count=None):

@@ -10,6 +10,7 @@ namespace culvert::daemon {
 namespace {
 
 constexpr std::uint64_t settled_after = 3, pause = 5;  // ticks
+constexpr int arena_end = 256 << 10;                   // bytes
 constexpr std::int64_t worth_it = std::int64_t{512} << 10;
 
 std::int64_t resident_bytes() {
@@ -24,6 +25,12 @@ std::int64_t bytes_in_use() {
 }
 
 }  // namespace
+
+/// The end of a worker's arena is not trimmed by malloc_trim, but by `free` alone, and by default only beyond a
+/// threshold that grows with the largest piece ever freed.
+HeapTrimmer::HeapTrimmer() {
+  (void)::mallopt(M_TRIM_THRESHOLD, arena_end);
+}
 
 /// What has come to be resident since the last time, and is not in use, is free memory (or something else than the
 /// heap: then it is tried once in vain).

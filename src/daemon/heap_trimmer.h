@@ -7,6 +7,7 @@ namespace culvert::daemon {
 /// took for a moment. The allocator keeps it, scattered in the heap. Control thread.
 class HeapTrimmer {
  public:
+  HeapTrimmer();
   /// Once a second. Seldom takes more than a few microseconds; after much was freed, milliseconds.
   void on_tick();
 

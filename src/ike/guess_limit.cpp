@@ -1,6 +1,8 @@
 #include "guess_limit.h"
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 namespace culvert::ike {
 
@@ -22,13 +24,18 @@ void GuessLimit::on_success(TimePoint now, std::string_view user, const IpAddres
 GuessLimit::Budget& GuessLimit::budget_of(TimePoint now, std::string_view user) {
   const auto found = users_.find(user);
   if (found != users_.end()) return found->second;
-  if (users_.size() >= max_users) {
-    // Who has been left alone for longest; each that is pushed out by another name has cost a try at an address's
-    // expense.
-    const auto oldest = std::ranges::min_element(users_, {}, [](const auto& entry) { return entry.second.credit; });
-    users_.erase(oldest);
-  }
-  return users_.emplace(std::string(user), Budget{now - burst * pause, std::nullopt}).first->second;
+  if (users_.size() >= max_users) forget_oldest();
+  return users_.emplace(user, Budget{now - burst * pause, std::nullopt}).first->second;
+}
+
+/// Some of those who have been left alone for longest, so that the search for them is made now and then only; each that
+/// is pushed out by another name has cost a try at an address's expense.
+void GuessLimit::forget_oldest() {
+  std::vector<std::pair<TimePoint, decltype(users_)::iterator>> by_age;
+  for (auto user = users_.begin(); user != users_.end(); ++user) by_age.emplace_back(user->second.credit, user);
+  const auto end = by_age.begin() + max_users / 16;
+  std::ranges::nth_element(by_age, end, {}, [](const auto& one) { return one.first; });
+  for (auto one = by_age.begin(); one != end; ++one) users_.erase(one->second);
 }
 
 }  // namespace culvert::ike

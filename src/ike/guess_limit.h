@@ -1,5 +1,6 @@
 #pragma once
 #include <map>
+#include <memory_resource>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -30,7 +31,11 @@ class GuessLimit {
     std::optional<IpAddress> home;
   };
   Budget& budget_of(TimePoint now, std::string_view user);
-  std::map<std::string, Budget, std::less<>> users_;
+  void forget_oldest();
+
+  // In pieces of memory of its own: what stays of each user lies between nothing that goes.
+  std::pmr::unsynchronized_pool_resource memory_;
+  std::pmr::map<std::pmr::string, Budget, std::less<>> users_{&memory_};
 };
 
 }  // namespace culvert::ike

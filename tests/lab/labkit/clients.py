@@ -67,9 +67,17 @@ def users(daemon):
 
 
 def memory(pid):
-    """Resident KiB of a process: all, and what is its own (neither program nor libraries)."""
-    fields = {line.split(":")[0]: int(line.split()[1]) for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]}
-    return fields["Rss"], fields["Pss_Anon"]
+    """Resident KiB of a process: all but its packet buffers, and those. They are set aside at the start ("8 MiB for packets"), are resident
+    once packets have passed, and are what alone asks for huge pages (hg)."""
+    rss = packets = here = 0
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == "Rss":
+            here = int(value.split()[0])
+            rss += here
+        elif name == "VmFlags" and "hg" in value.split():
+            packets += here
+    return rss - packets, packets
 
 
 class Clients:
