@@ -200,7 +200,8 @@ TEST_CASE("too many tries of one user are refused even with the password, but no
   CHECK(limit.take(now + GuessLimit::pause, "carol", elsewhere));
   CHECK_FALSE(limit.take(now + GuessLimit::pause, "carol", elsewhere));
   for (std::size_t i = 0; i < 2 * GuessLimit::max_users; ++i) (void)limit.take(now, std::to_string(i), elsewhere);
-  CHECK(limit.size() == GuessLimit::max_users);
+  CHECK(limit.size() <= GuessLimit::max_users);
+  CHECK(limit.size() >= GuessLimit::max_users - GuessLimit::max_users / 16);  // forgets a few at a time
 }
 
 TEST_CASE("AUTH before EAP is over, and nothing at all, are refused") {
