@@ -17,7 +17,7 @@ def world(lab):
 
 
 def test_twenty_new_addresses_in_a_minute_under_a_tcp_stream(world):
-    """In 40 s, in fact: the lab has to be short."""
+    """In 30 s, in fact: the lab has to be short."""
     world.gateway(full=True)
     client = world.client()
     wait_reaches(world.laptop, world.net.B.host4, timeout=5)
@@ -26,11 +26,11 @@ def test_twenty_new_addresses_in_a_minute_under_a_tcp_stream(world):
     for number in range(20):
         world.readdress(f"172.16.1.{20 + number}")
         stream.longest = 0.0
-        time.sleep(2)
+        time.sleep(1.5)
         times.append(stream.longest)
     stream.finish()
     print("longest pauses, in s:", [f"{seconds:.2f}" for seconds in times])
-    assert stream.intact and stream.received == stream.sent > 300_000
+    assert stream.intact and stream.received == stream.sent > 200_000
     assert max(times) <= 1
     assert client.ike_spis() == spis
 
