@@ -18,6 +18,7 @@ constexpr const char* footer =
 struct Arguments {
   std::string socket = "/run/culvert/control.sock";
   StatusOptions status;
+  DoctorOptions doctor;
   std::string watch;
   bool drops_json = false, drops_all = false;
   std::string peer, file, gateway, user;
@@ -41,6 +42,16 @@ void add_status(CLI::App& app, Arguments& arguments) {
       ->default_str("2")
       ->check(CLI::Range(0.1, 3600.0))
       ->type_name("[SECONDS]");
+}
+
+void add_doctor(CLI::App& app, DoctorOptions& options) {
+  CLI::App* doctor = app.add_subcommand(
+      "doctor",
+      "what is wrong, and what to do about it: peers, UDP 500 and 4500, NAT, MTU, routes, forwarding, firewall, clock, "
+      "certificates, files, CPU and limits; with or without a running culvertd");
+  doctor->add_option("--config", options.config, "configuration of the gateway")->capture_default_str()->type_name("FILE");
+  doctor->add_flag("--json", options.json, "one line of JSON with a stable schema (docs/control.md)");
+  doctor->add_flag("--fix", options.fix, "make the changes that can do no harm: sysctls of forwarding and reverse path, modes of secret files");
 }
 
 CLI::App* add_drops(CLI::App& app, Arguments& arguments) {
@@ -211,6 +222,7 @@ ExitCode dispatch(const CLI::App& app, const std::string& command, Arguments& ar
     return run_status(arguments.socket, arguments.status);
   }
   if (command == "drops") return run_drops(arguments.socket, arguments.drops_json, arguments.drops_all);
+  if (command == "doctor") return run_doctor(arguments.socket, arguments.doctor);
   if (command == "check") return arguments.is_profile ? run_check_profile(arguments.file) : run_check(arguments.file);
   if (command == "genpsk") return run_genpsk(optional_path(arguments.file));
   if (command == "genkey") return run_genkey(optional_path(arguments.file), arguments.key_type);
@@ -258,6 +270,7 @@ void add_commands(CLI::App& app, Arguments& arguments) {
       ->capture_default_str()
       ->type_name("DIR");
   add_status(app, arguments);
+  add_doctor(app, arguments.doctor);
   CLI::App* check = app.add_subcommand("check", "is this configuration sound? Prints every mistake at once");
   check->add_option("FILE", arguments.file, "configuration")->required();
   check->add_flag("--profile", arguments.is_profile, "FILE is a profile, for `culvert connect`");

@@ -16,6 +16,12 @@ struct StatusOptions {
   std::optional<double> watch_seconds;  ///< redraw until interrupted
 };
 
+struct DoctorOptions {
+  std::filesystem::path config = "/etc/culvert/culvert.toml";
+  bool json = false;
+  bool fix = false;  ///< make the changes that cannot do harm
+};
+
 /// Of `culvert pki`, as they were given.
 struct PkiArguments {
   std::string command;  ///< ca, gateway, user, revoke, crl
@@ -32,6 +38,8 @@ struct PkiArguments {
 
 [[nodiscard]] ExitCode run_status(const std::filesystem::path& socket, const StatusOptions& options);
 [[nodiscard]] ExitCode run_drops(const std::filesystem::path& socket, bool json, bool all);
+/// ExitCode::failed when a problem is left.
+[[nodiscard]] ExitCode run_doctor(const std::filesystem::path& socket, const DoctorOptions& options);
 /// up, down and rekey: prints the daemon's one line.
 [[nodiscard]] ExitCode run_request(const std::filesystem::path& socket, const control::Request& request);
 [[nodiscard]] ExitCode run_check(const std::filesystem::path& file);

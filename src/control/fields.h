@@ -121,12 +121,24 @@ void visit_fields(Visitor& visit, T& status) {
   visit("version", status.version);
   visit("id", status.id);
   visit("uptime_s", status.uptime_s);
+  visit("pid", status.pid);
   visit("aead", status.aead);
   visit("workers", status.workers);
   visit("packet_memory", status.packet_memory);
   visit("peers", status.peers);
   visit("certificates", status.certificates);
   visit("revocation", status.revocation);
+}
+
+template <class Visitor, Is<FindingReport> T>
+void visit_fields(Visitor& visit, T& finding) {
+  visit("severity", finding.severity);
+  visit("check", finding.check);
+  visit("subject", finding.subject);
+  visit("text", finding.text);
+  visit("advice", finding.advice);
+  visit("fixes", finding.fixes);
+  visit("fixed", finding.fixed);
 }
 
 template <class Visitor, Is<DropReport> T>

@@ -226,6 +226,13 @@ std::string to_json(const std::vector<UserReport>& users) {
   return json::serialize(out.object);
 }
 
+std::string to_json(const std::vector<FindingReport>& findings) {
+  ObjectWriter out;
+  out("schema", static_cast<unsigned>(schema_version));
+  out("findings", findings);
+  return json::serialize(out.object);
+}
+
 Result<Request> parse_request(std::string_view line) {
   if (line.size() > max_request_len) return fail(Errc::malformed, fmt::format("longer than {} bytes", max_request_len));
   auto object = parse_object(line);

@@ -1,6 +1,7 @@
 #include "status_report.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -193,6 +194,7 @@ control::StatusReport make_status(const StatusSources& sources) {
   report.version = CULVERT_VERSION;
   report.id = sources.config.gateway.id.to_string();
   report.uptime_s = seconds_between(sources.started, sources.now);
+  report.pid = static_cast<std::uint64_t>(::getpid());
   report.aead = std::string(crypto::aead_implementation());
   report.workers = sources.config.gateway.workers;
   report.packet_memory = sources.plane.packet_memory();

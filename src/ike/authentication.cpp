@@ -180,8 +180,11 @@ std::expected<std::vector<crypto::Certificate>, std::string> shown_chain(const P
                                        : "it sends no certificate, and the configuration has none of it");
 }
 
-std::string refused(const crypto::TrustFailure& failure) {
-  return fmt::format("its certificate is refused ({}): {}", crypto::trust_error_name(failure.reason), failure.detail);
+std::string refused(const crypto::TrustFailure& failure, crypto::WallTime now) {
+  using enum crypto::TrustError;
+  const bool by_date = failure.reason == expired || failure.reason == not_yet_valid;
+  return fmt::format("its certificate is refused ({}): {}{}", crypto::trust_error_name(failure.reason), failure.detail,
+                     by_date ? "; our clock says " + crypto::wall_time_text(now) : "");
 }
 
 Outcome check(const PeerCertificate& expected, const SignatureClaim& claim, crypto::WallTime now) {
@@ -195,7 +198,7 @@ Outcome check(const PeerCertificate& expected, const SignatureClaim& claim, cryp
   options.revocation = later ? crypto::RevocationPolicy::none : expected.revocation->policy();
   const auto known = later ? nullptr : expected.revocation->snapshot();
   const auto verified = expected.trust->verify(*shown, options, known.get());
-  if (!verified) return std::unexpected(refused(verified.error()));
+  if (!verified) return std::unexpected(refused(verified.error(), now));
   const crypto::Certificate& leaf = verified->leaf();
   if (!asserts(leaf, claim.identity)) {
     return std::unexpected(
@@ -251,7 +254,7 @@ std::string recheck_revocation(const PeerCertificate& expected, const std::vecto
   options.now = now;
   options.revocation = expected.revocation->policy();
   const auto verified = expected.trust->verify(chain, options, known);
-  return verified ? std::string() : refused(verified.error());
+  return verified ? std::string() : refused(verified.error(), now);
 }
 
 // ---- ours

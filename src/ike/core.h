@@ -143,6 +143,8 @@ class Core {
   /// Tells a peer that may have missed our crash that nothing here has this inbound SPI.
   void report_unknown_spi(const Path& path, Spi spi);
   [[nodiscard]] Admission& admission() noexcept { return admission_; }
+  /// Who came from there is told nothing, but its peers' status says why (entrance.cpp).
+  void turn_away(const IpAddress& from, const std::string& why);
   /// A peer's addresses are others than before.
   void on_peer_addresses() { directory_.on_addresses(); }
 

@@ -106,6 +106,14 @@ void Core::refuse_stranger(const Path& path, const Header& header) {
   answer_stateless(path, header, {NotifyPayload{NotifyType::no_proposal_chosen, ProtocolId::none, {}, {}}});
 }
 
+/// Of the peers there, those that are not up show it in their status: a hint, nobody has proved anything yet.
+void Core::turn_away(const IpAddress& from, const std::string& why) {
+  for (const PeerConfig* config : directory_.candidates(from)) {
+    Peer* peer = find_peer(config->id);
+    if (peer && peer->names_address(from)) peer->on_turned_away(why);
+  }
+}
+
 /// RFC 7296 §2.6. The answer is smaller than what it answers, so nobody can use us to multiply his traffic.
 void Core::demand_cookie(const Path& path, const Header& header, ByteView nonce, bool known) {
   if (!cookie_budget_.take(now_, path.remote.address, header.spi_i, cookie_budget_seed_, known))
@@ -142,6 +150,7 @@ void Core::answer_init(const Path& path, ByteView datagram, const Message& messa
   if (!choice) {
     report_limited("proposal " + from, log::Level::warn,
                    fmt::format("peer {} ({}): {}", candidates.peers.front()->name, from, choice.error().detail));
+    turn_away(path.remote.address, fmt::format("{}: {}", from, choice.error().detail));
     return answer_stranger(path, header, {NotifyPayload{NotifyType::no_proposal_chosen, ProtocolId::none, {}, {}}});
   }
   const auto& ke = *message.find<KePayload>();

@@ -185,8 +185,10 @@ Session::Reply Session::answer_create_child(const Message& message) {
   if (reply) return std::move(*reply);
   Refusal& refused = reply.error();
   if (refused.notify.type == NotifyType::invalid_syntax) return invalid_syntax(refused.why);
-  if (!refused.why.empty())
+  if (!refused.why.empty()) {
     core_.report_limited("child " + config().name, log::Level::warn, fmt::format("{}: {}", label(), refused.why));
+    peer_->on_child_declined(refused.why);
+  }
   return reply_with(std::move(refused));
 }
 

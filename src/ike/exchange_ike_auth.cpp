@@ -226,8 +226,12 @@ Session::Reply Session::refuse_initiator(const Message& message, std::string why
   core_.report_limited("auth " + (claimed ? claimed->name : address_of(origin_.path)), log::Level::warn,
                        fmt::format("peer {} ({}): {}", address_of(origin_.path), identity_text(*message.find_id(true)),
                                    log::sanitize(why)));
-  if (Peer* peer = claimed ? core_.find_peer(claimed->id) : nullptr)
+  if (Peer* peer = claimed ? core_.find_peer(claimed->id) : nullptr) {
     peer->on_bad_credentials(fmt::format("{}: {}", address_of(origin_.path), why));
+  } else {
+    core_.turn_away(origin_.path.remote.address,
+                    fmt::format("{} ({}): {}", address_of(origin_.path), identity_text(*message.find_id(true)), why));
+  }
   core_.admission().on_failed_authentication(core_.now(), origin_.path.remote.address);
   Reply reply = reply_with(refusal(NotifyType::authentication_failed, std::move(why)));
   reply.close = true;
@@ -290,6 +294,7 @@ void Session::answer_first_child(const Message& message, std::vector<Payload>& p
   }
   core_.release_esp_spi(spi);
   core_.report_limited("child " + config().name, log::Level::warn, fmt::format("{}: {}", label(), answer.error().why));
+  peer_->on_child_declined(answer.error().why);
   payloads.emplace_back(std::move(answer.error().notify));
 }
 

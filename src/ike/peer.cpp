@@ -34,7 +34,8 @@ Peer::Peer(Core& core, PeerConfig config)
                       std::nullopt,
                       Backoff(std::chrono::seconds(5), std::chrono::minutes(5)),
                       {},
-                      std::nullopt});
+                      std::nullopt,
+                      {}});
   }
 }
 
@@ -339,6 +340,7 @@ void Peer::on_child_up(const ChildConfig& config) {
   need->backoff.reset();
   need->retry_at.reset();
   need->reason.clear();
+  need->declined.clear();
   need->trigger.reset();
 }
 
@@ -356,6 +358,18 @@ void Peer::on_child_down(const ChildConfig& config, std::string reason, bool ref
 
 void Peer::on_bad_credentials(std::string reason) {
   if (!has_association()) note(std::move(reason));
+}
+
+void Peer::on_turned_away(std::string reason) {
+  if (has_association()) return;
+  turned_away_ = std::move(reason);
+  turned_away_at_ = core_.now();
+}
+
+void Peer::on_child_declined(const std::string& reason) {
+  const Association* association = preferred();
+  for (ChildNeed& need : needs_)
+    if (!association || !association->live_child(*need.config)) need.declined = reason;
 }
 
 void Peer::note(std::string reason) {

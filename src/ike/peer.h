@@ -61,6 +61,11 @@ class Peer {
   void on_child_down(const ChildConfig& config, std::string reason, bool refused);
   /// Somebody who calls himself this peer failed to authenticate, or did not accept us.
   void on_bad_credentials(std::string reason);
+  /// Somebody who came from one of its addresses was turned away before anybody knew who it is: a hint for status,
+  /// nothing else.
+  void on_turned_away(std::string reason);
+  /// We have refused the child that the peer asked for.
+  void on_child_declined(const std::string& reason);
   /// Our address has changed and the peer cannot follow: a new IKE SA, at once.
   void start_over(Association& association, const std::string& reason);
 
@@ -126,6 +131,7 @@ class Peer {
     Backoff backoff;
     std::string reason;
     std::optional<Trigger> trigger;
+    std::string declined;  ///< why we have refused what the peer asked for, while there is none
   };
   enum class Phase : std::uint8_t { idle, resolving, connecting, backing_off };
 
@@ -141,6 +147,7 @@ class Peer {
   void limit_associations();
   ChildNeed* need_of(const ChildConfig& config);
   [[nodiscard]] std::string reason_text() const;
+  [[nodiscard]] std::string own_reason_text() const;
   [[nodiscard]] ChildStatus child_status(const ChildNeed& need) const;
   void describe_session(PeerStatus& status) const;
   void describe_addresses(PeerStatus& status) const;
@@ -163,6 +170,8 @@ class Peer {
   Backoff backoff_;
   std::string reason_;
   TimePoint reason_at_{};
+  std::string turned_away_;  ///< why a caller from its address was
+  TimePoint turned_away_at_{};
   std::vector<ChildNeed> needs_;
   std::vector<std::unique_ptr<Association>> associations_;
   std::unique_ptr<StoredTicket> ticket_;

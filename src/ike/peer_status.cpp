@@ -13,6 +13,8 @@ std::int64_t seconds_between(TimePoint from, TimePoint to) {
   return std::max<std::int64_t>(0, std::chrono::duration_cast<std::chrono::seconds>(to - from).count());
 }
 
+constexpr std::chrono::minutes turned_away_shown{5};
+
 }  // namespace
 
 PeerStatus Peer::status() const {
@@ -57,10 +59,22 @@ void Peer::describe_addresses(PeerStatus& status) const {
 }
 
 std::string Peer::reason_text() const {
+  const bool turned_away = !turned_away_.empty() && core_.now() - turned_away_at_ < turned_away_shown;
+  if (!turned_away) return own_reason_text();
+  const std::string theirs =
+      fmt::format("{} (last {} s ago)", turned_away_, seconds_between(turned_away_at_, core_.now()));
+  if (reason_.empty() && phase_ == Phase::idle) return theirs;
+  return own_reason_text() + "; when it calls us: " + theirs;
+}
+
+std::string Peer::own_reason_text() const {
   std::string text = reason_;
   if (text.empty()) {
     if (phase_ == Phase::resolving) return "resolving its address";
-    if (phase_ == Phase::connecting) return "first attempt under way";
+    if (phase_ == Phase::connecting) {
+      const std::string progress = attempt_ ? attempt_->progress() : "";
+      return progress.empty() ? "first attempt under way" : progress;
+    }
     if (config_.start == StartMode::on_traffic) return "waiting for traffic";
     return any_address_ || config_.start == StartMode::wait ? "waiting for the peer to call" : "not started";
   }
@@ -118,6 +132,8 @@ ChildStatus Peer::child_status(const ChildNeed& need) const {
     status.reason = need.reason;
     if (need.wanted && need.retry_at)
       status.reason += fmt::format("; next try in {} s", seconds_between(core_.now(), *need.retry_at));
+  } else if (!need.declined.empty()) {
+    status.reason = "we have refused what the peer asked for: " + need.declined;
   } else {
     status.reason = need.wanted                              ? "being negotiated"
                     : config_.start == StartMode::on_traffic ? "waiting for traffic"

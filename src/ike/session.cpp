@@ -520,12 +520,36 @@ void Session::on_hard_lifetime() {
 }
 
 void Session::on_lost() {
-  const std::string why = fmt::format("no answer from {} after {} tries", origin_.path.remote.address.to_string(),
-                                      config().retransmit_tries);
+  const std::string why = fmt::format("no answer from {} after {} tries{}", origin_.path.remote.address.to_string(),
+                                      config().retransmit_tries, silence_means());
   if (state_ == State::closing) return association_ ? association_->on_session_closed(*this, why, true) : close();
   if (state_ == State::init_sent && handshake_->resuming) return fall_back(why);
   if (!association_) return fail_attempt(why);
   association_->on_session_closed(*this, why, true);
+}
+
+/// What silence at this point means to an operator: how far the peer has come before it. Empty for an IKE SA that was
+/// up.
+std::string Session::silence_means() const {
+  if (association_ || !origin_.initiator) return {};
+  const std::uint16_t port = origin_.path.remote.port;
+  if (state_ == State::init_sent)
+    return fmt::format(
+        ": nothing comes back from its UDP port {}: it is down or cannot be reached, runs no IKE there, or a firewall is "
+        "in the way",
+        port);
+  if (port == config().port)
+    return ": it has answered IKE_SA_INIT, and not IKE_AUTH: something may drop large packets, or fragments, on the way";
+  return fmt::format(
+      ": it answers on UDP port {}, and nothing comes back from UDP port {}: a firewall drops UDP {}, in one direction or "
+      "both",
+      config().port, port, port);
+}
+
+std::string Session::progress() const {
+  if (requests_.num_sent() < 2) return {};
+  return fmt::format("no answer from {} to {} tries so far{}", origin_.path.remote.address.to_string(),
+                     requests_.num_sent(), silence_means());
 }
 
 // ---- small things

@@ -183,6 +183,8 @@ class Session {
   void answer_init(const IkeChoice& choice, const Message& message, ByteView datagram, std::vector<Payload> extras);
   /// Sends the request for `task`. Only while ready(). False: there is nothing left to do for it.
   bool begin(Task task);
+  /// Of an attempt: what its request waits for, in words; empty while nothing is unusual.
+  [[nodiscard]] std::string progress() const;
   /// Established, and no request under way or in preparation.
   [[nodiscard]] bool ready() const noexcept {
     return state_ == State::established && requests_.idle() && !preparing_ && !close_wanted_;
@@ -274,6 +276,7 @@ class Session {
   void install_keys(IkeKeys& keys);
   void take_exchange_back();
   void on_lost();
+  [[nodiscard]] std::string silence_means() const;
   void on_hard_lifetime();
   void keep_nat_open();
   [[nodiscard]] bool rekey_counts() const;

@@ -99,6 +99,17 @@ struct StatusReport {
   std::vector<PeerReport> peers;
   std::vector<CertificateReport> certificates;
   std::vector<RevocationReport> revocation;
+  std::uint64_t pid = 0;  ///< of culvertd; 0: an older one, which does not say
+};
+/// What `culvert doctor` has found.
+struct FindingReport {
+  std::string severity;     ///< "ok", "note", "warning", "problem"
+  std::string check;        ///< stable name: "forwarding", "peer", "mtu", …
+  std::string subject;      ///< what it is about: a peer, a tunnel, a file; may be empty
+  std::string text;         ///< one sentence for people
+  std::string advice;       ///< what to do about it; empty when there is nothing to do
+  std::vector<std::string> fixes;  ///< what --fix would do, or has done, in words
+  bool fixed = false;
 };
 struct DropReport {
   std::string reason, text;
@@ -123,6 +134,8 @@ struct Response {
 [[nodiscard]] std::string to_json(const StatusReport& status);
 [[nodiscard]] std::string to_json(const std::vector<DropReport>& drops);
 [[nodiscard]] std::string to_json(const std::vector<UserReport>& users);
+/// What `culvert doctor --json` prints.
+[[nodiscard]] std::string to_json(const std::vector<FindingReport>& findings);
 
 /// Strict: a known command with exactly the members it needs, and at most max_request_len bytes. Errc::malformed says
 /// what is wrong; answer it with code "malformed". `what` of a rekey is "both" when it is left out.

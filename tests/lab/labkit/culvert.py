@@ -38,6 +38,7 @@ class Culvert:
         self.keys = self.dir / "keys.txt" if debug_keys else None
         self.process = None
         self.manager = None  # a ServiceManager: culvertd is started as its service
+        self.wrap = []  # a program, with its arguments, that it is to run under
         for name, text in {"lab.psk": PSK, **(secrets or {})}.items():
             self.secret(name, text)
         self.write(tables)
@@ -68,7 +69,7 @@ class Culvert:
         if self.hosts_file:
             argv = ["unshare", "-m", "--propagation", "private", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', self.hosts_file, *argv]
         argv, env, fds = self.manager.wrap(argv) if self.manager else (argv, None, None)
-        self.process = Process(argv, ns=self.ns, log=self.dir / "culvertd.log", env=env, fds=fds)
+        self.process = Process([*self.wrap, *argv], ns=self.ns, log=self.dir / "culvertd.log", env=env, fds=fds)
         if wait:
             wait_for(lambda: f"culvertd in {self.ns} answers\n{self.log()}", self._answers)
 

@@ -41,13 +41,14 @@ class OddCa:
         (self.dir / name).write_bytes(b"".join(one.public_bytes(serialization.Encoding.PEM) for one in objects))
         return self.dir / name
 
-    def sign(self, name, key, is_ca=False, path_length=None, by=None, by_key=None, use=None, eku=None, critical=False, starts=-DAY, hash_with=None):
+    def sign(self, name, key, is_ca=False, path_length=None, by=None, by_key=None, use=None, eku=None, critical=False, starts=-DAY, ends=90 * DAY,
+             hash_with=None):
         """by, by_key: the issuer; this CA when they are left out, and itself when it does not exist yet."""
         self.serial += 1
         issuer = by.subject if by else named("odd CA")
         use = use or (usage("key_cert_sign", "crl_sign") if is_ca else usage("digital_signature"))
         builder = (x509.CertificateBuilder().subject_name(named(name)).issuer_name(issuer).public_key(key).serial_number(self.serial)
-                   .not_valid_before(self.now + starts).not_valid_after(self.now + 90 * DAY)
+                   .not_valid_before(self.now + starts).not_valid_after(self.now + ends)
                    .add_extension(x509.BasicConstraints(is_ca, path_length), critical=True)
                    .add_extension(use, critical=True))
         if not is_ca:
@@ -70,7 +71,15 @@ class OddCa:
         between = self.between(name, oddity)
         if between:
             options = {"by": between[0], "by_key": between[1]}
-        path = self.write(f"{name}.pem", self.sign(name, key.public_key(), **options))
+        return self.write_pair(name, key, self.sign(name, key.public_key(), **options))
+
+    def dated(self, name, starts, ends):
+        """Nothing is odd but when it is valid, in days from now."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        return self.write_pair(name, key, self.sign(name, key.public_key(), starts=starts * DAY, ends=ends * DAY))
+
+    def write_pair(self, name, key, certificate):
+        path = self.write(f"{name}.pem", certificate)
         path.with_suffix(".key").touch(mode=0o600)
         path.with_suffix(".key").write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
                                                                serialization.NoEncryption()))

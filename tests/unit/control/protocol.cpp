@@ -77,6 +77,7 @@ Response sample_status() {
   Response response;
   response.ok = true;
   response.status = StatusReport{"0.1.0", "paris.example.net", 86400, "vaes512", 4, 17890304, {sample_peer()}, {}, {}};
+  response.status->pid = 4711;
   response.status->certificates = {{"gateway.auth.certificate", "CN=paris", "2026-11-22 17:00:00 UTC", 864000, "soon"}};
   response.status->revocation = {
       {"/etc/culvert/ca.crl", "CN=Example", "2025-11-01 00:00:00 UTC", "", 2, "out of date"}};
@@ -85,7 +86,7 @@ Response sample_status() {
 
 // Written by hand from docs/control.md: this text may grow, and nothing in it may change while the schema is 1.
 constexpr std::string_view golden_status =
-    R"({"schema":1,"ok":true,"status":{"version":"0.1.0","id":"paris.example.net","uptime_s":86400,"aead":"vaes512","workers":4,"packet_memory":17890304,"peers":[)"
+    R"({"schema":1,"ok":true,"status":{"version":"0.1.0","id":"paris.example.net","uptime_s":86400,"pid":4711,"aead":"vaes512","workers":4,"packet_memory":17890304,"peers":[)"
     R"({"name":"tokyo","state":"up","remote_id":"tokyo.example.net","local_auth":"pre-shared key","remote_auth":"certificate CN=tokyo","local":"192.0.2.1:4500","remote":"198.51.100.1:4500",)"
     R"("role":"initiator","suite":"AES-GCM-16-256 PRF-HMAC-SHA2-384 x25519","spi_i":"0x0102030405060708","spi_r":"0x1112131415161718",)"
     R"("nat_local":false,"nat_remote":true,"mobike":true,"ike_sas":1,"child_sas":2,"established_s":8000,"rekey_in_s":6400,"retry_in_s":null,"reason":"","clients":2,)"
@@ -127,7 +128,7 @@ TEST_CASE("a status that is written and read again is the same") {
 TEST_CASE("what status --json and drops --json print begins with the schema") {
   CHECK(
       to_json(StatusReport{"0.1.0", "a.net", 1, "openssl", 2, 9, {}, {}, {}}) ==
-      R"({"schema":1,"version":"0.1.0","id":"a.net","uptime_s":1,"aead":"openssl","workers":2,"packet_memory":9,"peers":[],"certificates":[],"revocation":[]})");
+      R"({"schema":1,"version":"0.1.0","id":"a.net","uptime_s":1,"pid":0,"aead":"openssl","workers":2,"packet_memory":9,"peers":[],"certificates":[],"revocation":[]})");
   CHECK(to_json(std::vector<DropReport>{{"replay", "seen before", 7}}) ==
         R"({"schema":1,"drops":[{"reason":"replay","text":"seen before","packets":7}]})");
 }
