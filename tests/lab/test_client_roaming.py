@@ -68,7 +68,7 @@ def test_a_network_that_blocks_udp_is_crossed_by_tcp_and_udp_is_used_again(world
 
 def test_a_laptop_that_slept_longer_than_the_gateway_waits_is_back_by_itself(world):
     """SIGSTOP stands for the sleep: the gateway hears nothing, and forgets the client."""
-    gateway = world.gateway(full=True)
+    gateway = world.gateway(full=True, retransmit_tries=3)
     client = world.client()
     wait_reaches(world.laptop, world.net.B.host4, timeout=5)
     client.process.popen.send_signal(signal.SIGSTOP)
