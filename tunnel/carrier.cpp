@@ -150,7 +150,7 @@ std::optional<DropReason> push(Packet& packet, const Way& way) noexcept {
   const auto inner = parse_inner(packet.view());
   if (!inner) return DropReason::inner_malformed;
   if (packet.body == nullptr) packet.truncate(inner->total_len);
-  packet.outer_tos = outer_tos(inner->tos, way.tunnel->config.copy_dscp);
+  packet.outer_tos = outer_tos(inner->tos, way.tunnel->copy_dscp.load(std::memory_order_relaxed));
   if (way.tunnel->config.carry == Carry::gre) return push_gre(packet, *inner, way);
   if (is_own_outer_packet(packet.view(), *inner, way.path)) return DropReason::gre_recursion;
   packet.next_header = inner->is_v4 ? wire::proto_ipip : wire::proto_ipv6;

@@ -42,6 +42,7 @@ class LinuxDataPlane final : public DataPlane {
   std::vector<NamedDescriptor> descriptors() const override;
   void remove_tunnel(TunnelId id) override;
   void remove_tunnels(std::span<const TunnelId> ids, const std::function<void()>& before_closing) override;
+  void adjust(const TunnelConfig& config) override;
   void set_mtu(TunnelId id, std::uint16_t mtu) override;
 
   Result<void> install(ChildSaKeys keys, bool use_outbound) override;
@@ -218,6 +219,10 @@ void LinuxDataPlane::remove_tunnels(std::span<const TunnelId> ids, const std::fu
 void LinuxDataPlane::wait_for_workers_to_leave() {
   const TimePoint until = Clock::now() + std::chrono::seconds(1);
   while (!tables_.reclaim() && Clock::now() < until) std::this_thread::sleep_for(std::chrono::microseconds(50));
+}
+
+void LinuxDataPlane::adjust(const TunnelConfig& config) {
+  if (Port* port = registry_.port(config.id)) port->adjust(config);
 }
 
 void LinuxDataPlane::set_mtu(TunnelId id, std::uint16_t mtu) {

@@ -150,7 +150,8 @@ void Worker::deliver(Port& port, std::uint64_t mask) {
   FixedList<std::size_t, PacketBatch::capacity> places;
   const std::uint16_t mtu = port.mtu.load(std::memory_order_relaxed);
   for_each_bit(mask, [&](std::size_t i) {
-    if (port.config.clamp_mss && mtu != 0) clamp_mss(batch_[i].mutable_view(), mtu, port.config.max_mss);
+    if (port.clamp_mss.load(std::memory_order_relaxed) && mtu != 0)
+      clamp_mss(batch_[i].mutable_view(), mtu, port.max_mss.load(std::memory_order_relaxed));
     packets.add() = batch_[i].mutable_view();
     places.add() = i;
   });

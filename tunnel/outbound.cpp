@@ -176,7 +176,7 @@ OutboundSa* Worker::choose_sa(const PortView& at, const wire::Flow& flow, const 
 /// It waits as it was read: what the kernel left to do stands before it.
 void Worker::wait_for_sa(const PortView& at, const wire::Flow& flow, Packet packet, const Offload& offload) {
   Port& port = *at.port;
-  if (!port.config.trap || wire::is_link_housekeeping(flow)) return drops_.add(DropReason::no_sa);
+  if (!port.trap.load(std::memory_order_relaxed) || wire::is_link_housekeeping(flow)) return drops_.add(DropReason::no_sa);
   static_assert(std::is_trivially_copyable_v<Offload> && sizeof(Offload) <= packet_headroom);
   std::uint8_t* front = packet.push_front(sizeof offload);
   const TimePoint now = Clock::now();
@@ -193,7 +193,8 @@ void Worker::queue_fitting(const PortView& at, const Packet& packet, const wire:
   const std::uint16_t mtu = mtu_of(*at.port);
   switch (fit(packet.view(), mtu)) {
     case Fit::fits:
-      if (at.port->config.clamp_mss) clamp_mss(packet.mutable_view(), mtu, at.port->config.max_mss);
+      if (at.port->clamp_mss.load(std::memory_order_relaxed))
+        clamp_mss(packet.mutable_view(), mtu, at.port->max_mss.load(std::memory_order_relaxed));
       if (batch_.full()) send_queued(at);
       return queue_packet(at, packet, sa);
     case Fit::fragment:

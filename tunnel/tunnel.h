@@ -10,12 +10,23 @@
 
 namespace culvert::tunnel {
 
-/// A [tunnel.NAME] as the packet path sees it: its configuration, never changed, and what the workers share about it.
+/// A [tunnel.NAME] as the packet path sees it: its configuration, never changed but for what DataPlane::adjust
+/// does, and what the workers share about it.
 struct Tunnel {
-  explicit Tunnel(TunnelConfig from) : config(std::move(from)), mtu(config.mtu) {}
+  explicit Tunnel(TunnelConfig from) : config(std::move(from)), mtu(config.mtu) { adjust(config); }
 
-  const TunnelConfig config;
+  const TunnelConfig config;       ///< as it was made: of what stands below as atomics, that counts
   std::atomic<std::uint16_t> mtu;  ///< of the device; set_mtu changes it, 0: unknown
+  std::atomic<std::uint16_t> max_mss{0};
+  std::atomic<bool> clamp_mss{true}, copy_dscp{true}, trap{false};
+
+  /// Any worker may be reading them: each packet sees the old or the new one.
+  void adjust(const TunnelConfig& to) noexcept {
+    max_mss.store(to.max_mss, std::memory_order_relaxed);
+    clamp_mss.store(to.clamp_mss, std::memory_order_relaxed);
+    copy_dscp.store(to.copy_dscp, std::memory_order_relaxed);
+    trap.store(to.trap, std::memory_order_relaxed);
+  }
 
   /// RFC 2890 §2.2: the number of the next packet; the first one is 0.
   [[nodiscard]] std::uint32_t next_gre_sequence() noexcept { return gre_next_.fetch_add(1, std::memory_order_relaxed); }

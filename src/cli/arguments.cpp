@@ -24,6 +24,9 @@ struct Arguments {
   std::string peer, file, gateway, user;
   bool rekey_ike = false, rekey_child = false;
   std::string key_type;
+  ReloadOptions reload;
+  unsigned confirm = 0;
+  bool diff_json = false;
   PkiArguments pki;
   ExportArguments client_export;
   std::string shell;
@@ -72,6 +75,26 @@ CLI::App* add_rekey(CLI::App& app, Arguments& arguments) {
   CLI::Option* ike = rekey->add_flag("--ike", arguments.rekey_ike, "of the IKE SA only");
   rekey->add_flag("--child", arguments.rekey_child, "of its child SAs only")->excludes(ike);
   return rekey;
+}
+
+void add_reload(CLI::App& app, Arguments& arguments) {
+  CLI::App* reload = app.add_subcommand(
+      "reload", "read the configuration anew: all of it runs then, or, after a mistake, all stays as it was");
+  ReloadOptions& options = arguments.reload;
+  CLI::Option* confirm =
+      reload->add_option("--confirm", arguments.confirm, "go back after SECONDS, unless --confirmed comes before that")
+          ->check(CLI::Range(1u, 86400u))
+          ->type_name("SECONDS");
+  CLI::Option* dry_run = reload->add_flag("--dry-run", options.dry_run, "only show what would change, as `diff` does");
+  CLI::Option* confirmed = reload->add_flag("--confirmed", options.confirmed, "what --confirm waits for");
+  CLI::Option* revert = reload->add_flag("--revert", options.revert, "go back now instead");
+  reload->add_flag("--json", options.json, "what changed as one line of JSON (docs/control.md)");
+  confirm->excludes(dry_run, confirmed, revert);
+  dry_run->excludes(confirmed, revert);
+  confirmed->excludes(revert);
+  CLI::App* diff = app.add_subcommand("diff", "what a reload would change, and what that does to tunnels that are up");
+  diff->add_option("FILE", arguments.file, "instead of the configuration; for root alone");
+  diff->add_flag("--json", arguments.diff_json, "one line of JSON (docs/control.md)");
 }
 
 void add_keys(CLI::App& app, Arguments& arguments) {
@@ -223,6 +246,11 @@ ExitCode dispatch(const CLI::App& app, const std::string& command, Arguments& ar
   }
   if (command == "drops") return run_drops(arguments.socket, arguments.drops_json, arguments.drops_all);
   if (command == "doctor") return run_doctor(arguments.socket, arguments.doctor);
+  if (command == "reload") {
+    if (arguments.confirm > 0) arguments.reload.confirm = arguments.confirm;
+    return run_reload(arguments.socket, arguments.reload);
+  }
+  if (command == "diff") return run_diff(arguments.socket, optional_path(arguments.file), arguments.diff_json);
   if (command == "check") return arguments.is_profile ? run_check_profile(arguments.file) : run_check(arguments.file);
   if (command == "genpsk") return run_genpsk(optional_path(arguments.file));
   if (command == "genkey") return run_genkey(optional_path(arguments.file), arguments.key_type);
@@ -274,6 +302,7 @@ void add_commands(CLI::App& app, Arguments& arguments) {
   CLI::App* check = app.add_subcommand("check", "is this configuration sound? Prints every mistake at once");
   check->add_option("FILE", arguments.file, "configuration")->required();
   check->add_flag("--profile", arguments.is_profile, "FILE is a profile, for `culvert connect`");
+  add_reload(app, arguments);
   add_keys(app, arguments);
   add_pki(app, arguments.pki);
   add_client_command(app, arguments.client_export);

@@ -22,6 +22,11 @@ struct DoctorOptions {
   bool fix = false;  ///< make the changes that cannot do harm
 };
 
+struct ReloadOptions {
+  std::optional<unsigned> confirm;  ///< seconds within which it must be confirmed
+  bool dry_run = false, confirmed = false, revert = false, json = false;
+};
+
 /// Of `culvert pki`, as they were given.
 struct PkiArguments {
   std::string command;  ///< ca, gateway, user, revoke, crl
@@ -42,6 +47,10 @@ struct PkiArguments {
 [[nodiscard]] ExitCode run_doctor(const std::filesystem::path& socket, const DoctorOptions& options);
 /// up, down and rekey: prints the daemon's one line.
 [[nodiscard]] ExitCode run_request(const std::filesystem::path& socket, const control::Request& request);
+[[nodiscard]] ExitCode run_reload(const std::filesystem::path& socket, const ReloadOptions& options);
+/// What a reload would change; with FILE in place of the configuration.
+[[nodiscard]] ExitCode run_diff(const std::filesystem::path& socket, const std::optional<std::filesystem::path>& file,
+                                bool json);
 [[nodiscard]] ExitCode run_check(const std::filesystem::path& file);
 /// The same of a client's profile.
 [[nodiscard]] ExitCode run_check_profile(const std::filesystem::path& file);

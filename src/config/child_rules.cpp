@@ -15,7 +15,7 @@ constexpr std::size_t max_joined_names = 3;
 /// The GRE tunnels of one child: same peer, same endpoints.
 struct GreGroup {
   const RawTunnel* first = nullptr;
-  std::size_t child = 0;  ///< index into the peer's children
+  ike::ChildConfig* child = nullptr;
   std::size_t num_tunnels = 1;
   const RawTunnel* window_from = nullptr;
   std::map<std::optional<std::int64_t>, const RawTunnel*> keys;
@@ -120,14 +120,13 @@ void make_children(const std::vector<RawTunnel>& raw, std::vector<TunnelSettings
     GreGroup& group = found->second;
     if (is_new) {
       group.first = &raw[i];
-      group.child = peer.children.size();
       if (raw[i].replay_window.value) group.window_from = &raw[i];
-      peer.children.push_back(child_of(raw[i], ChildId{next_child++}));
+      group.child = &peer.children.emplace_back(child_of(raw[i], ChildId{next_child++}));
     } else {
-      join(raw[i], group, peer.children[group.child], findings);
+      join(raw[i], group, *group.child, findings);
     }
     check_key(raw[i], group, findings);
-    settings.plane.child = peer.children[group.child].id;
+    settings.plane.child = group.child->id;
   }
 }
 

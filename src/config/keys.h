@@ -1,6 +1,7 @@
 #pragma once
 #include <span>
 
+#include "culvert/config/reload.h"
 #include "raw.h"
 #include "value_reader.h"
 
@@ -15,6 +16,7 @@ struct KeySpec {
   std::string_view fallback;  ///< Markdown; "required" when the key must be there
   std::string_view meaning;   ///< Markdown
   void (*read)(const ValueReader& value, T& out);
+  ReloadEffect reload = ReloadEffect::in_place;
 
   [[nodiscard]] constexpr bool required() const noexcept { return fallback == "required"; }
 };

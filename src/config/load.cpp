@@ -94,6 +94,10 @@ Config check(const RawFile& raw, const std::filesystem::path& folder, Findings& 
   config.pools = check_pools(raw, findings);
   config.revocation = credentials.take_revocation();
   config.certificates = credentials.take_certificates();
+  config.gateway.raw_esp = std::ranges::any_of(config.peers, [](const ike::PeerConfig& peer) {
+    return peer.encapsulation != ike::EncapsulationPreference::udp;
+  });
+  config.next_id = static_cast<std::uint32_t>(std::max(config.peers.size(), config.tunnels.size()));
   return config;
 }
 
@@ -121,6 +125,18 @@ std::expected<std::string, Diagnostic> read_text(const std::filesystem::path& fi
   return text;
 }
 
+const ike::PeerConfig* Config::peer(PeerId id) const noexcept {
+  if (id.value() < peers.size() && peers[id.value()].id == id) return &peers[id.value()];
+  const auto found = place_of_peer_.find(id);
+  return found == place_of_peer_.end() ? nullptr : &peers[found->second];
+}
+
+void Config::index_peers() {
+  place_of_peer_.clear();
+  for (std::size_t i = 0; i < peers.size(); ++i)
+    if (peers[i].id.value() != i) place_of_peer_.emplace(peers[i].id, i);
+}
+
 std::string Diagnostic::to_string() const {
   std::string text = printable(file);
   if (line != 0) text += fmt::format(":{}:{}", line, column);
@@ -142,6 +158,7 @@ std::expected<Config, std::vector<Diagnostic>> parse(std::string_view text, cons
   Config config = check_file(raw, name.parent_path(), findings);
   if (findings.has_errors()) return std::unexpected(findings.take_errors());
   config.warnings = findings.take_warnings();
+  config.settings = settings_of(*root);
   return config;
 }
 

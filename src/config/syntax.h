@@ -42,4 +42,7 @@ inline constexpr std::size_t max_text_len = std::size_t{16} << 20;  ///< bytes o
 /// sees the text. The error is the first mistake of syntax; a parser cannot tell what follows it.
 [[nodiscard]] std::expected<Table, Diagnostic> parse_syntax(std::string_view text, const std::filesystem::path& name);
 
+/// Every key of every table, without what is no table of ours (settings.cpp).
+[[nodiscard]] std::vector<SettingsTable> settings_of(const Table& root);
+
 }  // namespace culvert::config

@@ -141,6 +141,16 @@ void visit_fields(Visitor& visit, T& finding) {
   visit("fixed", finding.fixed);
 }
 
+template <class Visitor, Is<ChangeReport> T>
+void visit_fields(Visitor& visit, T& change) {
+  visit("kind", change.kind);
+  visit("key", change.key);
+  visit("before", change.before);
+  visit("after", change.after);
+  visit("effect", change.effect);
+  visit("text", change.text);
+}
+
 template <class Visitor, Is<DropReport> T>
 void visit_fields(Visitor& visit, T& drop) {
   visit("reason", drop.reason);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <boost/json.hpp>
+#include <charconv>
 
 #include "culvert/base/text.h"
 #include "fields.h"
@@ -131,11 +132,13 @@ struct CommandShape {
   bool takes_peer;
   bool takes_what;
 };
+constexpr std::size_t max_path_len = 1024;
 constexpr std::size_t max_gateway_len = 253;  // of a host name
 constexpr std::array commands = {
     CommandShape{"status", false, false}, CommandShape{"drops", false, false}, CommandShape{"up", true, false},
     CommandShape{"down", true, false},    CommandShape{"rekey", true, true},   CommandShape{"redirect", false, true},
     CommandShape{"users", false, false},  CommandShape{"kick", false, true},
+    CommandShape{"reload", false, true},  CommandShape{"diff", false, true},
 };
 
 Result<void> check_members(const json::object& object) {
@@ -149,12 +152,19 @@ Result<void> check_members(const json::object& object) {
   return {};
 }
 
+bool is_reload_way(const std::string& what) {
+  if (what.empty() || what == "dry-run" || what == "confirmed" || what == "revert") return true;
+  unsigned seconds = 0;
+  const auto [end, error] = std::from_chars(what.data(), what.data() + what.size(), seconds);
+  return error == std::errc() && end == what.data() + what.size() && seconds >= 1 && seconds <= 86400;
+}
+
 Result<void> check_shape(Request& request) {
   const auto shape = std::ranges::find(commands, request.command, &CommandShape::name);
   if (shape == commands.end()) {
     return fail(Errc::malformed,
-                "\"command\" must be \"status\", \"users\", \"drops\", \"up\", \"down\", \"rekey\", \"redirect\" or "
-                "\"kick\"");
+                "\"command\" must be \"status\", \"users\", \"drops\", \"up\", \"down\", \"rekey\", \"redirect\", "
+                "\"kick\", \"reload\" or \"diff\"");
   }
   if (shape->takes_peer != !request.peer.empty()) {
     return fail(Errc::malformed,
@@ -172,6 +182,15 @@ Result<void> check_shape(Request& request) {
   if (request.command == "kick") {
     if (!request.what.empty() && request.what.size() <= max_user_len) return {};
     return fail(Errc::malformed, "\"kick\" needs the user as \"what\"");
+  }
+  if (request.command == "reload") {
+    if (is_reload_way(request.what)) return {};
+    return fail(Errc::malformed,
+                "\"what\" of a reload is left out, or \"dry-run\", \"confirmed\", \"revert\", or 1 to 86400 seconds");
+  }
+  if (request.command == "diff") {
+    if (request.what.empty() || (request.what.front() == '/' && request.what.size() <= max_path_len)) return {};
+    return fail(Errc::malformed, "\"what\" of a diff is left out, or the whole path of a file");
   }
   if (request.what.empty()) request.what = "both";
   if (request.what != "ike" && request.what != "children" && request.what != "both") {
@@ -197,11 +216,13 @@ std::string to_json(const Response& response) {
   if (!response.ok) {
     out("code", response.code);
     out("error", response.error);
+    if (!response.mistakes.empty()) out("mistakes", response.mistakes);
   }
   if (response.ok && !response.message.empty()) out("message", response.message);
   if (response.status) out.object["status"] = ObjectWriter::value_of(*response.status);
   if (response.drops) out("drops", *response.drops);
   if (response.users) out("users", *response.users);
+  if (response.changes) out("changes", *response.changes);
   return json::serialize(out.object);
 }
 
@@ -230,6 +251,13 @@ std::string to_json(const std::vector<FindingReport>& findings) {
   ObjectWriter out;
   out("schema", static_cast<unsigned>(schema_version));
   out("findings", findings);
+  return json::serialize(out.object);
+}
+
+std::string to_json(const std::vector<ChangeReport>& changes) {
+  ObjectWriter out;
+  out("schema", static_cast<unsigned>(schema_version));
+  out("changes", changes);
   return json::serialize(out.object);
 }
 
@@ -272,6 +300,10 @@ Result<Response> parse_response(std::string_view line) {
   }
   if (const json::value* users = reader.find("users"); users && users->is_array()) {
     reader("users", response.users.emplace());
+  }
+  reader("mistakes", response.mistakes);
+  if (const json::value* changes = reader.find("changes"); changes && changes->is_array()) {
+    reader("changes", response.changes.emplace());
   }
   return response;
 }

@@ -128,7 +128,17 @@ class ControlServer::Client : public std::enable_shared_from_this<Client> {
     const std::string line = received_.substr(0, end);
     received_.erase(0, end + 1);
     const auto request = control::parse_request(line);
+    // What cannot be read as a configuration is quoted in the answer.
+    if (request && request->command == "diff" && !request->what.empty() && !is_root())
+      return write(refusal("invalid", "only root may have any file read as a configuration"));
     write(request ? response_line(server_->handler_(*request)) : refusal("malformed", request.error().detail));
+  }
+
+  [[nodiscard]] bool is_root() {
+    ucred peer{};
+    socklen_t len = sizeof peer;
+    return getsockopt(socket_.native_handle(), SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
+           (peer.uid == 0 || peer.uid == geteuid());
   }
 
   void write(std::string line) {

@@ -71,6 +71,7 @@ Daemon::~Daemon() {
 
 Result<void> Daemon::open(const DaemonOptions& options) {
   const auto& gateway = config_.gateway;
+  config_file_ = options.config_file;
   if (!gateway.aead.empty())  // before any key is made
     if (auto selected = crypto::select_aead_implementation(gateway.aead); !selected) return selected;
   if (options.debug_keys) {
@@ -108,9 +109,7 @@ Result<void> Daemon::open(const DaemonOptions& options) {
   plane_options.listen = gateway.listen;
   plane_options.ike_port = gateway.ike_port;
   plane_options.nat_port = gateway.nat_port;
-  plane_options.raw_esp = std::ranges::any_of(config_.peers, [](const ike::PeerConfig& peer) {
-    return peer.encapsulation != ike::EncapsulationPreference::udp;
-  });
+  plane_options.raw_esp = gateway.raw_esp;
   auto plane = tunnel::DataPlane::create(std::move(plane_options));
   if (!plane) return std::unexpected(plane.error());
   plane_ = std::move(*plane);
@@ -368,12 +367,7 @@ void Daemon::wait_for_signals() {
   signals_.async_wait([this](const ErrorCode& failed, int number) {
     if (failed) return;
     if (number != SIGHUP) return shut_down();
-    log::warn(
-        "SIGHUP: reading the users and fetching all CRLs anew; the configuration itself is read at the start only: restart "
-        "culvertd "
-        "to use a changed one");
-    revocation_->refresh();
-    reload_users(true);
+    on_hangup();
     wait_for_signals();
   });
 }

@@ -4,7 +4,9 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
+#include <chrono>
 #include <deque>
+#include <expected>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -18,6 +20,7 @@
 #include "control_server.h"
 #include "culvert/base/time.h"
 #include "culvert/config/config.h"
+#include "culvert/config/reload.h"
 #include "culvert/control/protocol.h"
 #include "culvert/ike/endpoint.h"
 #include "culvert/tunnel/data_plane.h"
@@ -38,6 +41,7 @@ namespace culvert::daemon {
 class ClientMode;
 
 struct DaemonOptions {
+  std::filesystem::path config_file;  ///< whole path of what a reload reads; empty: there is no reload
   std::optional<std::filesystem::path> debug_keys;
   ClientMode* client = nullptr;  ///< `culvert connect`; outlives the daemon
 };
@@ -88,6 +92,7 @@ class Daemon {
   void announce_expiry(TimePoint now);
   void reload_users(bool anyway);
   void wait_for_signals();
+  void on_hangup();
   void shut_down();
 
   // service.cpp: what a service manager wants
@@ -122,16 +127,37 @@ class Daemon {
   void perform_one(ike::UserSessionEnd& session);
   void perform_one(ike::DebugIkeKeys& keys);
 
+  // reload.cpp: another configuration
+  using Mistakes = std::vector<std::string>;  ///< what keeps a configuration from being used, one line each
+  [[nodiscard]] control::Response answer_reload(const std::string& how);
+  [[nodiscard]] control::Response answer_diff(const std::filesystem::path& file);
+  [[nodiscard]] std::expected<config::Config, Mistakes> load_next(const std::filesystem::path& file) const;
+  [[nodiscard]] std::expected<config::ReloadPlan, Mistakes> reload(std::optional<std::chrono::seconds> confirm);
+  [[nodiscard]] Result<void> apply(config::Config& next, const config::ReloadPlan& plan);
+  [[nodiscard]] Result<void> prepare(const config::Config& before, const config::ReloadPlan& plan);
+  [[nodiscard]] ike::Reconfiguration reconfiguration(const config::Config& before,
+                                                     const config::ReloadPlan& plan) const;
+  void await_confirmation(config::Config before, std::chrono::seconds within);
+  [[nodiscard]] Result<config::ReloadPlan> revert(std::string_view why);
+
   // commands.cpp: what the operator wants
   [[nodiscard]] control::Response answer(const control::Request& request);
   [[nodiscard]] control::Response answer_change(Result<ike::Actions> result, std::string message);
 
   config::Config config_;
+  std::filesystem::path config_file_;
+  /// What ran before a reload that nobody has confirmed yet.
+  struct Unconfirmed {
+    config::Config before;
+    TimePoint until;
+  };
+  std::optional<Unconfirmed> unconfirmed_;
   TimePoint started_ = Clock::now();
   boost::asio::io_context io_{1};
   boost::asio::signal_set signals_{io_};
   boost::asio::steady_timer deadline_{io_};
   boost::asio::steady_timer tick_{io_};
+  boost::asio::steady_timer confirmation_{io_};
   ClientMode* client_ = nullptr;
   boost::asio::steady_timer watchdog_{io_};
   ServiceManager manager_;

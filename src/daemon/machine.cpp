@@ -22,9 +22,11 @@ bool too_small_for_v6(const config::TunnelSettings& settings, std::uint16_t mtu)
   return mtu < 1280 && (std::ranges::any_of(settings.addresses, is_v6) || std::ranges::any_of(settings.routes, is_v6));
 }
 
+}  // namespace
+
 /// What must not leave another way when its device is gone, each once. Not a default route: the machine's own has a
 /// better metric than any guard, and would be taken.
-std::vector<IpPrefix> guards_of(const config::Config& config) {
+std::vector<IpPrefix> Machine::guards_of(const config::Config& config) {
   std::set<IpPrefix> guards;
   for (const auto& settings : config.tunnels) {
     if (!settings.fail_closed) continue;
@@ -35,8 +37,6 @@ std::vector<IpPrefix> guards_of(const config::Config& config) {
   }
   return {guards.begin(), guards.end()};
 }
-
-}  // namespace
 
 Result<Machine> Machine::create(const config::Config& config, Netlink netlink, StateDir state,
                                 const tunnel::KeptDescriptors& kept) {
@@ -190,7 +190,7 @@ std::optional<IpAddress> Machine::source_for(const config::TunnelSettings& setti
     return selector.prefix && selector.prefix->contains(address) && address.family() == route.address.family() &&
            !address.is_loopback() && !link_local.contains(address);
   };
-  for (const auto& child : config_->peers[settings.peer.value()].children) {
+  for (const auto& child : config_->peer(settings.peer)->children) {
     if (child.id != settings.plane.child) continue;
     for (const auto* candidates : {&settings.addresses, &ours})  // the device's own before all others
       for (const auto& selector : child.local)
@@ -249,10 +249,10 @@ const config::TunnelSettings* Machine::virtual_tunnel(PeerId peer) const {
 }
 
 void Machine::use_virtual_net(PeerId peer, const std::optional<ike::VirtualNet>& net) {
+  if (!net) return client_network_.release(netlink_, peer);  // also of a peer that a reload has removed
   const config::TunnelSettings* settings = virtual_tunnel(peer);
   if (!settings) return;
-  if (!net) return client_network_.release(netlink_, peer);
-  client_network_.use(netlink_, peer, config_->peers[peer.value()].name, settings->plane.device, *net);
+  client_network_.use(netlink_, peer, config_->peer(peer)->name, settings->plane.device, *net);
 }
 
 void Machine::grant(PeerId peer, ChildId child, const std::vector<TrafficSelector>& remote, const IpAddress& gateway) {
@@ -263,7 +263,7 @@ void Machine::grant(PeerId peer, ChildId child, const std::vector<TrafficSelecto
 
 std::uint16_t Machine::initial_mtu(const config::TunnelSettings& settings) {
   if (settings.plane.mtu != 0) return settings.plane.mtu;
-  const auto& peer = config_->peers[settings.peer.value()];
+  const auto& peer = *config_->peer(settings.peer);
   std::uint32_t path = default_path_mtu;
   for (const auto& name : peer.addresses)
     if (const auto literal = IpAddress::parse(name)) path = std::min(path, path_mtu(*literal));
@@ -277,7 +277,7 @@ void Machine::adapt_mtu(tunnel::DataPlane& plane, ChildId child, const SaShape& 
     const config::TunnelSettings& settings = *found->second;
     if (settings.plane.mtu != 0) continue;
     // One device for many clients, each with a path of its own: what was right for the smallest shape stays.
-    if (!config_->peers[settings.peer.value()].pools.empty()) continue;
+    if (!config_->peer(settings.peer)->pools.empty()) continue;
     const std::uint16_t wanted = tunnel_mtu(settings.plane, shape, path_mtu(remote));
     std::uint16_t& current = mtus_[settings.plane.id];
     if (wanted == current) continue;

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -8,6 +9,7 @@
 #include "culvert/base/result.h"
 #include "client_network.h"
 #include "culvert/config/config.h"
+#include "culvert/config/reload.h"
 #include "netlink_linux.h"
 #include "path_finder.h"
 #include "state_dir.h"
@@ -41,6 +43,16 @@ class Machine {
   /// get so far those that a crashed one before it had left. The next start knows of them.
   void abandon(tunnel::DataPlane& plane);
 
+  // ---- another configuration (machine_reload.cpp) ----
+  /// The configuration that the machine was made with is another one by now; `before` is what it was. Makes what is new
+  /// and changes what has changed; what has not is not touched. After an error everything is as before.
+  [[nodiscard]] Result<void> reconfigure(const config::Config& before, const config::ReloadPlan& plan,
+                                         tunnel::DataPlane& plane);
+  /// Removes what is gone, once nothing uses it any more.
+  void finish_reload(const config::Config& before, const config::ReloadPlan& plan, tunnel::DataPlane& plane);
+  /// After an error: the configuration is what it was again.
+  void index_tunnels();
+
   /// The true shape of a child's packets is known: sets the MTU of its tunnels to what fits exactly.
   void adapt_mtu(tunnel::DataPlane& plane, ChildId child, const SaShape& shape, const IpAddress& remote);
 
@@ -64,7 +76,7 @@ class Machine {
  private:
   Machine(const config::Config& config, Netlink netlink, StateDir state)
       : config_(&config), netlink_(std::move(netlink)), state_(std::move(state)), path_finder_(config.gateway.listen) {
-    for (const auto& settings : config.tunnels) tunnels_of_.emplace(settings.plane.child, &settings);
+    index_tunnels();
   }
   [[nodiscard]] Result<void> remove_leftovers(const tunnel::KeptDescriptors& kept);
   [[nodiscard]] Result<void> remove_unwanted(const config::TunnelSettings& settings, int ifindex);
@@ -73,6 +85,20 @@ class Machine {
   [[nodiscard]] Result<void> set_up_guards();
   void remove_devices(tunnel::DataPlane& plane);
   void remove_guards();
+  [[nodiscard]] static std::vector<IpPrefix> guards_of(const config::Config& config);
+  // machine_reload.cpp
+  using Undo = std::vector<std::function<void()>>;
+  [[nodiscard]] Result<void> add_guards(Undo& undo);
+  [[nodiscard]] Result<void> withdraw(const config::TunnelSettings& from, const std::vector<IpPrefix>& routes,
+                                      const std::vector<IpPrefix>& addresses, Undo& undo);
+  [[nodiscard]] Result<void> make_room(const config::Config& before, const config::ReloadPlan& plan,
+                                       tunnel::DataPlane& plane, Undo& undo);
+  [[nodiscard]] Result<void> add_tunnel(const config::TunnelSettings& settings, tunnel::DataPlane& plane, Undo& undo);
+  [[nodiscard]] Result<void> change(const config::TunnelSettings& before, const config::TunnelSettings& next,
+                                    tunnel::DataPlane& plane, Undo& undo);
+  [[nodiscard]] Result<void> change_mtu(const config::TunnelSettings& before, const config::TunnelSettings& next,
+                                        int ifindex, tunnel::DataPlane& plane, Undo& undo);
+  void remove_tunnels(const std::vector<const config::TunnelSettings*>& gone, tunnel::DataPlane& plane);
   [[nodiscard]] Result<void> set_up(const config::TunnelSettings& settings, tunnel::DataPlane& plane);
   [[nodiscard]] Result<void> set_up_device(const config::TunnelSettings& settings, int ifindex, std::uint16_t mtu);
   [[nodiscard]] std::uint16_t initial_mtu(const config::TunnelSettings& settings);

@@ -85,6 +85,8 @@ int run(const Arguments& arguments) {
   print_warnings(*config);
   culvert::log::set_level(config->gateway.log_level);
   culvert::daemon::DaemonOptions options;
+  std::error_code no_folder;
+  options.config_file = std::filesystem::absolute(arguments.config, no_folder);
   if (!arguments.debug_keys.empty()) options.debug_keys = arguments.debug_keys;
   auto daemon = culvert::daemon::Daemon::create(std::move(*config), options);
   if (!daemon) return fatal(daemon.error().detail);

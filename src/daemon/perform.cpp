@@ -65,7 +65,8 @@ void Daemon::report_unsent(const ike::Path& path, const Error& error) {
 
 /// A client's has no name here: its SAs say whose it is.
 std::string Daemon::name_of(PeerId peer) const {
-  return peer.value() < config_.peers.size() ? config_.peers[peer.value()].name : "(a client)";
+  const ike::PeerConfig* configured = config_.peer(peer);
+  return configured ? configured->name : "(a client)";
 }
 
 void Daemon::perform_one(ike::InstallChild& install) {
@@ -110,21 +111,23 @@ void Daemon::perform_one(ike::MoveChild& move) {
 }
 
 void Daemon::perform_one(ike::FindPaths& find) {
-  const bool is_client = find.peer.value() >= config_.peers.size();  // it may come to any of our addresses
+  const ike::PeerConfig* peer = config_.peer(find.peer);  // a client may come to any of our addresses
   const auto by_stream = streams_.take_from(find.peer, find.remotes);
   if (client_)  // the gateway has told us of these, or we know them
     for (const IpAddress& remote : find.remotes) client_->allow(remote);
-  auto paths = machine_->find_paths(
-      std::move(find.remotes), is_client ? std::vector<IpAddress>{} : config_.peers[find.peer.value()].local_addresses);
+  auto paths =
+      machine_->find_paths(std::move(find.remotes), peer ? peer->local_addresses : std::vector<IpAddress>{});
   if (by_stream) paths.push_back(*by_stream);
   follow_ups_.push_back(
       [this, id = find.peer, paths = std::move(paths)](TimePoint now) { return ike_->on_paths(now, id, paths); });
 }
 
 void Daemon::perform_one(ike::ResolveAddresses& resolve) {
-  const auto& peer = config_.peers[resolve.peer.value()];
+  const ike::PeerConfig* peer = config_.peer(resolve.peer);
+  if (!peer) return;  // a reload has removed it
   const std::vector<std::string> elsewhere{resolve.instead};
-  resolver_->resolve(peer.id, resolve.instead.empty() ? peer.addresses : elsewhere, peer.port, peer.local_addresses);
+  resolver_->resolve(peer->id, resolve.instead.empty() ? peer->addresses : elsewhere, peer->port,
+                     peer->local_addresses);
 }
 
 void Daemon::perform_one(ike::Report& report) {

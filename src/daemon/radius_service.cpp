@@ -161,17 +161,47 @@ ike::RadiusAnswer answer_of(radius::Answer answer) {
 RadiusService::RadiusService(asio::io_context& io, const std::vector<config::RadiusSettings>& settings,
                              std::string our_name, Answered answered)
     : io_(io), our_name_(std::move(our_name)), answered_(std::move(answered)), interim_(io) {
+  for (const config::RadiusSettings& one : settings) groups_.push_back(make_group(one));
+}
+
+RadiusService::Group RadiusService::make_group(const config::RadiusSettings& settings) {
+  Group group{settings, nullptr, nullptr};
+  group.access = std::make_unique<RadiusLine>(
+      io_, client_config(settings, settings.servers),
+      [this](radius::Answer answer) { answered_(answer.token, answer_of(std::move(answer))); });
+  if (settings.accounting.empty()) return group;
+  group.accounting = std::make_unique<RadiusLine>(
+      io_, client_config(settings, settings.accounting), [name = settings.name](const radius::Answer& answer) {
+        if (!answer.reply) log::warn("radius {}: a report of a session is lost: {}", name, answer.why);
+      });
+  return group;
+}
+
+namespace {
+
+bool same_servers(const config::RadiusSettings& a, const config::RadiusSettings& b) {
+  return a.servers == b.servers && a.accounting == b.accounting && a.secret->equals(b.secret->view()) &&
+         a.timeout == b.timeout && a.dead_time == b.dead_time && a.tries == b.tries;
+}
+
+}  // namespace
+
+void RadiusService::replace(const std::vector<config::RadiusSettings>& settings, std::string our_name) {
+  our_name_ = std::move(our_name);
+  auto before = std::make_shared<std::vector<Group>>(std::exchange(groups_, {}));
   for (const config::RadiusSettings& one : settings) {
-    Group& group = groups_.emplace_back(Group{one, nullptr, nullptr});
-    group.access = std::make_unique<RadiusLine>(io_, client_config(one, one.servers), [this](radius::Answer answer) {
-      answered_(answer.token, answer_of(std::move(answer)));
+    const auto known = std::ranges::find_if(*before, [&](const Group& group) {
+      return group.access && group.settings.name == one.name && same_servers(group.settings, one);
     });
-    if (one.accounting.empty()) continue;
-    group.accounting = std::make_unique<RadiusLine>(
-        io_, client_config(one, one.accounting), [name = one.name](const radius::Answer& answer) {
-          if (!answer.reply) log::warn("radius {}: a report of a session is lost: {}", name, answer.why);
-        });
+    groups_.push_back(known == before->end() ? make_group(one)
+                                             : Group{one, std::move(known->access), std::move(known->accounting)});
   }
+  for (auto at = sessions_.begin(); at != sessions_.end();) {
+    at->second.group = group_of(at->second.about.servers);
+    const bool goes_on = at->second.group && at->second.group->accounting;
+    at = goes_on ? std::next(at) : sessions_.erase(at);
+  }
+  asio::post(io_, [before] {});  // what a line has ready to be run may still look at it
 }
 
 RadiusService::~RadiusService() = default;

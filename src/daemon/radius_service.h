@@ -55,6 +55,9 @@ class RadiusService {
                 Answered answered);
   ~RadiusService();
 
+  /// Other servers in place of those of before. Lines to those that are the same go on; who logs in by another one at the
+  /// moment has to begin again.
+  void replace(const std::vector<config::RadiusSettings>& settings, std::string our_name);
   void ask(ike::AskRadius ask);
   /// A user's session begins, or ends.
   void begin(const ike::UserSession& session);
@@ -75,6 +78,7 @@ class RadiusService {
     TimePoint next_interim{};
   };
   enum class Status : std::uint32_t { start = 1, stop = 2, interim = 3 };
+  [[nodiscard]] Group make_group(const config::RadiusSettings& settings);
   [[nodiscard]] Group* group_of(const std::string& name);
   void report(const Session& session, Status status, std::uint32_t cause = 0);
   void add_nas(radius::Packet& packet, const Group& group, const ike::Path& path) const;

@@ -70,9 +70,21 @@ std::size_t RevocationKeeper::list_of_url(const config::HttpUrl& url) {
 }
 
 void RevocationKeeper::start() {
+  started_ = true;
   if (sources_.empty()) return;
   look();
-  arm();
+  if (!armed_) arm();
+}
+
+void RevocationKeeper::replace(std::vector<config::RevocationSources> sources) {
+  sources_.clear();
+  for (const auto& list : lists_) list->trusts.clear();  // without any it rests
+  for (auto& each : sources) add(std::move(each));
+  for (const auto& source : sources_) {
+    if (std::ranges::any_of(source->lists, [&](std::size_t list) { return lists_[list]->crl.has_value(); }))
+      publish(*source);
+  }
+  if (started_) start();
 }
 
 void RevocationKeeper::refresh() {
@@ -86,6 +98,7 @@ void RevocationKeeper::refresh() {
 }
 
 void RevocationKeeper::arm() {
+  armed_ = true;
   timer_.expires_after(options_.look_interval);
   timer_.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
@@ -97,6 +110,7 @@ void RevocationKeeper::arm() {
 void RevocationKeeper::look() {
   for (std::size_t i = 0; i < lists_.size(); ++i) {
     List& list = *lists_[i];
+    if (list.trusts.empty()) continue;
     if (list.file && look_at_file(list)) publish_all(i);
     if (list.url && !list.under_way && now() >= list.next_fetch) fetch(i);
   }
@@ -203,6 +217,7 @@ std::shared_ptr<const crypto::RevocationData> RevocationKeeper::data_of(const So
 std::vector<control::RevocationReport> RevocationKeeper::report() const {
   std::vector<control::RevocationReport> reports;
   for (const auto& list : lists_) {
+    if (list->trusts.empty()) continue;
     control::RevocationReport report;
     report.source = log::sanitize(list->name);
     if (list->crl) {

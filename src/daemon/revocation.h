@@ -41,6 +41,9 @@ class RevocationKeeper {
 
   /// Reads all files now, and begins to fetch.
   void start();
+  /// Other sources in place of those of before. Lists that both have are not fetched again: what is known of them is
+  /// published at once.
+  void replace(std::vector<config::RevocationSources> sources);
   /// Everything anew, as the operator wants it (SIGHUP).
   void refresh();
   /// Asks the responder of `feed` about each certificate of `chain` (leaf first, anchor last) of which no fresh answer
@@ -76,7 +79,8 @@ class RevocationKeeper {
   RevocationOptions options_;
   HttpClient http_;
   boost::asio::steady_timer timer_;
-  std::vector<std::unique_ptr<List>> lists_;
+  bool started_ = false, armed_ = false;
+  std::vector<std::unique_ptr<List>> lists_;  ///< places in it stay what they are
   std::vector<std::unique_ptr<Source>> sources_;
   struct Answer {
     crypto::OcspResponse response;

@@ -106,7 +106,7 @@ control::TunnelReport make_tunnel(const config::TunnelSettings& settings, const 
   report.name = settings.plane.name;
   report.device = settings.plane.device;
   report.carry = settings.plane.carry == tunnel::Carry::gre ? "gre" : "ip";
-  report.state = sources.config.peers[settings.peer.value()].pools.empty() ? "down" : "up";  // ready for clients
+  report.state = sources.config.peer(settings.peer)->pools.empty() ? "down" : "up";  // ready for clients
   if (peer != nullptr) {
     for (const auto& child : peer->children) {
       if (child.child != settings.plane.child) continue;
@@ -213,8 +213,8 @@ control::UserReport make_user(const ike::PeerStatus& client, const config::Confi
   control::UserReport report;
   report.user = log::sanitize(client.user);
   report.name = log::sanitize(client.name);
-  if (client.client_of && client.client_of->value() < config.peers.size())
-    report.peer = config.peers[client.client_of->value()].name;
+  const ike::PeerConfig* of = client.client_of ? config.peer(*client.client_of) : nullptr;
+  if (of) report.peer = of->name;
   report.groups = client.groups;
   if (client.virtual_net)
     for (const auto& address : client.virtual_net->addresses) report.addresses.push_back(address.to_string());

@@ -24,24 +24,56 @@ Result<StreamPaths> StreamPaths::open(const config::Config& config) {
   const auto& gateway = config.gateway;
   const bool called = std::ranges::any_of(config.peers, [](const auto& peer) { return peer.tcp_port != 0; });
   if (gateway.tcp_port == 0 && !called) return paths;
-  const auto ours = reachable(gateway.listen);
-  if (!ours) return fail(Errc::unsupported, "tcp_port needs an IPv4 address in gateway.listen");
-  paths.ours_ = {*ours, gateway.nat_port};
-  auto relay = StreamRelay::create({.daemon = paths.ours_});
-  if (!relay) return std::unexpected(relay.error());
-  paths.relay_ = std::move(*relay);
+  if (auto opened = paths.open_relay(gateway); !opened) return std::unexpected(opened.error());
   for (const IpAddress& address : gateway.listen) {
     if (gateway.tcp_port == 0) break;
     if (auto listening = paths.relay_->listen({address, gateway.tcp_port}); !listening)
       return std::unexpected(listening.error());
   }
+  if (auto added = paths.replace_peers(config); !added) return std::unexpected(added.error());
+  return paths;
+}
+
+Result<void> StreamPaths::open_relay(const config::GatewayConfig& gateway) {
+  const auto ours = reachable(gateway.listen);
+  if (!ours) return fail(Errc::unsupported, "tcp_port needs an IPv4 address in gateway.listen");
+  ours_ = {*ours, gateway.nat_port};
+  auto relay = StreamRelay::create({.daemon = ours_});
+  if (!relay) return std::unexpected(relay.error());
+  relay_ = std::move(*relay);
+  return {};
+}
+
+Result<void> StreamPaths::replace_peers(const config::Config& config) {
+  std::map<PeerId, StandIn> next;
+  std::vector<Endpoint> spare = spare_;
   for (const auto& peer : config.peers) {
     if (peer.tcp_port == 0) continue;
-    const auto stands_for = paths.relay_->add_target(peer.nat_port);
+    const auto known = stand_ins_.find(peer.id);
+    if (known != stand_ins_.end() && known->second.endpoint.port == peer.nat_port) {
+      next[peer.id] = {known->second.endpoint, peer.tcp_port};
+      continue;
+    }
+    if (!relay_)
+      if (auto opened = open_relay(config.gateway); !opened) return opened;
+    if (const auto free = std::ranges::find(spare, peer.nat_port, &Endpoint::port); free != spare.end()) {
+      next[peer.id] = {*free, peer.tcp_port};
+      spare.erase(free);
+      continue;
+    }
+    const auto stands_for = relay_->add_target(peer.nat_port);
     if (!stands_for) return std::unexpected(stands_for.error());
-    paths.stand_ins_[peer.id] = {{*stands_for, peer.nat_port}, peer.tcp_port};
+    next[peer.id] = {{*stands_for, peer.nat_port}, peer.tcp_port};
   }
-  return paths;
+  for (const auto& [id, stand_in] : stand_ins_) {
+    const auto kept = next.find(id);
+    if (kept != next.end() && kept->second.endpoint == stand_in.endpoint) continue;
+    relay_->set_target(stand_in.endpoint.address, std::nullopt);
+    spare.push_back(stand_in.endpoint);
+  }
+  stand_ins_ = std::move(next);
+  spare_ = std::move(spare);
+  return {};
 }
 
 void StreamPaths::add_to(PeerId peer, std::vector<ike::Path>& paths) {

@@ -17,6 +17,8 @@ class StreamPaths {
   /// Listens where the gateway has a `tcp_port`; does nothing at all where neither it nor a peer has one.
   [[nodiscard]] static Result<StreamPaths> open(const config::Config& config);
 
+  /// The peers are others now. After an error nothing has changed.
+  [[nodiscard]] Result<void> replace_peers(const config::Config& config);
   /// A peer's address is known: adds the path by TCP.
   void add_to(PeerId peer, std::vector<ike::Path>& paths);
   /// Takes what stands for TCP out of what the kernel shall be asked for; its path, if it was in.
@@ -28,6 +30,7 @@ class StreamPaths {
   [[nodiscard]] std::string text_of(const Endpoint& endpoint) const;
 
  private:
+  [[nodiscard]] Result<void> open_relay(const config::GatewayConfig& gateway);
   struct StandIn {
     Endpoint endpoint;
     std::uint16_t tcp_port = 0;
@@ -35,6 +38,7 @@ class StreamPaths {
   std::unique_ptr<StreamRelay> relay_;  ///< nullptr: no TCP
   Endpoint ours_;                       ///< the data plane, as the relay reaches it
   std::map<PeerId, StandIn> stand_ins_;
+  std::vector<Endpoint> spare_;  ///< of peers that are gone: an address stands for somebody until the end
 };
 
 }  // namespace culvert::daemon

@@ -116,8 +116,19 @@ std::optional<AddressPool::Taken> AddressPool::take_exactly(const Identity& user
   return Taken{assign(key, address), true};
 }
 
+void AddressPool::reconfigure(PoolConfig config) {
+  config_ = std::move(config);
+  cursor_v4_ = cursor_v6_ = {};
+  std::vector<IpAddress> outside;
+  leases_.for_each([&](const IpAddress& address, std::string_view) {
+    if (leases_.find(address)->is_kept && !contains(address)) outside.push_back(address);
+  });
+  for (const IpAddress& address : outside) leases_.erase(address);
+}
+
 void AddressPool::give_back(const IpAddress& address) {
-  leases_.keep(address);
+  if (contains(address)) return leases_.keep(address);
+  if (leases_.find(address)) leases_.erase(address);  // the pool had it before a reload
 }
 
 std::optional<IpAddress> AddressPool::kept_of(const std::string& user, IpFamily family,

@@ -30,6 +30,8 @@ class AddressPool {
   /// One that may be given out.
   [[nodiscard]] bool contains(const IpAddress& address) const noexcept;
 
+  /// Other settings. A lease outside of them ends when its user goes.
+  void reconfigure(PoolConfig config);
   /// A lease of a daemon before this one, kept for its user. Those of most long ago first.
   void restore(const Identity& user, const IpAddress& address);
   struct Taken {

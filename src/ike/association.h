@@ -150,6 +150,10 @@ class Association {
   [[nodiscard]] std::optional<TimePoint> deadline() const;
   /// The peer's AUTH_LIFETIME (RFC 4478): it ends what is older. For the initiator alone.
   void limit_authentication(std::uint32_t seconds);
+  /// Reauthenticates at this time, where it is ours to do.
+  void authenticate_again(TimePoint at);
+  /// This child is not configured any more: nobody asks for it.
+  void forget_wishes(const ChildConfig& child);
   /// It was proved `age` ago, and resumed since.
   void age_authentication(Duration age);
   void on_reauthentication_failed(const std::string& reason);

@@ -65,6 +65,15 @@ class Clients {
   [[nodiscard]] const std::map<PeerId, std::unique_ptr<Peer>>& all() const noexcept { return clients_; }
   [[nodiscard]] std::size_t num_of(const Peer& of) const;  ///< that have an IKE SA
 
+  /// In place of those of before: one with the same name keeps its leases, as far as it still has their addresses.
+  void set_pools(std::vector<PoolConfig> pools);
+  /// Its configuration is another one: that of its clients, too.
+  void reconfigure(const Peer& of);
+  /// It goes: so do its clients. has_any says when they are gone.
+  void dismiss(const Peer& of);
+  [[nodiscard]] bool has_any(const Peer& of) const;
+  void forget(const Peer& of);
+
  private:
   using UserKey = std::pair<const Peer*, std::string>;
   struct Count {
@@ -88,6 +97,7 @@ class Clients {
 
   Core& core_;
   std::vector<std::unique_ptr<AddressPool>> pools_;  ///< PeerConfig::pools are places in it
+  std::vector<std::unique_ptr<AddressPool>> old_pools_;  ///< no longer configured, with addresses in use
   std::map<PeerId, std::unique_ptr<Peer>> clients_;
   std::multimap<UserKey, Peer*> by_user_;
   std::map<std::string, Peer*, std::less<>> by_name_;
@@ -97,7 +107,7 @@ class Clients {
 
  public:
   /// Peers of the configuration have lower numbers.
-  static constexpr std::uint32_t first_client_id = 1U << 20;
+  static constexpr std::uint32_t first_client_id = 1U << 31;
 };
 
 }  // namespace culvert::ike

@@ -38,24 +38,14 @@ Core::Core(EndpointOptions options, std::vector<PeerConfig> configs, crypto::Ran
       crash_tokens_(options.crash_secret) {
   redirect_ = options.redirect;
   users_ = options.users;
-  const bool resumes = std::ranges::any_of(configs, [](const PeerConfig& config) { return config.resumption; });
-  if (resumes) tickets_.emplace(random, options.ticket_keys ? options.ticket_keys->view() : ByteView{});
-  for (const PeerConfig& config : configs) {
-    if (std::holds_alternative<PreSharedKey>(decoy_auth_) && !config.auth.peer_eap()) decoy_auth_ = config.auth.theirs;
-  }
-  if (std::holds_alternative<PreSharedKey>(decoy_auth_)) decoy_auth_ = PreSharedKey{};
-  for (PeerConfig& config : configs) {
-    Peer& peer = *peers_.emplace_back(std::make_unique<Peer>(*this, std::move(config)));
-    directory_.add(peer);
-    peer_by_id_.emplace(peer.config().id, &peer);
-    peer_by_name_.emplace(peer.config().name, &peer);
-    for (const ChildConfig& child : peer.config().children) peer_by_child_.emplace(child.id, &peer);
-  }
+  for (PeerConfig& config : configs) peers_.push_back(std::make_unique<Peer>(*this, std::move(config)));
+  enter_peers();
 }
 
 Core::~Core() {
   // Associations give their SPIs back to a table that must still be there.
   clients_.reset();
+  leaving_.clear();
   peers_.clear();
 }
 
@@ -72,6 +62,7 @@ void Core::touch(Peer& peer) {
 
 void Core::touch() {
   for (const auto& peer : peers_) touch(*peer);
+  for (const Leaving& leaving : leaving_) touch(*leaving.peer);
   clients_->for_each([this](Peer& client) { touch(client); });
   for (const auto& [spi, session] : sessions_) touch(*session);
 }
@@ -84,6 +75,7 @@ Actions Core::finish() {
   }
   run_touched();
   sweep();
+  forget_leaving();
   assert(nobody_is_forgotten());
   return std::exchange(actions_, {});
 }
@@ -326,8 +318,9 @@ Peer* Core::find_peer(std::string_view name) const {
 }
 
 Peer* Core::find_peer(PeerId id) const {
-  Peer* found = found_in(peer_by_id_, id);
-  return found ? found : clients_->find(id);
+  if (Peer* found = found_in(peer_by_id_, id)) return found;
+  const auto leaving = std::ranges::find_if(leaving_, [&](const Leaving& one) { return one.peer->config().id == id; });
+  return leaving != leaving_.end() ? leaving->peer.get() : clients_->find(id);
 }
 
 Peer* Core::find_peer(ChildId child) const {

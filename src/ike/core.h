@@ -83,6 +83,9 @@ class Core {
     on_computed(id, std::make_unique<ComputedValue<Value>>(std::move(value)));
   }
 
+  // ---- another configuration (reconfigure.cpp) ----
+  void reconfigure(Reconfiguration next);
+
   // ---- numbers ----
   [[nodiscard]] crypto::RandomSource& random() noexcept { return random_; }
   [[nodiscard]] Bytes new_nonce();
@@ -150,6 +153,14 @@ class Core {
 
  private:
   using InitKey = std::pair<IkeSpi, Bytes>;
+  /// No longer configured. Its Deletes may be under way, and handshakes that have begun may still name it.
+  struct Leaving {
+    std::unique_ptr<Peer> peer;
+    TimePoint until;
+  };
+  void enter_peers();
+  void forget_leaving();
+  [[nodiscard]] bool is_used(const Peer& peer) const;
   struct Lingering {
     Spi spi;
     PeerId peer;
@@ -206,6 +217,7 @@ class Core {
   GuessLimit guesses_;
   std::uint64_t last_login_ = 0;
   std::vector<std::unique_ptr<Peer>> peers_;
+  std::deque<Leaving> leaving_;  ///< in the order of their times
   std::unique_ptr<Clients> clients_;
   PeerDirectory directory_{peers_};
   std::map<PeerId, Peer*> peer_by_id_;

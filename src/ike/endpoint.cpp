@@ -215,6 +215,12 @@ Result<Actions> IkeEndpoint::redirect(TimePoint now, const std::string& gateway)
   return impl_->core.finish();
 }
 
+Actions IkeEndpoint::reconfigure(TimePoint now, Reconfiguration next) {
+  impl_->core.begin(now);
+  impl_->core.reconfigure(std::move(next));
+  return impl_->core.finish();
+}
+
 Actions IkeEndpoint::shut_down(TimePoint now) {
   impl_->core.begin(now);
   impl_->core.touch();

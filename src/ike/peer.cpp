@@ -20,7 +20,14 @@ constexpr Duration responder_grace = std::chrono::seconds(3);  // for the initia
 
 Peer::Peer(Core& core, PeerConfig config)
     : core_(core), config_(std::move(config)), backoff_(std::chrono::seconds(1), std::chrono::seconds(60)) {
+  read_addresses();
+  for (const ChildConfig& child : config_.children) needs_.push_back(need_for(child));
+}
+
+void Peer::read_addresses() {
   any_address_ = config_.addresses.empty();
+  has_names_ = false;
+  literal_addresses_.clear();
   for (const std::string& text : config_.addresses) {
     if (const auto address = IpAddress::parse(text)) {
       literal_addresses_.push_back(*address);
@@ -28,15 +35,12 @@ Peer::Peer(Core& core, PeerConfig config)
       has_names_ = true;
     }
   }
-  for (const ChildConfig& child : config_.children) {
-    needs_.push_back({&child,
-                      config_.start == StartMode::always,
-                      std::nullopt,
-                      Backoff(std::chrono::seconds(5), std::chrono::minutes(5)),
-                      {},
-                      std::nullopt,
-                      {}});
-  }
+}
+
+Peer::ChildNeed Peer::need_for(const ChildConfig& child) const {
+  const bool wanted = config_.start == StartMode::always;
+  return {&child, wanted, std::nullopt, Backoff(std::chrono::seconds(5), std::chrono::minutes(5)), {}, std::nullopt,
+          {}};
 }
 
 Peer::Peer(Core& core, PeerConfig config, std::unique_ptr<ClientRole> role) : Peer(core, std::move(config)) {
@@ -159,6 +163,10 @@ void Peer::on_deadline() {
 
 std::optional<TimePoint> Peer::deadline() const {
   std::optional<TimePoint> first = retry_at_;
+  for (const Retired& retired : retired_) {
+    const TimePoint at = retired_until(retired);
+    if (at > core_.now() && (!first || at < *first)) first = at;
+  }
   if (!preferred()) return first;
   for (const ChildNeed& need : needs_) {
     if (need.wanted && need.retry_at && (!first || *need.retry_at < *first)) first = need.retry_at;
@@ -202,7 +210,11 @@ Result<void> Peer::up() {
 }
 
 Result<void> Peer::down() {
-  if (admin_down_) return {};
+  if (!admin_down_) stop("administratively down");
+  return {};
+}
+
+void Peer::stop(const std::string& reason) {
   admin_down_ = true;
   wanted_ = false;
   retry_at_.reset();
@@ -217,11 +229,10 @@ Result<void> Peer::down() {
   }
   phase_ = Phase::idle;
   for (ChildNeed& need : needs_) need.wanted = config_.start == StartMode::always;
-  for (std::size_t i = 0; i < associations_.size(); ++i) associations_[i]->close_with_delete("administratively down");
+  for (std::size_t i = 0; i < associations_.size(); ++i) associations_[i]->close_with_delete(reason);
   core_.end_lingering(config_.id);
   forget_virtual_net();
-  note("administratively down");
-  return {};
+  note(reason);
 }
 
 Result<void> Peer::rekey(IkeEndpoint::RekeyWhat what) {
@@ -470,6 +481,7 @@ void Peer::ensure_children() {
 }
 
 void Peer::finish() {
+  if (!retired_.empty()) settle_retired();
   for (std::size_t i = 0; i < associations_.size(); ++i) associations_[i]->settle();
   ensure_children();
   for (std::size_t i = 0; i < associations_.size(); ++i) associations_[i]->run();

@@ -43,6 +43,10 @@ class Peer {
   [[nodiscard]] Result<void> down();
   [[nodiscard]] Result<void> rekey(IkeEndpoint::RekeyWhat what);
   void shut_down();
+  /// Another configuration of the same peer (reconfigure.cpp).
+  void reconfigure(PeerConfig next, const Renewal& renewal);
+  /// It is no longer configured.
+  void leave();
   /// Closes what it has; it may come again.
   void kick(const std::string& reason);
   void on_hint(const Path& path);
@@ -79,6 +83,7 @@ class Peer {
   [[nodiscard]] bool has_next_path() const noexcept { return path_index_ + 1 < paths_.size(); }
   [[nodiscard]] bool may_call() const noexcept { return wanted_ && !any_address_; }  ///< we initiate when it is down
   void add_addresses(std::set<IpAddress>& all) const;                                ///< those of names_address
+  [[nodiscard]] bool may_only_call() const noexcept { return any_address_; }  ///< we never initiate
   [[nodiscard]] bool may_come_from_anywhere() const noexcept { return any_address_ || has_names_; }
   [[nodiscard]] bool admin_down() const noexcept { return admin_down_; }
   [[nodiscard]] bool has_association() const;
@@ -133,8 +138,26 @@ class Peer {
     std::optional<Trigger> trigger;
     std::string declined;  ///< why we have refused what the peer asked for, while there is none
   };
+  /// A child of a configuration before: its SAs go as soon as those of the one in its place are there.
+  struct Retired {
+    std::list<ChildConfig> config;  ///< one
+    TimePoint since{};
+    bool replaced = false;
+  };
   enum class Phase : std::uint8_t { idle, resolving, connecting, backing_off };
 
+  [[nodiscard]] ChildNeed need_for(const ChildConfig& child) const;
+  void read_addresses();
+  // reconfigure.cpp
+  void adopt_children(std::list<ChildConfig> next);
+  void retire(std::list<ChildConfig>::iterator child, bool replaced);
+  void settle_retired();
+  [[nodiscard]] TimePoint retired_until(const Retired& retired) const;
+  [[nodiscard]] bool is_used(const ChildConfig& retired) const;
+  void renew(const Renewal& renewal);
+  void try_again();
+  void stop(const std::string& reason);
+  void adopt_start(StartMode before);
   void note(std::string reason);
   void want();
   void resolve();
@@ -173,6 +196,7 @@ class Peer {
   std::string turned_away_;  ///< why a caller from its address was
   TimePoint turned_away_at_{};
   std::vector<ChildNeed> needs_;
+  std::list<Retired> retired_;
   std::vector<std::unique_ptr<Association>> associations_;
   std::unique_ptr<StoredTicket> ticket_;
   std::unique_ptr<ClientRole> client_;

@@ -32,9 +32,15 @@ bool say_the_same(const PeerConfig& a, const PeerConfig& b) {
 
 }  // namespace
 
-void PeerDirectory::add(Peer& peer) {
-  const std::size_t place = peers_.size() - 1;
-  const Identity& id = peer.config().remote_id;
+void PeerDirectory::enter() {
+  by_identity_.clear();
+  patterns_.clear();
+  for (std::size_t place = 0; place < peers_.size(); ++place) add(place);
+  addresses_changed_ = true;
+}
+
+void PeerDirectory::add(std::size_t place) {
+  const Identity& id = peers_[place]->config().remote_id;
   // Two encodings of a distinguished name may be the same name. Users of EAP need not have any identity but that of EAP.
   if (id.type == IdType::der_asn1_dn || id.has_wildcard() || id.data.empty()) {
     patterns_.push_back(place);

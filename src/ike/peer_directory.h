@@ -15,14 +15,14 @@ namespace culvert::ike {
 class Peer;
 
 /// Peers by what a stranger shows of himself, so that an IKE SA costs no walk over thousands of them. Identities are
-/// configured once and for all; addresses change, and are entered anew when one is asked for after that. Part of Core;
+/// those of the configuration; addresses change, and are entered anew when one is asked for after that. Part of Core;
 /// control thread.
 class PeerDirectory {
  public:
   explicit PeerDirectory(const std::vector<std::unique_ptr<Peer>>& peers) : peers_(peers) {}
 
-  /// A peer has been added; all of them before the first question.
-  void add(Peer& peer);
+  /// They are others than before, or have other identities. Before the first question, too.
+  void enter();
   void on_addresses() noexcept { addresses_changed_ = true; }
 
   /// Peers that a claim of this identity may mean, in the order of the configuration: whoever has exactly it, and all
@@ -39,6 +39,7 @@ class PeerDirectory {
 
  private:
   using Configs = std::vector<const PeerConfig*>;
+  void add(std::size_t place);
   void refresh();
   static void add_distinct(Configs& configs, const PeerConfig& config);
 

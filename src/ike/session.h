@@ -234,6 +234,8 @@ class Session {
   void on_child_gone(const ChildSa& gone);
   [[nodiscard]] bool is_creating(const ChildConfig& config) const;
   [[nodiscard]] bool is_rekeying(Spi child) const;
+  /// Something that is under way is about it.
+  [[nodiscard]] bool refers_to(const ChildConfig& child) const;
   [[nodiscard]] bool is_rekeying_ike() const { return std::holds_alternative<RekeyingIke>(exchange_); }
 
  private:

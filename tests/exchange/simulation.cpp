@@ -343,7 +343,7 @@ void Simulation::send_data(Side from) {
   Node& node = nodes_[from];
   if (!node.ike) return;
   const auto& children = node.configs.front().children;
-  const auto sending = node.sending.find(children[random_.next() % children.size()].id);
+  const auto sending = node.sending.find(std::next(children.begin(), static_cast<std::ptrdiff_t>(random_.next() % children.size()))->id);
   if (sending == node.sending.end()) {
     ++node.unsent;
     return;

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "culvert/base/ids.h"
@@ -42,6 +43,7 @@ struct GatewayConfig {
   std::string control_group = "culvert";             ///< may open the socket beside root, when the group exists
   std::filesystem::path state_dir = "/run/culvert";  ///< what to clean up after a crash stands here
   std::string redirect;                              ///< callers are sent there (RFC 5685); empty: nowhere
+  bool raw_esp = false;                              ///< sockets for IP protocol 50 are open: some peer may speak it
   bool crash_detection = true;                       ///< give peers a token by which they know that we have restarted
 };
 
@@ -66,10 +68,22 @@ struct RadiusSettings {
   int tries = 3;
 };
 
+/// A key as the file has it, written in one way: what is said of it when it changes.
+struct Setting {
+  std::string key;    ///< below its table: "start", "auth.psk_file"
+  std::string value;  ///< TOML
+};
+/// A table of the file: [gateway], [peer.NAME], …
+struct SettingsTable {
+  std::string kind, name;  ///< "peer", "tokyo"; [gateway] has no name
+  std::vector<Setting> settings;
+};
+
 struct Config {
   GatewayConfig gateway;
-  std::vector<ike::PeerConfig> peers;   ///< PeerId is the index
-  std::vector<TunnelSettings> tunnels;  ///< TunnelId is the index
+  /// In the order of the file. Ids are places in it, until a reload gives what was there before its old ones.
+  std::vector<ike::PeerConfig> peers;
+  std::vector<TunnelSettings> tunnels;
   std::vector<RadiusSettings> radius;
   std::shared_ptr<const eap::UserTable> users;  ///< as the file was when this was read; nullptr: none is named
   std::optional<FileName> users_file;
@@ -77,6 +91,16 @@ struct Config {
   std::vector<RevocationSources> revocation;
   std::vector<WatchedCertificate> certificates;  ///< each once: our own, and the CAs
   std::vector<Diagnostic> warnings;              ///< what can run but is hardly meant, in the order of the file
+  std::vector<SettingsTable> settings;           ///< the file itself
+  std::uint32_t next_id = 0;                     ///< peers, children and tunnels have lower numbers, and had in all configurations before
+
+  /// nullptr: none has this id.
+  [[nodiscard]] const ike::PeerConfig* peer(PeerId id) const noexcept;
+  /// Ids or the order of `peers` have changed.
+  void index_peers();
+
+ private:
+  std::unordered_map<PeerId, std::size_t> place_of_peer_;  ///< those whose id is not their place
 };
 
 /// Reads, validates and resolves FILE (relative secret files are relative to it). Either a whole valid configuration or

@@ -20,9 +20,10 @@ inline constexpr std::size_t max_user_len = 1024;           ///< bytes of a user
 inline constexpr std::size_t max_users = 10000;             ///< in one response
 
 struct Request {
-  std::string command;  ///< "status", "drops", "users", "up", "down", "rekey", "redirect", "kick"
+  std::string command;  ///< "status", "drops", "users", "up", "down", "rekey", "redirect", "kick", "reload", "diff"
   std::string peer;     ///< for up, down, rekey
-  std::string what;     ///< for rekey: "ike", "children" or "both"; for redirect: the gateway, or "none"; for kick: the user
+  std::string what;     ///< for rekey: "ike", "children" or "both"; for redirect: the gateway, or "none"; for kick: the user;
+                        ///< for reload: "", "dry-run", "confirmed", "revert", or seconds within which to confirm
 };
 
 struct ChildReport {
@@ -115,6 +116,14 @@ struct DropReport {
   std::string reason, text;
   std::uint64_t packets = 0;
 };
+/// One difference between the configuration that runs and another one.
+struct ChangeReport {
+  std::string kind;           ///< "added", "removed", "changed"
+  std::string key;            ///< "peer.tokyo", "peer.tokyo.start"
+  std::string before, after;  ///< TOML; "" where the file has none
+  std::string effect;         ///< of one that was changed: "in place", "rekeys", "reauthenticates", … (docs/configuration.md)
+  std::string text;           ///< the whole in a line, for people
+};
 struct Response {
   bool ok = false;
   std::string error;  ///< when not ok, for people
@@ -122,6 +131,8 @@ struct Response {
   std::optional<StatusReport> status;
   std::optional<std::vector<DropReport>> drops;
   std::optional<std::vector<UserReport>> users;  ///< at most max_users
+  std::optional<std::vector<ChangeReport>> changes;  ///< of reload and diff
+  std::vector<std::string> mistakes;                 ///< when not ok: each mistake of a configuration, "FILE:LINE:COLUMN: KEY: …"
   std::string message;  ///< when ok, one line for people, or empty
 };
 
@@ -136,6 +147,7 @@ struct Response {
 [[nodiscard]] std::string to_json(const std::vector<UserReport>& users);
 /// What `culvert doctor --json` prints.
 [[nodiscard]] std::string to_json(const std::vector<FindingReport>& findings);
+[[nodiscard]] std::string to_json(const std::vector<ChangeReport>& changes);
 
 /// Strict: a known command with exactly the members it needs, and at most max_request_len bytes. Errc::malformed says
 /// what is wrong; answer it with code "malformed". `what` of a rekey is "both" when it is left out.

@@ -1,6 +1,7 @@
 #pragma once
 #include <chrono>
 #include <cstdint>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -83,7 +84,7 @@ struct PeerConfig {
   std::uint16_t fragment_size = 1280;
   std::vector<Proposal> ike_proposals;  ///< in order of preference, never empty
   std::vector<Proposal> esp_proposals;
-  std::vector<ChildConfig> children;
+  std::list<ChildConfig> children;  ///< what lives refers to them: a reload moves none
 
   // Lifetimes. A rekey starts at the soft time less up to `jitter` of it; the hard time is soft + 10 %, at least 30 s more… at most
   // twice the soft time when that is short.

@@ -231,6 +231,31 @@ struct EndpointOptions {
   std::uint16_t nat_port = 4500;              ///< our port for IKE and ESP in UDP once a NAT is found (Path::local)
 };
 
+/// What another configuration asks of what is up with a peer. Where nothing is set the new values count from their next use
+/// on: timers at once, lifetimes and the like for the next SA.
+struct Renewal {
+  bool changed = false;          ///< anything at all, but for a place in a list
+  bool reauthenticate = false;   ///< who either end is, or how it proves that: a new IKE SA takes over (RFC 7296 §2.8.3)
+  bool rekey_ike = false;        ///< `ike`
+  bool rekey_children = false;   ///< `esp`
+  bool paths = false;            ///< `local_address`: MOBIKE moves what is up
+  bool addresses = false;        ///< where the peer is: what is up goes when it is somewhere else
+  bool ports = false;            ///< its ports: what is up goes
+};
+/// Another configuration, whole. A value.
+struct Reconfiguration {
+  struct OnePeer {
+    PeerConfig config;
+    Renewal renewal;  ///< of no account for a new one
+  };
+  /// In the order of the configuration. An id that is not known is a new peer; known ones that are not here go. Children are
+  /// told apart by their ids in the same way.
+  std::vector<OnePeer> peers;
+  std::vector<PoolConfig> pools;
+  std::shared_ptr<const eap::UserTable> users;
+  std::optional<std::string> redirect;  ///< nullopt: as it is
+};
+
 /// All IKE SAs of a gateway. Owned by the control thread; reads no clock and does no I/O: values in, Actions out.
 /// Every call may emit actions; perform them before the next call.
 class IkeEndpoint {
@@ -294,6 +319,8 @@ class IkeEndpoint {
   /// Sends who calls, and who is up, to another gateway, where they follow redirects (RFC 5685). Empty: no more.
   /// Errc::invalid: neither an address nor a host name.
   [[nodiscard]] Result<Actions> redirect(TimePoint now, const std::string& gateway);
+  /// From now on this is the configuration. What has not changed is not touched; what is gone is deleted by an exchange.
+  [[nodiscard]] Actions reconfigure(TimePoint now, Reconfiguration next);
   /// Deletes all IKE SAs (one Delete each, not retransmitted): the gateway goes down.
   [[nodiscard]] Actions shut_down(TimePoint now);
 

@@ -33,6 +33,7 @@ struct PoolConfig {
   std::vector<Identity> users;       ///< patterns (Identity::covers); with `groups`: who has one of either
   std::vector<std::string> groups;   ///< both empty: everybody
   std::vector<IpPrefix> allow;       ///< what its clients may reach of what the tunnel leads to; empty: all of it
+  friend bool operator==(const PoolConfig&, const PoolConfig&) = default;
 };
 
 /// An address that belongs to a user, in use or kept for when he comes back.

@@ -121,6 +121,8 @@ class DataPlane {
   virtual void remove_tunnel(TunnelId id) = 0;
   /// Many at once. `before_closing` is called when nobody reads them any more and their devices are still there.
   virtual void remove_tunnels(std::span<const TunnelId> ids, const std::function<void()>& before_closing) = 0;
+  /// Its clamp_mss, max_mss, copy_dscp and trap count from the next packet on; nothing else of it is looked at.
+  virtual void adjust(const TunnelConfig& config) = 0;
   virtual void set_mtu(TunnelId id, std::uint16_t mtu) = 0;
 
   /// Makes the pair able to receive; sends on it when `use_outbound`. Packets that waited for the child leave at once, in order.

@@ -305,8 +305,8 @@ TEST_CASE("native clients call, name their own selectors, and speak no GRE") {
                    "carry = \"gre\"\ndevice = \"cv-tokyo\"", 11, 9, "tunnel.t.carry", "speak no GRE"}});
   const Folder folder;
   const Config config = sound(folder, native);
-  REQUIRE(config.peers.at(0).children.at(0).local.size() == 1);
-  CHECK(config.peers[0].children[0].local[0].prefix->to_string() == "10.1.0.0/16");
+  REQUIRE(config.peers.at(0).children.front().local.size() == 1);
+  CHECK(config.peers[0].children.front().local[0].prefix->to_string() == "10.1.0.0/16");
   CHECK(config.peers[0].start == ike::StartMode::wait);
   CHECK(config.peers[0].liveness == std::chrono::seconds(120));
 }

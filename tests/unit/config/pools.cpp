@@ -75,12 +75,12 @@ TEST_CASE("a peer that gives us addresses: our side is theirs, the routes are wh
   CHECK(config.tunnels[0].virtual_address);
   CHECK(config.tunnels[0].routes_as_granted);
   CHECK(config.tunnels[0].routes.empty());
-  const auto& child = config.peers[0].children[0];
+  const auto& child = config.peers[0].children.front();
   CHECK(child.virtual_local);
   CHECK(child.remote.size() == 2);
   const Config v4 = sound(folder, replaced(client, "\"any\"\n# peer", "\"ipv4\"\n# peer"));
   CHECK_FALSE(v4.peers[0].request_v6);
-  CHECK(v4.peers[0].children[0].remote.size() == 1);
+  CHECK(v4.peers[0].children.front().remote.size() == 1);
   const Config routed = sound(folder, replaced(client, "# tunnel", "routes = [\"10.0.0.0/8\"]"));
   CHECK_FALSE(routed.tunnels[0].routes_as_granted);
   CHECK(routed.tunnels[0].routes.size() == 1);

@@ -46,12 +46,12 @@ TEST_CASE("an AWS tunnel is one pair of SAs for everything, and routes nothing b
   CHECK(peer.start == ike::StartMode::always);
   CHECK(words(peer.ike_proposals).front() == "aes256gcm16-prfsha384-ecp384");
   REQUIRE(peer.children.size() == 1);
-  REQUIRE(peer.children[0].local.size() == 1);
-  REQUIRE(peer.children[0].remote.size() == 1);
-  CHECK(peer.children[0].local[0].prefix->to_string() == "0.0.0.0/0");
-  CHECK(peer.children[0].remote[0].prefix->to_string() == "0.0.0.0/0");
-  CHECK(peer.children[0].mode == ike::ModePreference::tunnel);
-  CHECK(peer.children[0].replay_window == 1024);
+  REQUIRE(peer.children.front().local.size() == 1);
+  REQUIRE(peer.children.front().remote.size() == 1);
+  CHECK(peer.children.front().local[0].prefix->to_string() == "0.0.0.0/0");
+  CHECK(peer.children.front().remote[0].prefix->to_string() == "0.0.0.0/0");
+  CHECK(peer.children.front().mode == ike::ModePreference::tunnel);
+  CHECK(peer.children.front().replay_window == 1024);
   CHECK(config.tunnels.at(0).routes.empty());
   CHECK(config.tunnels[0].plane.max_mss == 1406);
 }
@@ -105,7 +105,7 @@ TEST_CASE("what the file names wins over the profile") {
   CHECK(peer.child_lifetime == 1h);
   CHECK(peer.liveness == 30s);
   CHECK(words(peer.esp_proposals) == std::vector<std::string>{"aes128gcm16-ecp256-noesn"});
-  CHECK(peer.children.at(0).replay_window == 2048);
+  CHECK(peer.children.front().replay_window == 2048);
   CHECK(config.tunnels.at(0).plane.max_mss == 1300);
   REQUIRE(config.tunnels[0].routes.size() == 1);  // named nets are routed as ever
   CHECK(config.tunnels[0].routes[0].to_string() == "10.2.0.0/16");
@@ -123,7 +123,7 @@ TEST_CASE("boxes that route GRE may carry it") {
   for (const std::string_view profile : {"fortigate", "cisco"}) {
     CAPTURE(profile);
     const std::string text = replaced(cloud(profile), "carry = \"ip\"", "carry = \"gre\"");
-    CHECK(sound(folder, text).peers.at(0).children.at(0).mode == ike::ModePreference::prefer_transport);
+    CHECK(sound(folder, text).peers.at(0).children.front().mode == ike::ModePreference::prefer_transport);
   }
 }
 

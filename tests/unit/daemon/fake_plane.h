@@ -19,6 +19,7 @@ class FakePlane : public tunnel::DataPlane {
   void remove_tunnels(std::span<const TunnelId>, const std::function<void()>& before_closing) override {
     before_closing();
   }
+  void adjust(const tunnel::TunnelConfig&) override {}
   void set_mtu(TunnelId, std::uint16_t) override {}
   Result<void> install(ChildSaKeys, bool) override { return {}; }
   void activate_outbound(Spi) override {}

@@ -57,9 +57,11 @@ class DevicePlane final : public test::FakePlane {
     before_closing();
     for (const TunnelId id : ids) devices_.erase(id);
   }
+  void adjust(const tunnel::TunnelConfig& config) override { adjusted.push_back(config); }
   void set_mtu(TunnelId id, std::uint16_t mtu) override { mtus[id] = mtu; }
 
   std::map<TunnelId, std::uint16_t> mtus;
+  std::vector<tunnel::TunnelConfig> adjusted;
 
  private:
   std::map<TunnelId, test::TunDevice> devices_;

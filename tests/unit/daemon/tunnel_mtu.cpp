@@ -80,7 +80,7 @@ TEST_CASE("before an SA exists, the largest overhead that the configuration allo
   CHECK(possible_shapes(peer_with("aes256gcm16-esn", {}), ChildId(0), dual).size() == 2);
 
   auto transport_only = peer_with("aes256gcm16-esn", {"192.0.2.1"});
-  transport_only.children[0].mode = ike::ModePreference::transport;
+  transport_only.children.front().mode = ike::ModePreference::transport;
   CHECK(smallest_tunnel_mtu(gre(true), possible_shapes(transport_only, ChildId(0), dual), 1500) == 1430);
   transport_only.encapsulation = ike::EncapsulationPreference::raw;
   CHECK(smallest_tunnel_mtu(gre(true), possible_shapes(transport_only, ChildId(0), dual), 1500) == 1438);

@@ -1,0 +1,212 @@
+// From one configuration to another: what can fail comes first, and is undone when something after it fails. Routes
+// that go from one device to another are withdrawn before they are added; what stands behind them (guards) is there in
+// between.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "culvert/base/log.h"
+#include "machine.h"
+
+namespace culvert::daemon {
+namespace {
+
+const config::TunnelSettings* tunnel_of(const config::Config& config, TunnelId id) {
+  const auto found = std::ranges::find_if(config.tunnels, [&](const auto& one) { return one.plane.id == id; });
+  return found == config.tunnels.end() ? nullptr : &*found;
+}
+
+bool has(const std::vector<IpPrefix>& list, const IpPrefix& prefix) {
+  return std::ranges::find(list, prefix) != list.end();
+}
+
+/// Those of `from` that are not in `others`.
+std::vector<IpPrefix> without(const std::vector<IpPrefix>& from, const std::vector<IpPrefix>& others) {
+  std::vector<IpPrefix> rest;
+  for (const IpPrefix& prefix : from)
+    if (!has(others, prefix)) rest.push_back(prefix);
+  return rest;
+}
+
+std::unexpected<Error> about(const config::TunnelSettings& settings, const Error& error) {
+  return fail(error.code, fmt::format("tunnel {}: {}", settings.plane.name, error.detail), error.system_error);
+}
+
+void complain(const Result<void>& done) {
+  if (!done && done.error().code != Errc::not_found) log::warn("{}", done.error().detail);
+}
+
+}  // namespace
+
+void Machine::index_tunnels() {
+  tunnels_of_.clear();
+  for (const auto& settings : config_->tunnels) tunnels_of_.emplace(settings.plane.child, &settings);
+}
+
+Result<void> Machine::reconfigure(const config::Config& before, const config::ReloadPlan& plan,
+                                  tunnel::DataPlane& plane) {
+  index_tunnels();
+  Undo undo;
+  const auto run = [&]() -> Result<void> {
+    if (auto guarded = add_guards(undo); !guarded) return guarded;
+    if (auto free = make_room(before, plan, plane, undo); !free) return free;
+    for (const TunnelId id : plan.new_tunnels) {
+      const config::TunnelSettings& settings = *tunnel_of(*config_, id);
+      if (auto added = add_tunnel(settings, plane, undo); !added) return about(settings, added.error());
+    }
+    for (const TunnelId id : plan.changed_tunnels) {
+      const config::TunnelSettings& settings = *tunnel_of(*config_, id);
+      if (auto changed = change(*tunnel_of(before, id), settings, plane, undo); !changed)
+        return about(settings, changed.error());
+    }
+    return {};
+  };
+  auto done = run();
+  if (!done)
+    for (auto step = undo.rbegin(); step != undo.rend(); ++step) (*step)();
+  return done;
+}
+
+void Machine::finish_reload(const config::Config& before, const config::ReloadPlan& plan, tunnel::DataPlane& plane) {
+  std::vector<const config::TunnelSettings*> gone;
+  for (const TunnelId id : plan.gone_tunnels)
+    if (mtus_.contains(id)) gone.push_back(tunnel_of(before, id));
+  remove_tunnels(gone, plane);
+  kept_guards_ = guards_of(*config_);
+  remove_guards();
+}
+
+/// Recorded first, as at the start.
+Result<void> Machine::add_guards(Undo& undo) {
+  const std::vector<IpPrefix> was = ours_.guards;
+  const std::vector<IpPrefix> added = without(guards_of(*config_), was);
+  if (added.empty()) return {};
+  ours_.guards.insert(ours_.guards.end(), added.begin(), added.end());
+  undo.push_back([this, was] {
+    kept_guards_ = was;
+    remove_guards();
+  });
+  if (auto recorded = keep_record(); !recorded) return recorded;
+  for (const IpPrefix& guard : added)
+    if (auto done = netlink_.add_guard(guard); !done) return done;
+  return {};
+}
+
+Result<void> Machine::withdraw(const config::TunnelSettings& from, const std::vector<IpPrefix>& routes,
+                               const std::vector<IpPrefix>& addresses, Undo& undo) {
+  if (routes.empty() && addresses.empty()) return {};
+  const auto link = netlink_.find_link(from.plane.device);
+  if (!link) return std::unexpected(link.error());
+  const int ifindex = link->index;
+  const auto ours = netlink_.addresses();
+  if (!ours) return std::unexpected(ours.error());
+  for (const IpPrefix& route : routes) {
+    auto removed = netlink_.remove_route(ifindex, route);
+    if (!removed && removed.error().code != Errc::not_found) return removed;
+    undo.push_back([this, ifindex, route, source = source_for(from, route, *ours)] {
+      complain(netlink_.add_route(ifindex, route, source));
+    });
+  }
+  for (const IpPrefix& address : addresses) {
+    auto removed = netlink_.remove_address(ifindex, address);
+    if (!removed && removed.error().code != Errc::not_found) return removed;
+    undo.push_back([this, ifindex, address] { complain(netlink_.add_address(ifindex, address)); });
+  }
+  return {};
+}
+
+/// What is gone or changed gives up what others want: routes, addresses, the names of devices, packets of a child SA.
+Result<void> Machine::make_room(const config::Config& before, const config::ReloadPlan& plan,
+                                tunnel::DataPlane& plane, Undo& undo) {
+  for (const TunnelId id : plan.changed_tunnels) {
+    const config::TunnelSettings &was = *tunnel_of(before, id), &is = *tunnel_of(*config_, id);
+    if (auto done = withdraw(was, without(was.routes, is.routes), without(was.addresses, is.addresses), undo); !done)
+      return about(was, done.error());
+  }
+  std::set<std::string> devices;
+  std::set<ChildId> children;
+  std::vector<IpPrefix> wanted;
+  for (const auto* ids : {&plan.new_tunnels, &plan.changed_tunnels}) {
+    for (const TunnelId id : *ids) {
+      const config::TunnelSettings& settings = *tunnel_of(*config_, id);
+      devices.insert(settings.plane.device);
+      children.insert(settings.plane.child);
+      wanted.insert(wanted.end(), settings.routes.begin(), settings.routes.end());
+    }
+  }
+  for (const TunnelId id : plan.gone_tunnels) {
+    const config::TunnelSettings& settings = *tunnel_of(before, id);
+    if (devices.contains(settings.plane.device) || children.contains(settings.plane.child)) {
+      remove_tunnels({&settings}, plane);
+      undo.push_back([this, &settings, &plane] { complain(set_up(settings, plane)); });
+    } else if (auto done = withdraw(settings, without(settings.routes, without(settings.routes, wanted)), {}, undo);
+               !done) {
+      return about(settings, done.error());
+    }
+  }
+  return {};
+}
+
+Result<void> Machine::add_tunnel(const config::TunnelSettings& settings, tunnel::DataPlane& plane, Undo& undo) {
+  if (netlink_.find_link(settings.plane.device))  // said by set_up, and not ours to remove
+    return set_up(settings, plane);
+  undo.push_back([this, &settings, &plane] { remove_tunnels({&settings}, plane); });
+  return set_up(settings, plane);
+}
+
+Result<void> Machine::change(const config::TunnelSettings& before, const config::TunnelSettings& next,
+                             tunnel::DataPlane& plane, Undo& undo) {
+  const auto link = netlink_.find_link(next.plane.device);
+  if (!link) return std::unexpected(link.error());
+  const int ifindex = link->index;
+  if (auto changed = change_mtu(before, next, ifindex, plane, undo); !changed) return changed;
+  for (const IpPrefix& address : without(next.addresses, before.addresses)) {
+    if (auto added = netlink_.add_address(ifindex, address); !added) return added;
+    undo.push_back([this, ifindex, address] { complain(netlink_.remove_address(ifindex, address)); });
+  }
+  const auto ours = netlink_.addresses();
+  if (!ours) return std::unexpected(ours.error());
+  for (const IpPrefix& route : without(next.routes, before.routes)) {
+    if (auto added = netlink_.add_route(ifindex, route, source_for(next, route, *ours)); !added) return added;
+    undo.push_back([this, ifindex, route] { complain(netlink_.remove_route(ifindex, route)); });
+  }
+  plane.adjust(next.plane);
+  undo.push_back([&before, &plane] { plane.adjust(before.plane); });
+  return {};
+}
+
+Result<void> Machine::change_mtu(const config::TunnelSettings& before, const config::TunnelSettings& next, int ifindex,
+                                 tunnel::DataPlane& plane, Undo& undo) {
+  if (before.plane.mtu == next.plane.mtu) return {};
+  const TunnelId id = next.plane.id;
+  const auto set = [this, ifindex, id, &plane](std::uint16_t to) -> Result<void> {
+    if (auto changed = netlink_.change_link(ifindex, {to, false}); !changed) return changed;
+    plane.set_mtu(id, to);
+    mtus_[id] = to;
+    return {};
+  };
+  const std::uint16_t was = mtus_[id];
+  undo.push_back([set, was] { complain(set(was)); });
+  return set(initial_mtu(next));
+}
+
+void Machine::remove_tunnels(const std::vector<const config::TunnelSettings*>& gone, tunnel::DataPlane& plane) {
+  if (gone.empty()) return;
+  std::vector<TunnelId> ids;
+  std::vector<int> ifindexes;
+  for (const config::TunnelSettings* settings : gone) {
+    ids.push_back(settings->plane.id);
+    mtus_.erase(settings->plane.id);
+    const auto device = std::ranges::find(ours_.devices, settings->plane.device, &DeviceRecord::name);
+    if (device == ours_.devices.end()) continue;
+    ifindexes.push_back(device->ifindex);
+    ours_.devices.erase(device);
+  }
+  plane.remove_tunnels(ids, [&] {
+    if (auto removed = netlink_.remove_links(ifindexes); !removed) log::debug("{}", removed.error().detail);
+  });
+  complain(keep_record());
+}
+
+}  // namespace culvert::daemon

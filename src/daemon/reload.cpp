@@ -1,0 +1,210 @@
+// Chain 4 of DESIGN.md §2: another configuration while the gateway runs. It is read and checked whole, and compared
+// with the one that runs; what can fail is done next, and undone when it does; from there on nothing fails. Either all
+// of it runs, or everything is as before.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <utility>
+
+#include "culvert/base/log.h"
+#include "daemon.h"
+
+namespace culvert::daemon {
+namespace {
+
+control::Response refuse(const std::vector<std::string>& mistakes) {
+  control::Response response;
+  response.code = "invalid";
+  response.error = mistakes.size() == 1
+                       ? mistakes.front() + ": nothing has changed"
+                       : fmt::format("the configuration has {} mistakes: nothing has changed", mistakes.size());
+  if (mistakes.size() > 1) response.mistakes = mistakes;
+  return response;
+}
+
+control::Response refuse(std::string why) {
+  control::Response response;
+  response.code = "invalid";
+  response.error = std::move(why);
+  return response;
+}
+
+std::string_view kind_text(config::ConfigChange::Kind kind) {
+  using Kind = config::ConfigChange::Kind;
+  return kind == Kind::added ? "added" : kind == Kind::removed ? "removed" : "changed";
+}
+
+control::Response report(const config::ReloadPlan& plan, std::string message) {
+  control::Response response;
+  response.ok = true;
+  response.message = std::move(message);
+  auto& changes = response.changes.emplace();
+  for (const config::ConfigChange& change : plan.changes) {
+    const bool is_change = change.kind == config::ConfigChange::Kind::changed;
+    changes.push_back({std::string(kind_text(change.kind)), change.key, change.before, change.after,
+                       is_change ? std::string(reload_text(change.effect)) : "", to_string(change)});
+  }
+  return response;
+}
+
+std::string needs_restart(const std::vector<std::string>& keys) {
+  std::string list;
+  for (const std::string& key : keys) list += (list.empty() ? "" : ", ") + key;
+  return fmt::format("{} cannot change while culvertd runs: restart it, or take {} back", list,
+                     keys.size() == 1 ? "that" : "those");
+}
+
+}  // namespace
+
+// ---- who asks
+// --------------------------------------------------------------------------------------------------------------------
+
+/// SIGHUP: what `culvert reload` does; what it would print goes to the log.
+void Daemon::on_hangup() {
+  if (config_file_.empty()) {
+    log::info("SIGHUP: fetching all CRLs anew; a client reads its profile when it connects");
+    return revocation_->refresh();
+  }
+  log::info("SIGHUP: reading {} anew", config_file_.string());
+  const auto done = reload(std::nullopt);
+  if (done) return;
+  // Not through the log: it would leave out what exceeds ten lines a second.
+  for (const std::string& mistake : done.error()) std::fprintf(stderr, "%s\n", log::sanitize(mistake).c_str());
+  log::error("not reloaded: everything stays as it was");
+}
+
+control::Response Daemon::answer_reload(const std::string& how) {
+  if (config_file_.empty()) return refuse("a client reads its profile when it connects: disconnect it, and connect again");
+  if (how == "confirmed" || how == "revert") {
+    if (!unconfirmed_) return refuse("no reload waits to be confirmed");
+    if (how == "revert") {
+      const auto done = revert("the operator takes the reload back");
+      return done ? report(*done, "back to the configuration of before: " + done->summary())
+                  : refuse(done.error().detail);
+    }
+    unconfirmed_.reset();
+    confirmation_.cancel();
+    log::info("the reload is confirmed");
+    return report({}, "confirmed");
+  }
+  std::optional<std::chrono::seconds> confirm;
+  unsigned seconds = 0;
+  if (std::from_chars(how.data(), how.data() + how.size(), seconds).ec == std::errc() && seconds > 0)
+    confirm = std::chrono::seconds(seconds);
+  const auto done = reload(confirm);
+  if (!done) return refuse(done.error());
+  std::string message = "reloaded: " + done->summary();
+  if (unconfirmed_)
+    message += fmt::format("; taken back in {} s unless 'culvert reload --confirmed' comes first", seconds);
+  return report(*done, std::move(message));
+}
+
+control::Response Daemon::answer_diff(const std::filesystem::path& file) {
+  auto next = load_next(file);
+  if (!next) return refuse(next.error());
+  config::keep_ids(config_, *next);
+  const config::ReloadPlan plan = plan_reload(config_, *next);
+  const auto keys = plan.needing_restart();
+  return report(plan, keys.empty() ? plan.summary() : plan.summary() + "; a reload refuses: " + needs_restart(keys));
+}
+
+// ---- the steps
+// -------------------------------------------------------------------------------------------------------------------
+
+std::expected<config::Config, Daemon::Mistakes> Daemon::load_next(const std::filesystem::path& file) const {
+  auto next = config::load(file);
+  if (next) return std::move(*next);
+  Mistakes mistakes;
+  for (const auto& diagnostic : next.error()) mistakes.push_back(diagnostic.to_string());
+  return std::unexpected(std::move(mistakes));
+}
+
+std::expected<config::ReloadPlan, Daemon::Mistakes> Daemon::reload(std::optional<std::chrono::seconds> confirm) {
+  if (unconfirmed_ && !confirm)
+    return std::unexpected(Mistakes{"the last reload waits to be confirmed: culvert reload --confirmed, or --revert"});
+  auto next = load_next(config_file_);
+  if (!next) return std::unexpected(next.error());
+  config::keep_ids(config_, *next);
+  const config::ReloadPlan plan = plan_reload(config_, *next);
+  if (auto applied = apply(*next, plan); !applied) return std::unexpected(Mistakes{applied.error().detail});
+  for (const auto& warning : config_.warnings) log::warn("{}", log::sanitize(warning.to_string()));
+  revocation_->refresh();
+  log::info("reloaded {}: {}", config_file_.string(), plan.summary());
+  for (const auto& change : plan.changes) log::debug("reload: {}", log::sanitize(to_string(change)));
+  if (confirm) await_confirmation(std::move(*next), *confirm);
+  return plan;
+}
+
+/// `next` is the configuration of before when this returns without an error.
+Result<void> Daemon::apply(config::Config& next, const config::ReloadPlan& plan) {
+  if (const auto keys = plan.needing_restart(); !keys.empty()) return fail(Errc::invalid, needs_restart(keys));
+  std::swap(config_, next);
+  config::Config& before = next;
+  if (auto prepared = prepare(before, plan); !prepared) {
+    std::swap(config_, next);
+    machine_->index_tunnels();
+    if (auto back = streams_.replace_peers(config_); !back) log::warn("{}", back.error().detail);
+    return prepared;
+  }
+  log::set_level(config_.gateway.log_level);
+  revocation_->replace(config_.revocation);
+  radius_->replace(config_.radius, config_.gateway.id.to_string());
+  if (config_.users_file) users_stamp_ = FileStamp::of(config_.users_file->path);
+  perform(ike_->reconfigure(Clock::now(), reconfiguration(before, plan)));
+  leases_.note_change();
+  machine_->finish_reload(before, plan, *plane_);
+  std::erase_if(wanted_, [this](ChildId child) {
+    return std::ranges::none_of(config_.tunnels, [&](const auto& tunnel) { return tunnel.plane.child == child; });
+  });
+  return {};
+}
+
+/// All that can fail. After an error the machine is as before.
+Result<void> Daemon::prepare(const config::Config& before, const config::ReloadPlan& plan) {
+  if (auto streams = streams_.replace_peers(config_); !streams) return streams;
+  return machine_->reconfigure(before, plan, *plane_);
+}
+
+ike::Reconfiguration Daemon::reconfiguration(const config::Config& before, const config::ReloadPlan& plan) const {
+  ike::Reconfiguration next;
+  for (const ike::PeerConfig& peer : config_.peers) {
+    const auto renewal = plan.renewals.find(peer.id);
+    next.peers.push_back({peer, renewal == plan.renewals.end() ? ike::Renewal{} : renewal->second});
+  }
+  next.pools = config_.pools;
+  next.users = config_.users;
+  if (before.gateway.redirect != config_.gateway.redirect) next.redirect = config_.gateway.redirect;
+  return next;
+}
+
+// ---- unless confirmed
+// ------------------------------------------------------------------------------------------------------------
+
+/// A second one while the first is not confirmed goes back to what ran before both.
+void Daemon::await_confirmation(config::Config before, std::chrono::seconds within) {
+  if (!unconfirmed_) unconfirmed_.emplace(Unconfirmed{std::move(before), {}});
+  unconfirmed_->until = Clock::now() + within;
+  confirmation_.expires_at(unconfirmed_->until);
+  confirmation_.async_wait([this, within](const boost::system::error_code& error) {
+    if (error || stopping_ || !unconfirmed_ || Clock::now() < unconfirmed_->until) return;
+    (void)revert(fmt::format("the reload was not confirmed within {} s", within.count()));
+  });
+}
+
+Result<config::ReloadPlan> Daemon::revert(std::string_view why) {
+  config::Config before = std::move(unconfirmed_->before);
+  unconfirmed_.reset();
+  confirmation_.cancel();
+  config::keep_ids(config_, before);
+  const config::ReloadPlan plan = plan_reload(config_, before);
+  if (auto applied = apply(before, plan); !applied) {
+    log::error("{}, and the configuration of before cannot be used: {}", why, applied.error().detail);
+    return std::unexpected(applied.error());
+  }
+  log::warn("{}: back to the configuration of before: {}", why, plan.summary());
+  return plan;
+}
+
+}  // namespace culvert::daemon
