@@ -155,6 +155,10 @@ Result<void> Daemon::apply(config::Config& next, const config::ReloadPlan& plan)
   perform(ike_->reconfigure(Clock::now(), reconfiguration(before, plan)));
   leases_.note_change();
   machine_->finish_reload(before, plan, *plane_);
+  if (!plan.new_tunnels.empty() || !plan.gone_tunnels.empty()) {
+    manager_.keep({});  // also one that was made anew under its old name
+    keep_descriptors();
+  }
   std::erase_if(wanted_, [this](ChildId child) {
     return std::ranges::none_of(config_.tunnels, [&](const auto& tunnel) { return tunnel.plane.child == child; });
   });
