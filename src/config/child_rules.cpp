@@ -72,25 +72,25 @@ void check_key(const RawTunnel& raw, GreGroup& group, Findings& findings) {
   const std::string same =
       raw.gre_key.value ? fmt::format("the GRE key {} too", *raw.gre_key.value) : std::string("no GRE key either");
   findings.error(raw.gre_key.present ? raw.gre_key.at : raw.at, raw.key("key"),
-                 fmt::format("tunnel {} (line {}) to the same peer has {}: packets of the two could not be told apart. "
+                 fmt::format("tunnel {} ({}) to the same peer has {}: packets of the two could not be told apart. "
                              "Give each its own key",
-                             first->second->name, first->second->at.line, same));
+                             first->second->name, findings.place(first->second->at), same));
 }
 
 /// A second tunnel of a group: it must fit what the first asked for.
 void join(const RawTunnel& raw, GreGroup& group, ike::ChildConfig& child, Findings& findings) {
   if (mode_of(raw) != child.mode) {
     findings.error(raw.mode.present ? raw.mode.at : raw.at, raw.key("mode"),
-                   fmt::format("tunnel {} (line {}) runs between the same addresses in another mode: GRE tunnels of "
+                   fmt::format("tunnel {} ({}) runs between the same addresses in another mode: GRE tunnels of "
                                "one peer share their SAs. "
                                "Use one mode, or give them different source and destination",
-                               group.first->name, group.first->at.line));
+                               group.first->name, findings.place(group.first->at)));
   }
   if (raw.replay_window.value && group.window_from &&
       static_cast<std::uint32_t>(*raw.replay_window.value) != child.replay_window) {
     findings.error(raw.replay_window.at, raw.key("replay_window"),
-                   fmt::format("tunnel {} (line {}) shares its SAs with this one and says {}: use one window",
-                               group.window_from->name, group.window_from->at.line, child.replay_window));
+                   fmt::format("tunnel {} ({}) shares its SAs with this one and says {}: use one window",
+                               group.window_from->name, findings.place(group.window_from->at), child.replay_window));
   } else if (raw.replay_window.value) {
     child.replay_window = static_cast<std::uint32_t>(*raw.replay_window.value);
     group.window_from = &raw;

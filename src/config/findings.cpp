@@ -40,16 +40,25 @@ std::string lower(std::string_view text) {
 }  // namespace
 
 void Findings::error(Position at, std::string key, std::string message) {
-  errors_.push_back({file_, at.line, at.column, std::move(key), std::move(message)});
+  errors_.push_back({at, std::move(key), std::move(message)});
 }
 
 void Findings::warn(Position at, std::string key, std::string message) {
-  warnings_.push_back({file_, at.line, at.column, std::move(key), std::move(message)});
+  warnings_.push_back({at, std::move(key), std::move(message)});
 }
 
-std::vector<Diagnostic> Findings::sorted(std::vector<Diagnostic> list) {
-  std::ranges::stable_sort(list, {}, [](const Diagnostic& d) { return Position{d.line, d.column}; });
-  return list;
+std::string Findings::place(Position at) const {
+  return files_.size() == 1 ? fmt::format("line {}", at.line) : fmt::format("{}:{}", files_[at.file], at.line);
+}
+
+std::vector<Diagnostic> Findings::sorted(std::vector<Found> list) const {
+  std::ranges::stable_sort(list, {}, &Found::at);
+  std::vector<Diagnostic> diagnostics;
+  for (Found& found : list) {
+    diagnostics.push_back({files_[found.at.file], found.at.line, found.at.column, std::move(found.key),
+                           std::move(found.message)});
+  }
+  return diagnostics;
 }
 
 std::string in_quotes(std::string_view text) {

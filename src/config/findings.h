@@ -12,7 +12,15 @@ namespace culvert::config {
 /// parse.
 class Findings {
  public:
-  explicit Findings(std::string file) : file_(std::move(file)) {}
+  explicit Findings(std::string file) : files_{std::move(file)} {}
+
+  /// Another one, whose positions have the number that this gives.
+  [[nodiscard]] std::uint32_t add_file(std::string file) {
+    files_.push_back(std::move(file));
+    return static_cast<std::uint32_t>(files_.size() - 1);
+  }
+  /// For messages: "line 7", or "FILE:7" where there are several files.
+  [[nodiscard]] std::string place(Position at) const;
 
   void error(Position at, std::string key, std::string message);
   void warn(Position at, std::string key, std::string message);
@@ -24,11 +32,15 @@ class Findings {
   [[nodiscard]] std::vector<Diagnostic> take_warnings() { return sorted(std::move(warnings_)); }
 
  private:
-  static std::vector<Diagnostic> sorted(std::vector<Diagnostic> list);
+  struct Found {
+    Position at;
+    std::string key, message;
+  };
+  [[nodiscard]] std::vector<Diagnostic> sorted(std::vector<Found> list) const;
 
-  std::string file_;
-  std::vector<Diagnostic> errors_;
-  std::vector<Diagnostic> warnings_;
+  std::vector<std::string> files_;
+  std::vector<Found> errors_;
+  std::vector<Found> warnings_;
 };
 
 /// Text of the file as it is quoted in a message: 'text', without control characters, cut when it is very long.

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <map>
+#include <set>
 
 #include "culvert/base/text.h"
 #include "culvert/config/config.h"
@@ -109,10 +110,12 @@ std::expected<std::string, Diagnostic> read_text(const std::filesystem::path& fi
   };
   const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
   if (fd < 0) return std::unexpected(trouble(errno));
-  std::string text(max_text_len + 1, '\0');
+  constexpr std::size_t piece = 64 * 1024;
+  std::string text;
   std::size_t len = 0;
   int error = 0;
-  while (len < text.size()) {
+  while (len <= max_text_len) {
+    if (len == text.size()) text.resize(std::min(len + std::max(len, piece), max_text_len + 1));
     const ssize_t got = ::read(fd, text.data() + len, text.size() - len);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) error = errno;
@@ -150,22 +153,67 @@ Config check_file(RawFile& raw, const std::filesystem::path& folder, Findings& f
   return check(raw, folder, findings);
 }
 
+namespace {
+
+constexpr std::size_t max_merged_files = 65536;
+
+std::expected<Config, std::vector<Diagnostic>> finish(const Table& root, const std::filesystem::path& folder,
+                                                      Findings& findings) {
+  RawFile raw = read_file(root, findings);
+  Config config = check_file(raw, folder, findings);
+  if (findings.has_errors()) return std::unexpected(findings.take_errors());
+  config.warnings = findings.take_warnings();
+  config.settings = settings_of(root);
+  return config;
+}
+
+/// conf.d/*.toml beside `file`, in the order of their names.
+std::expected<std::set<std::filesystem::path>, Diagnostic> merged_files(const std::filesystem::path& file) {
+  const auto folder = file.parent_path() / "conf.d";
+  const auto trouble = [&](std::string why) {
+    return std::unexpected(Diagnostic{folder.string(), 0, 0, "", std::move(why)});
+  };
+  std::set<std::filesystem::path> files;
+  std::error_code error;
+  if (!std::filesystem::exists(folder, error) && !error) return files;
+  for (std::filesystem::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    if (at->path().extension() != ".toml" || at->path().filename().string().starts_with('.')) continue;
+    files.insert(at->path());
+    if (files.size() > max_merged_files) return trouble(fmt::format("more than {} files", max_merged_files));
+  }
+  if (error) return trouble(fmt::format("cannot read: {}", error.message()));
+  return files;
+}
+
+}  // namespace
+
 std::expected<Config, std::vector<Diagnostic>> parse(std::string_view text, const std::filesystem::path& name) {
   const auto root = parse_syntax(text, name);
   if (!root) return std::unexpected(std::vector{root.error()});
   Findings findings(name.string());
-  RawFile raw = read_file(*root, findings);
-  Config config = check_file(raw, name.parent_path(), findings);
-  if (findings.has_errors()) return std::unexpected(findings.take_errors());
-  config.warnings = findings.take_warnings();
-  config.settings = settings_of(*root);
-  return config;
+  return finish(*root, name.parent_path(), findings);
 }
 
 std::expected<Config, std::vector<Diagnostic>> load(const std::filesystem::path& file) {
-  auto text = read_text(file);
-  if (!text) return std::unexpected(std::vector{std::move(text.error())});
-  return parse(*text, file);
+  std::vector<Diagnostic> broken;
+  Findings findings(file.string());
+  Table root;
+  const auto add = [&](const std::filesystem::path& one) {
+    const auto text = read_text(one);
+    auto table = text ? parse_syntax(*text, one) : std::unexpected(text.error());
+    if (!table) return broken.push_back(std::move(table.error()));
+    if (one == file) {
+      root = std::move(*table);
+    } else {
+      merge(root, std::move(*table), findings.add_file(one.string()), findings);
+    }
+  };
+  add(file);
+  const auto others = merged_files(file);
+  if (!others) broken.push_back(others.error());
+  if (others) std::ranges::for_each(*others, add);
+  if (!broken.empty()) return std::unexpected(std::move(broken));
+  return finish(root, file.parent_path(), findings);
 }
 
 }  // namespace culvert::config

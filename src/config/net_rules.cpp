@@ -28,10 +28,10 @@ void check_sides(const RawTunnel& raw, Findings& findings) {
     for (const auto& [local, local_at] : *raw.local.value) {
       if (is_default(local) || is_default(remote) || !local.overlaps(remote)) continue;
       findings.error(at, raw.key("remote"),
-                     fmt::format("{} overlaps with the local net {} (line {}): name only what lies behind the peer, or "
+                     fmt::format("{} overlaps with the local net {} ({}): name only what lies behind the peer, or "
                                  "0.0.0.0/0 or ::/0 for "
                                  "everything else",
-                                 remote.to_string(), local.to_string(), local_at.line));
+                                 remote.to_string(), local.to_string(), findings.place(local_at)));
       break;
     }
   }
@@ -150,8 +150,8 @@ void check_remotes_apart(const std::vector<RawTunnel>& raw, const std::vector<Tu
       const RemoteNet& later = holder_is_later ? **holder : net;
       const RemoteNet& earlier = holder_is_later ? net : **holder;
       findings.error(later.at, raw[later.tunnel].key("remote"),
-                     fmt::format("{} overlaps with {} of tunnel {} (line {}): {}", later.prefix.to_string(),
-                                 earlier.prefix.to_string(), raw[earlier.tunnel].name, earlier.at.line, why));
+                     fmt::format("{} overlaps with {} of tunnel {} ({}): {}", later.prefix.to_string(),
+                                 earlier.prefix.to_string(), raw[earlier.tunnel].name, findings.place(earlier.at), why));
       break;
     }
     holders.push_back(&net);
@@ -168,7 +168,7 @@ void check_routes_apart(const std::vector<RawTunnel>& raw, Findings& findings) {
       if (is_new || (!tunnel.routes.present && !other.routes.present))
         continue;  // equal remote nets are reported as such
       const std::string where =
-          &other == &tunnel ? "this tunnel" : fmt::format("tunnel {} (line {})", other.name, other.at.line);
+          &other == &tunnel ? "this tunnel" : fmt::format("tunnel {} ({})", other.name, findings.place(other.at));
       findings.error(at, tunnel.key(tunnel.routes.present ? "routes" : "remote"),
                      fmt::format("{} is routed into {} already", route.to_string(), where));
     }

@@ -203,10 +203,10 @@ void check_identities(const std::vector<RawPeer>& raw, const std::vector<ike::Pe
     const ike::PeerConfig& other = peers[first->second];
     if (!peer.remote_id.matches(other.remote_id) || !peer.local_id.matches(other.local_id)) continue;
     findings.error(raw[i].id.at, raw[i].key("id"),
-                   fmt::format("peer {} (line {}) has the same id and the same local_id: a peer that calls could be "
+                   fmt::format("peer {} ({}) has the same id and the same local_id: a peer that calls could be "
                                "either. Put all tunnels "
                                "to that gateway under one peer, or give one of the two another id",
-                               other.name, raw[first->second].at.line));
+                               other.name, findings.place(raw[first->second].at)));
   }
 }
 

@@ -104,8 +104,8 @@ void check_apart(const std::vector<RawPool>& raw, Findings& findings) {
           std::ranges::find_if(nets, [&prefix = prefix](const Net& net) { return net.prefix.overlaps(prefix); });
       if (other != nets.end())
         findings.error(at, pool.key("addresses"),
-                       fmt::format("{} overlaps with {} of pool {} (line {})", prefix.to_string(),
-                                   other->prefix.to_string(), other->pool->name, other->at.line));
+                       fmt::format("{} overlaps with {} of pool {} ({})", prefix.to_string(),
+                                   other->prefix.to_string(), other->pool->name, findings.place(other->at)));
       nets.push_back({prefix, &pool, at});
     }
   }
@@ -194,8 +194,8 @@ void complete_tunnels(RawFile& file, Findings& findings) {
       const bool is_second = first != nullptr;
       if (is_second)
         findings.error(tunnel.at, tunnel.key("peer"),
-                       fmt::format("tunnel {} (line {}) goes to peer {} already: with `{}` there is one", first->name,
-                                   first->at.line, peer.name, peer.pool.present ? "pool" : "virtual_address"));
+                       fmt::format("tunnel {} ({}) goes to peer {} already: with `{}` there is one", first->name,
+                                   findings.place(first->at), peer.name, peer.pool.present ? "pool" : "virtual_address"));
       first = &tunnel;
       if (peer.pool.present) {
         complete_gateway_tunnel(tunnel, peer, file, findings);

@@ -236,9 +236,9 @@ void apply_profiles(RawFile& file, Findings& findings) {
     if (is_new || !profile.single_pair) continue;
     findings.error(
         tunnel.peer.at, tunnel.key("peer"),
-        fmt::format("{} allows one pair of SAs a connection, and tunnel {} (line {}) has it: route more nets "
+        fmt::format("{} allows one pair of SAs a connection, and tunnel {} ({}) has it: route more nets "
                     "into that one",
-                    profile.vendor, first->second->name, first->second->at.line));
+                    profile.vendor, first->second->name, findings.place(first->second->at)));
   }
 }
 

@@ -202,8 +202,8 @@ void check_devices(const std::vector<RawTunnel>& raw, Findings& findings) {
       const auto [first, is_new] = devices.try_emplace(*tunnel.device.value, &tunnel);
       if (!is_new) {
         findings.error(tunnel.device.at, tunnel.key("device"),
-                       fmt::format("{} is the device of tunnel {} (line {}) already: each tunnel has its own",
-                                   in_quotes(*tunnel.device.value), first->second->name, first->second->at.line));
+                       fmt::format("{} is the device of tunnel {} ({}) already: each tunnel has its own",
+                                   in_quotes(*tunnel.device.value), first->second->name, findings.place(first->second->at)));
       }
     }
     if (!tunnel.address.value) continue;
@@ -212,8 +212,8 @@ void check_devices(const std::vector<RawTunnel>& raw, Findings& findings) {
       // A single address may stand on several devices: that is how unnumbered links are made.
       if (is_new || (prefix.length == prefix.address.bits() && first->second != &tunnel)) continue;
       findings.error(at, tunnel.key("address"),
-                     fmt::format("{} is on tunnel {} (line {}) already", prefix.to_string(), first->second->name,
-                                 first->second->at.line));
+                     fmt::format("{} is on tunnel {} ({}) already", prefix.to_string(), first->second->name,
+                                 findings.place(first->second->at)));
     }
   }
 }

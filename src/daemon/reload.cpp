@@ -68,7 +68,9 @@ void Daemon::on_hangup() {
     return revocation_->refresh();
   }
   log::info("SIGHUP: reading {} anew", config_file_.string());
+  manager_.say_reloading();
   const auto done = reload(std::nullopt);
+  manager_.say_ready(summary(Clock::now()));
   if (done) return;
   // Not through the log: it would leave out what exceeds ten lines a second.
   for (const std::string& mistake : done.error()) std::fprintf(stderr, "%s\n", log::sanitize(mistake).c_str());
@@ -102,6 +104,7 @@ control::Response Daemon::answer_reload(const std::string& how) {
 }
 
 control::Response Daemon::answer_diff(const std::filesystem::path& file) {
+  if (file.empty()) return refuse("a client has no configuration but its profile");
   auto next = load_next(file);
   if (!next) return refuse(next.error());
   config::keep_ids(config_, *next);

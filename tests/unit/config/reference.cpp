@@ -26,7 +26,8 @@ std::string section(const std::string& text, const std::string& heading) {
 template <class T>
 void check_rows(const std::string& text, std::span<const KeySpec<T>> keys) {
   for (const auto& spec : keys) {
-    const std::string row = fmt::format("| `{}` | {} | {} | {} |\n", spec.name, spec.type, spec.fallback, spec.meaning);
+    const std::string row = fmt::format("| `{}` | {} | {} | {} | {} |\n", spec.name, spec.type, spec.fallback, spec.meaning,
+                                        reload_text(spec.reload));
     CAPTURE(row);
     CHECK(text.find(row) != std::string::npos);
   }
