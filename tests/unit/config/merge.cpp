@@ -79,7 +79,7 @@ TEST_CASE("mistakes of all files come at once, each with its file; others are na
   REQUIRE(config.error().size() == 2);
   CHECK(config.error()[0].file == first.string());
   CHECK(config.error()[0].line == 8);
-  CHECK(config.error()[0].message.find("tunnel t (" + merged.main.string() + ":12)") != std::string::npos);
+  CHECK(config.error()[0].message.find("tunnel t (" + merged.main.string() + ":9)") != std::string::npos);
   CHECK(config.error()[1].file == second.string());
   CHECK(config.error()[1].key == "gateway.wokers");
 }
