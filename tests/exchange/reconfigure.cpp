@@ -36,13 +36,14 @@ std::shared_ptr<const Secret> key_of(std::string_view text) {
   return std::make_shared<const Secret>(Secret::copy_of(as_bytes(text)));
 }
 
-/// A peer that nobody answers for.
+/// A peer that does not call: the simulation's network has only one other end.
 PeerConfig stranger(Side side) {
   PeerConfig config = make_config(side);
   config.id = PeerId(77);
   config.name = "stranger";
   config.remote_id = *Identity::parse("stranger.example.net");
   config.addresses = {"203.0.113.77"};
+  config.start = StartMode::wait;
   config.children.front().id = ChildId(77);
   config.children.front().name = "strange";
   return config;
@@ -71,12 +72,12 @@ TEST_CASE("peers that come and go beside it leave a peer as it is: the same SAs,
   const Spi child = simulation.status(a).children.front().inbound_spi;
   simulation.set_traffic(10ms);
   for (int i = 0; i < 20; ++i) {
-    simulation.node(a).configs.insert(simulation.node(a).configs.begin(), stranger(a));
-    simulation.node(a).configs.front().id = PeerId(100 + static_cast<std::uint32_t>(i));
+    simulation.node(a).configs.push_back(stranger(a));
+    simulation.node(a).configs.back().id = PeerId(100 + static_cast<std::uint32_t>(i));
     simulation.reload(a);
     CHECK(simulation.node(a).ike->status(simulation.now()).size() == 2);
     simulation.run_for(50ms);
-    simulation.node(a).configs.erase(simulation.node(a).configs.begin());
+    simulation.node(a).configs.pop_back();
     simulation.reload(a);
     CHECK(simulation.node(a).ike->status(simulation.now()).size() == 1);
   }
