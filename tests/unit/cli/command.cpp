@@ -38,6 +38,10 @@ TEST_CASE("wrong usage exits 2, help and version 0") {
   CHECK(run_quietly({"up", "a", "b"}) == 2);
   CHECK(run_quietly({"rekey", "a", "--ike", "--child"}) == 2);
   CHECK(run_quietly({"redirect"}) == 2);
+  CHECK(run_quietly({"reload", "--confirm", "0"}) == 2);
+  CHECK(run_quietly({"reload", "--confirm", "60", "--confirmed"}) == 2);
+  CHECK(run_quietly({"reload", "--dry-run", "--revert"}) == 2);
+  CHECK(run_quietly({"diff", "a", "b"}) == 2);
   CHECK(run_quietly({"status", "--watch", "never"}) == 2);
   CHECK(run_quietly({"status", "--watch", "0"}) == 2);
   CHECK(run_quietly({"status", "drops"}) == 2);
@@ -54,6 +58,8 @@ TEST_CASE("without a daemon every question exits 3") {
   CHECK(run_quietly({"status", "--socket", nowhere}) == 3);
   CHECK(run_quietly({"--socket", nowhere, "status", "--json", "--check"}) == 3);
   CHECK(run_quietly({"--socket", nowhere, "drops"}) == 3);
+  CHECK(run_quietly({"--socket", nowhere, "reload"}) == 3);
+  CHECK(run_quietly({"--socket", nowhere, "diff", "culvert.toml", "--json"}) == 3);
   CHECK(run_quietly({"--socket", nowhere, "up", "tokyo"}) == 3);
   CHECK(run_quietly({"--socket", nowhere, "rekey", "tokyo", "--child"}) == 3);
   REQUIRE(::setenv("CULVERT_SOCKET", nowhere, 1) == 0);

@@ -175,6 +175,35 @@ TEST_CASE("users: who is connected, and a request to disconnect needs one of the
   CHECK(why_not(R"({"command":"users","what":"x"})").find("takes no") != std::string::npos);
 }
 
+TEST_CASE("reload and diff: their ways are told apart, and what they would change comes back as it was sent") {
+  for (const char* way : {"", "dry-run", "confirmed", "revert", "1", "86400"}) {
+    CAPTURE(way);
+    CHECK(parse_request(to_json(Request{"reload", "", way})).has_value());
+  }
+  for (const char* way : {"0", "86401", "-1", "60s", "99999999999", "rollback", " "}) {
+    CAPTURE(way);
+    CHECK_FALSE(parse_request(to_json(Request{"reload", "", way})).has_value());
+  }
+  CHECK(parse_request(R"({"command":"diff"})").has_value());
+  CHECK(parse_request(R"({"command":"diff","what":"/etc/culvert/next.toml"})").has_value());
+  CHECK(why_not(R"({"command":"diff","what":"next.toml"})").find("whole path") != std::string::npos);
+  CHECK_FALSE(parse_request(R"({"command":"reload","peer":"tokyo"})").has_value());
+  Response response;
+  response.ok = true;
+  response.changes.emplace().push_back({"changed", "peer.tokyo.start", "\"always\"", "\"wait\"", "in place", "~ it"});
+  const auto again = parse_response(to_json(response));
+  REQUIRE((again && again->changes && again->changes->size() == 1));
+  CHECK(again->changes->front().key == "peer.tokyo.start");
+  CHECK(again->changes->front().after == "\"wait\"");
+  Response refused;
+  refused.code = "invalid";
+  refused.error = "2 mistakes";
+  refused.mistakes = {"gw.toml:1:2: a: b", "gw.toml:3:4: c: d"};
+  const auto told = parse_response(to_json(refused));
+  REQUIRE(told);
+  CHECK(told->mistakes == refused.mistakes);
+}
+
 TEST_CASE("a request is read as it was written") {
   for (const Request& request :
        {Request{"status", "", ""}, Request{"drops", "", ""}, Request{"up", "tokyo", ""}, Request{"down", "tokyo", ""},
