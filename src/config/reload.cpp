@@ -32,9 +32,8 @@ void keep_child_ids(const ike::PeerConfig* running, ike::PeerConfig& next, std::
   const auto match = [&](auto same) {
     for (ike::ChildConfig& child : next.children) {
       if (!running || ids.contains(child.id)) continue;
-      const auto found = std::ranges::find_if(running->children, [&](const ike::ChildConfig& old) {
-        return !taken.contains(old.id) && same(old, child);
-      });
+      const auto found = std::ranges::find_if(
+          running->children, [&](const ike::ChildConfig& old) { return !taken.contains(old.id) && same(old, child); });
       if (found == running->children.end()) continue;
       taken.insert(found->id);
       ids.emplace(child.id, found->id);
@@ -78,10 +77,10 @@ bool same_habits(const ike::PeerConfig& a, const ike::PeerConfig& b) {
   return a.auth.rsa_pss == b.auth.rsa_pss && a.auth.digital_signatures == b.auth.digital_signatures &&
          a.auth.eap_only == b.auth.eap_only && a.tcp_port == b.tcp_port && a.start == b.start &&
          a.fragment_size == b.fragment_size && a.ike_lifetime == b.ike_lifetime &&
-         a.child_lifetime == b.child_lifetime && a.child_bytes == b.child_bytes &&
-         a.child_packets == b.child_packets && a.jitter == b.jitter && a.reauth_lifetime == b.reauth_lifetime &&
-         a.resumption == b.resumption && a.follow_redirects == b.follow_redirects && a.unique == b.unique &&
-         a.childless == b.childless && a.liveness == b.liveness && a.retransmit_first == b.retransmit_first &&
+         a.child_lifetime == b.child_lifetime && a.child_bytes == b.child_bytes && a.child_packets == b.child_packets &&
+         a.jitter == b.jitter && a.reauth_lifetime == b.reauth_lifetime && a.resumption == b.resumption &&
+         a.follow_redirects == b.follow_redirects && a.unique == b.unique && a.childless == b.childless &&
+         a.liveness == b.liveness && a.retransmit_first == b.retransmit_first &&
          a.retransmit_factor == b.retransmit_factor && a.retransmit_tries == b.retransmit_tries &&
          a.mobike == b.mobike && a.max_clients == b.max_clients && a.keepalive == b.keepalive;
 }
@@ -122,7 +121,8 @@ using TablesByName = std::map<std::pair<std::string_view, std::string_view>, con
 
 TablesByName by_name(const std::vector<SettingsTable>& tables) {
   TablesByName found;
-  for (const SettingsTable& table : tables) found.emplace(std::pair<std::string_view, std::string_view>(table.kind, table.name), &table);
+  for (const SettingsTable& table : tables)
+    found.emplace(std::pair<std::string_view, std::string_view>(table.kind, table.name), &table);
   return found;
 }
 
@@ -138,8 +138,8 @@ const std::string* value_of(const SettingsTable& table, std::string_view key) {
 /// Keys of one table that both files have.
 void compare(const SettingsTable& before, const SettingsTable& after, std::vector<ConfigChange>& changes) {
   const auto add = [&](const std::string& key, const std::string* was, const std::string* is) {
-    changes.push_back({Kind::changed, path_of(after) + "." + key, was ? *was : "", is ? *is : "",
-                       reload_effect(after.kind, key)});
+    changes.push_back(
+        {Kind::changed, path_of(after) + "." + key, was ? *was : "", is ? *is : "", reload_effect(after.kind, key)});
   };
   for (const Setting& setting : after.settings) {
     const std::string* was = value_of(before, setting.key);
@@ -162,14 +162,14 @@ void describe_peer(const Config& next, const SettingsTable& table, std::size_t f
   const bool replaced = std::ranges::find(plan.new_peers, peer->id) != plan.new_peers.end();
   for (std::size_t i = first; i < plan.changes.size(); ++i) {
     ConfigChange& change = plan.changes[i];
-    change.effect = replaced ? ReloadEffect::reconnects
-                             : effect_on(change.effect, renewal == plan.renewals.end() ? ike::Renewal{} : renewal->second);
+    change.effect = replaced
+                        ? ReloadEffect::reconnects
+                        : effect_on(change.effect, renewal == plan.renewals.end() ? ike::Renewal{} : renewal->second);
   }
   if (renewal == plan.renewals.end() || !renewal->second.reauthenticate) return;
   const bool said = std::any_of(plan.changes.begin() + static_cast<std::ptrdiff_t>(first), plan.changes.end(),
                                 [](const auto& change) { return change.effect == ReloadEffect::reauthenticates; });
-  if (!said)
-    plan.changes.push_back({Kind::changed, path_of(table) + ".auth", "", "", ReloadEffect::reauthenticates});
+  if (!said) plan.changes.push_back({Kind::changed, path_of(table) + ".auth", "", "", ReloadEffect::reauthenticates});
 }
 
 void describe(const Config& running, const Config& next, ReloadPlan& plan) {
@@ -283,7 +283,8 @@ std::string ReloadPlan::summary() const {
   count(text, "peer", new_peers.size(), gone_peers.size(), renewals.size());
   count(text, "tunnel", new_tunnels.size(), gone_tunnels.size(), changed_tunnels.size());
   std::size_t others = 0;
-  for (const ConfigChange& change : changes) others += !change.key.starts_with("peer.") && !change.key.starts_with("tunnel.");
+  for (const ConfigChange& change : changes)
+    others += !change.key.starts_with("peer.") && !change.key.starts_with("tunnel.");
   if (others > 0) count(text, "other setting", 0, 0, others);
   if (!text.empty()) return text;
   return changes.empty() ? "nothing has changed" : "nothing has changed but how it is written";

@@ -117,8 +117,8 @@ Result<void> Machine::withdraw(const config::TunnelSettings& from, const std::ve
 }
 
 /// What is gone or changed gives up what others want: routes, addresses, the names of devices, packets of a child SA.
-Result<void> Machine::make_room(const config::Config& before, const config::ReloadPlan& plan,
-                                tunnel::DataPlane& plane, Undo& undo) {
+Result<void> Machine::make_room(const config::Config& before, const config::ReloadPlan& plan, tunnel::DataPlane& plane,
+                                Undo& undo) {
   for (const TunnelId id : plan.changed_tunnels) {
     const config::TunnelSettings &was = *tunnel_of(before, id), &is = *tunnel_of(*config_, id);
     if (auto done = withdraw(was, without(was.routes, is.routes), without(was.addresses, is.addresses), undo); !done)

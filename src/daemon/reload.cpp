@@ -78,7 +78,8 @@ void Daemon::on_hangup() {
 }
 
 control::Response Daemon::answer_reload(const std::string& how) {
-  if (config_file_.empty()) return refuse("a client reads its profile when it connects: disconnect it, and connect again");
+  if (config_file_.empty())
+    return refuse("a client reads its profile when it connects: disconnect it, and connect again");
   if (how == "confirmed" || how == "revert") {
     if (!unconfirmed_) return refuse("no reload waits to be confirmed");
     if (how == "revert") {

@@ -14,10 +14,10 @@
 namespace culvert::ike {
 namespace {
 
-constexpr Duration leaving_time = std::chrono::minutes(2);     // longer than any handshake that has begun
-constexpr Duration replaced_time = std::chrono::seconds(30);   // for a changed child to come up in its new shape
-constexpr Duration retired_time = std::chrono::minutes(1);     // before anybody asks whether it is still referred to
-constexpr Duration changed_grace = std::chrono::seconds(3);    // for who initiated the IKE SA to ask for new children
+constexpr Duration leaving_time = std::chrono::minutes(2);    // longer than any handshake that has begun
+constexpr Duration replaced_time = std::chrono::seconds(30);  // for a changed child to come up in its new shape
+constexpr Duration retired_time = std::chrono::minutes(1);    // before anybody asks whether it is still referred to
+constexpr Duration changed_grace = std::chrono::seconds(3);   // for who initiated the IKE SA to ask for new children
 
 /// What is negotiated; of what the peer assigns, nothing stands in the configuration.
 bool negotiates_the_same(const ChildConfig& a, const ChildConfig& b) {
@@ -154,7 +154,8 @@ void Peer::renew(const Renewal& renewal) {
   Association* association = preferred();
   const Session* session = association ? association->current() : nullptr;
   if (!session) return try_again();
-  const bool elsewhere = renewal.addresses && !any_address_ && !has_names_ && !names_address(session->path().remote.address);
+  const bool elsewhere =
+      renewal.addresses && !any_address_ && !has_names_ && !names_address(session->path().remote.address);
   if (elsewhere || renewal.ports) {
     const bool calls = wanted_ || (config_.start != StartMode::wait && !any_address_);
     for (std::size_t i = 0; i < associations_.size(); ++i)
@@ -237,12 +238,15 @@ void Peer::settle_retired() {
 }
 
 bool Peer::is_used(const ChildConfig& retired) const {
-  return std::ranges::any_of(associations_, [&](const auto& association) {
-    const auto has_it = [&](const auto& entry) { return entry.second.config == &retired; };
-    if (std::ranges::any_of(association->children(), has_it)) return true;
-    return std::ranges::any_of(association->sessions(),
-                               [&](const Session* session) { return session->refers_to(retired); });
-  }) || (attempt_ && attempt_->refers_to(retired));
+  return std::ranges::any_of(associations_,
+                             [&](const auto& association) {
+                               const auto has_it = [&](const auto& entry) { return entry.second.config == &retired; };
+                               if (std::ranges::any_of(association->children(), has_it)) return true;
+                               return std::ranges::any_of(association->sessions(), [&](const Session* session) {
+                                 return session->refers_to(retired);
+                               });
+                             }) ||
+         (attempt_ && attempt_->refers_to(retired));
 }
 
 // ---- Association
@@ -250,8 +254,9 @@ bool Peer::is_used(const ChildConfig& retired) const {
 
 void Association::authenticate_again(TimePoint at) {
   if (!lineage_.ours && peer_.may_only_call())
-    return core_.report(log::Level::info,
-                        fmt::format("{}: what is new about its authentication counts when it calls next", peer_.label()));
+    return core_.report(
+        log::Level::info,
+        fmt::format("{}: what is new about its authentication counts when it calls next", peer_.label()));
   if (!authentication_.soft || *authentication_.soft > at) authentication_.soft = at;
 }
 
@@ -297,8 +302,8 @@ void Clients::set_pools(std::vector<PoolConfig> pools) {
   std::vector<std::unique_ptr<AddressPool>> before = std::exchange(pools_, {});
   std::ranges::move(std::exchange(old_pools_, {}), std::back_inserter(before));
   for (PoolConfig& pool : pools) {
-    const auto known = std::ranges::find_if(
-        before, [&](const auto& one) { return one && one->config().name == pool.name; });
+    const auto known =
+        std::ranges::find_if(before, [&](const auto& one) { return one && one->config().name == pool.name; });
     if (known == before.end()) {
       pools_.push_back(std::make_unique<AddressPool>(std::move(pool)));
       continue;

@@ -106,8 +106,8 @@ TEST_CASE("a peer that is no longer configured is told so, and cannot come back"
   simulation.node(a).configs = before;  // the same again, which is another peer by now
   simulation.node(a).configs.front().id = PeerId(200);
   simulation.reload(a);
-  CHECK(simulation.run_until([&] { return simulation.node(a).plane.size() == 1 && simulation.node(b).plane.size() == 1; },
-                             120s));
+  CHECK(simulation.run_until(
+      [&] { return simulation.node(a).plane.size() == 1 && simulation.node(b).plane.size() == 1; }, 120s));
 }
 
 TEST_CASE("another key: the old IKE SA goes on until both ends have it, then a new one takes over without loss") {
@@ -142,8 +142,8 @@ TEST_CASE("a tunnel more and a tunnel less: its child SA comes and goes, the oth
   CHECK(simulation.status(a).children.front().inbound_spi == gre);
   simulation.config(a).children.pop_back();
   simulation.reload(a, changed);
-  CHECK(simulation.run_until([&] { return simulation.node(a).plane.size() == 1 && simulation.node(b).plane.size() == 1; },
-                             20s));
+  CHECK(simulation.run_until(
+      [&] { return simulation.node(a).plane.size() == 1 && simulation.node(b).plane.size() == 1; }, 20s));
   CHECK(simulation.node(a).plane.contains(gre));
   CHECK(simulation.fault() == "");
 }
@@ -181,8 +181,8 @@ TEST_CASE("other algorithms for ESP: the child SAs are rekeyed, the IKE SA stays
     simulation.config(side).esp_proposals = {*parse_esp_proposal("aes128gcm16-x25519-esn")};
     simulation.reload(side, side == a ? Renewal{.changed = true, .rekey_children = true} : changed);
   }
-  CHECK(simulation.run_until(
-      [&] { return simulation.status(a).children.front().suite.starts_with("AES-GCM-16-128"); }, 20s));
+  CHECK(simulation.run_until([&] { return simulation.status(a).children.front().suite.starts_with("AES-GCM-16-128"); },
+                             20s));
   CHECK(simulation.status(a).spi_i == ike);
 }
 

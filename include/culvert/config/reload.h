@@ -31,14 +31,15 @@ enum class ReloadEffect : std::uint8_t {
 struct ConfigChange {
   enum class Kind : std::uint8_t { added, removed, changed };
   Kind kind = Kind::changed;
-  std::string key;            ///< "peer.tokyo" of what was added or removed, else "peer.tokyo.start"
-  std::string before, after;  ///< TOML; empty: not in the file. Both: what stands in the files that it names has changed
+  std::string key;  ///< "peer.tokyo" of what was added or removed, else "peer.tokyo.start"
+  std::string before,
+      after;  ///< TOML; empty: not in the file. Both: what stands in the files that it names has changed
   ReloadEffect effect = ReloadEffect::in_place;
 };
 
 struct ReloadPlan {
-  std::vector<ConfigChange> changes;         ///< for people, in the order of the file
-  std::map<PeerId, ike::Renewal> renewals;   ///< of peers that both configurations have, and that are not the same
+  std::vector<ConfigChange> changes;        ///< for people, in the order of the file
+  std::map<PeerId, ike::Renewal> renewals;  ///< of peers that both configurations have, and that are not the same
   std::vector<PeerId> new_peers, gone_peers;
   std::vector<TunnelId> new_tunnels, gone_tunnels, changed_tunnels;  ///< changed: the device stays
 

@@ -140,8 +140,7 @@ TEST_CASE("each key of a peer does what the reference says") {
 TEST_CASE("another key in the same file reauthenticates the peers that use it, and no others") {
   const Folder folder;
   folder.write("o.psk", "the key of osaka and nobody else\n");
-  const std::string text =
-      std::string(sound_ip) + replaced(second_peer, "good.psk", "o.psk");
+  const std::string text = std::string(sound_ip) + replaced(second_peer, "good.psk", "o.psk");
   const Config before = sound(folder, text);
   folder.write("o.psk", "the next key of osaka\n");
   Config after = sound(folder, text);
@@ -194,8 +193,8 @@ TEST_CASE("another net is another child SA under the same id") {
 
 TEST_CASE("a GRE tunnel that joins others leaves them the child SA that they share") {
   const Folder folder;
-  const std::string joined = with(sound_gre, "# end",
-                                  "[tunnel.a]\npeer = \"tokyo\"\ncarry = \"gre\"\ndevice = \"cv-a\"\nkey = 7");
+  const std::string joined =
+      with(sound_gre, "# end", "[tunnel.a]\npeer = \"tokyo\"\ncarry = \"gre\"\ndevice = \"cv-a\"\nkey = 7");
   const Reload reload(folder, sound_gre, joined);
   CHECK(reload.after.tunnels[0].plane.child == reload.before.tunnels[0].plane.child);
   CHECK(reload.after.tunnels[1].plane.child == reload.before.tunnels[0].plane.child);
