@@ -9,6 +9,7 @@
 #include <cstring>
 #include <string>
 
+#include "culvert/base/capabilities.h"
 #include "culvert/base/log.h"
 
 namespace culvert::tunnel {
@@ -55,10 +56,12 @@ void Worker::start() {
   sigset_t all, before;
   sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this] { run(); });
+  thread_ = std::thread([this] {
+    // From within: another thread's name is a file in /proc, which we may not write to.
+    ::pthread_setname_np(::pthread_self(), ("culvert-w" + std::to_string(index_)).c_str());
+    run();
+  });
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  const std::string name = "culvert-w" + std::to_string(index_);
-  ::pthread_setname_np(thread_.native_handle(), name.c_str());
 }
 
 void Worker::stop() noexcept {
@@ -96,6 +99,7 @@ void Worker::add_to(WorkerCounters& sum) const noexcept {
 }
 
 void Worker::run() {
+  give_up_capabilities();  // all that it needs is open
   std::array<epoll_event, 64> ready;
   TimePoint done = Clock::now();
   while (!stopping_.load(std::memory_order_relaxed)) {

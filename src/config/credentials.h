@@ -52,10 +52,13 @@ class Credentials {
   [[nodiscard]] std::shared_ptr<const eap::UserTable> users(const Field<std::string>& file, const std::string& key,
                                                             std::optional<FileName>& found);
 
+  /// A key is in a token: its library goes on opening what it needs.
+  [[nodiscard]] bool uses_token() const noexcept { return uses_token_; }
   [[nodiscard]] std::vector<RevocationSources> take_revocation() { return std::move(revocation_); }
   [[nodiscard]] std::vector<WatchedCertificate> take_certificates() { return std::move(certificates_); }
 
  private:
+  bool uses_token_ = false;
   using CertificateList = std::vector<std::shared_ptr<const crypto::Certificate>>;
 
   // credentials_own.cpp

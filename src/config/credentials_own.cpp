@@ -140,6 +140,7 @@ std::shared_ptr<const crypto::PrivateKey> Credentials::private_key(const RawAuth
   };
   Result<crypto::PrivateKey> loaded = fail(Errc::internal, "");
   if (is_token(name)) {
+    uses_token_ = true;
     const auto& named = raw.pkcs11_module.value;
     const std::filesystem::path module = named ? folder_ / *named : std::filesystem::path();
     loaded = crypto::PrivateKey::from_pkcs11(name, module, *secret);

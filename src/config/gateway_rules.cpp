@@ -96,6 +96,8 @@ GatewayConfig check_gateway(const RawGateway& raw, const std::filesystem::path& 
                    fmt::format("expected a host name or an address, got {}", in_quotes(gateway.redirect)));
   }
   gateway.crash_detection = raw.crash_detection.value.value_or(gateway.crash_detection);
+  gateway.user = raw.user.value.value_or(gateway.user);
+  gateway.sandbox = raw.sandbox.value.value_or(gateway.sandbox);
   gateway.control_group = raw.control_group.value.value_or(gateway.control_group);
   return gateway;
 }

@@ -11,6 +11,7 @@
 
 #include "culvert/base/text.h"
 #include "culvert/config/config.h"
+#include "culvert/config/secret_file.h"
 #include "culvert/eap/server.h"
 #include "keys.h"
 #include "profiles.h"
@@ -93,6 +94,7 @@ Config check(const RawFile& raw, const std::filesystem::path& folder, Findings& 
   if (raw.gateway && raw.peers.empty())
     findings.warn({1, 1}, "peer", "there is no [peer.NAME]: the gateway will carry nothing");
   config.pools = check_pools(raw, findings);
+  config.uses_token = credentials.uses_token();
   config.revocation = credentials.take_revocation();
   config.certificates = credentials.take_certificates();
   config.gateway.raw_esp = std::ranges::any_of(config.peers, [](const ike::PeerConfig& peer) {
@@ -108,7 +110,7 @@ std::expected<std::string, Diagnostic> read_text(const std::filesystem::path& fi
   const auto trouble = [&](int error) {
     return Diagnostic{file.string(), 0, 0, "", fmt::format("cannot read: {}", std::strerror(error))};
   };
-  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
+  const int fd = open_file_of_configuration(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
   if (fd < 0) return std::unexpected(trouble(errno));
   constexpr std::size_t piece = 64 * 1024;
   std::string text;

@@ -83,7 +83,8 @@ struct RawGateway {
   Field<std::int64_t> busy_poll_us;
   Field<std::string_view> aead;  ///< one of the words of the reference
   Field<log::Level> log_level;
-  Field<std::string> control_socket, control_group, state_dir;
+  Field<std::string> control_socket, control_group, state_dir, user;
+  Field<bool> sandbox;
   Field<RawAuth> auth;
   Field<RawPeerAuth> peer_auth;
   Field<bool> crash_detection;

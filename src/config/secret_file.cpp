@@ -78,7 +78,8 @@ Result<std::size_t> read_into(int fd, const FileName& file, MutableByteView buff
 
 Result<FileDescriptor> open_file(const FileName& file, std::string_view way_out) {
   // O_NONBLOCK: a FIFO must not hold us.
-  FileDescriptor fd(::open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  FileDescriptor fd(
+      open_file_of_configuration(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (fd.get() >= 0) return fd;
   if (errno == ENOENT) return fail(Errc::not_found, fmt::format("{} does not exist{}", name_of(file), way_out), ENOENT);
   return fail(Errc::io, fmt::format("cannot open {}: {}", name_of(file), std::strerror(errno)), errno);
@@ -136,7 +137,21 @@ Result<Secret> decode(ByteView line) {
   return Secret::copy_of(line);
 }
 
+std::function<int(const char* path, int flags)>& opener_in_use() {
+  static std::function<int(const char* path, int flags)> opener;
+  return opener;
+}
+
 }  // namespace
+
+void open_files_by(std::function<int(const char* path, int flags)> opener) {
+  opener_in_use() = std::move(opener);
+}
+
+int open_file_of_configuration(const char* path, int flags) {
+  const auto& opener = opener_in_use();
+  return opener ? opener(path, flags) : ::open(path, flags);
+}
 
 Result<FileName> find_file(const std::filesystem::path& folder, std::string_view name) {
   constexpr std::string_view scheme = "credential:";

@@ -128,6 +128,9 @@ void visit_fields(Visitor& visit, T& status) {
   visit("peers", status.peers);
   visit("certificates", status.certificates);
   visit("revocation", status.revocation);
+  visit("uid", status.uid);
+  visit("capabilities", status.capabilities);
+  visit("protections", status.protections);
 }
 
 template <class Visitor, Is<FindingReport> T>

@@ -12,6 +12,8 @@
 #include <system_error>
 #include <utility>
 
+#include "culvert/base/capabilities.h"
+
 namespace culvert::daemon {
 namespace {
 
@@ -36,6 +38,7 @@ ComputePool::ComputePool(boost::asio::io_context& io, ComputePoolOptions options
     threads_.emplace_back([this, i] {
       pthread_setname_np(pthread_self(), ("cv-compute-" + std::to_string(i)).c_str());
       (void)setpriority(PRIO_PROCESS, 0, niceness);  // on Linux: of this thread
+      give_up_capabilities();
       work();
     });
   }

@@ -81,6 +81,8 @@ Result<void> Daemon::open(const DaemonOptions& options) {
   }
   auto state = StateDir::open(gateway.state_dir);
   if (!state) return std::unexpected(state.error());
+  if (auto opened = open_control_socket(); !opened) return opened;
+  if (auto smaller = become_smaller(options); !smaller) return smaller;
   std::shared_ptr<const Secret> crash_secret;
   if (gateway.crash_detection) {
     auto secret = state->secret(crash_secret_name, crash_secret_len);
@@ -102,8 +104,6 @@ Result<void> Daemon::open(const DaemonOptions& options) {
     if (auto prepared = client_->prepare(); !prepared) return prepared;
     machine_->watch_clients(client_);
   }
-  if (auto opened = open_control_socket(); !opened) return opened;
-
   plane_options.workers = gateway.workers;
   plane_options.busy_poll = gateway.busy_poll;
   plane_options.listen = gateway.listen;
@@ -165,7 +165,7 @@ Result<void> Daemon::open(const DaemonOptions& options) {
   const int events = dup(plane_->event_fd());
   if (events < 0) return fail(Errc::io, fmt::format("data plane: {}", std::strerror(errno)), errno);
   plane_events_.assign(events);
-  return {};
+  return lock_in(options);
 }
 
 Result<void> Daemon::open_control_socket() {

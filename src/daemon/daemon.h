@@ -39,10 +39,13 @@
 namespace culvert::daemon {
 
 class ClientMode;
+class FileHelper;
 
 struct DaemonOptions {
   std::filesystem::path config_file;  ///< whole path of what a reload reads; empty: there is no reload
   std::optional<std::filesystem::path> debug_keys;
+  FileHelper* files = nullptr;   ///< opens the configuration's files when we may not any more; outlives the daemon
+  std::vector<std::filesystem::path> config_folders;  ///< where the configuration and its files stand
   ClientMode* client = nullptr;  ///< `culvert connect`; outlives the daemon
 };
 
@@ -75,6 +78,10 @@ class Daemon {
   explicit Daemon(config::Config config);
   [[nodiscard]] Result<void> open(const DaemonOptions& options);
   [[nodiscard]] Result<void> open_control_socket();
+
+  // hardening.cpp: what we may do no more
+  [[nodiscard]] Result<void> become_smaller(const DaemonOptions& options);
+  [[nodiscard]] Result<void> lock_in(const DaemonOptions& options);
 
   // daemon.cpp: what happens
   void wait_for_events();

@@ -1,12 +1,15 @@
+#include <fcntl.h>
 #include <sodium.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -15,8 +18,12 @@
 #include "client_mode.h"
 #include "culvert/base/log.h"
 #include "culvert/config/config.h"
+#include "culvert/config/secret_file.h"
 #include "culvert/crypto/aead.h"
 #include "daemon.h"
+#include "file_helper.h"
+#include "privileges.h"
+#include "sandbox.h"
 
 namespace {
 
@@ -65,8 +72,7 @@ int clean_up(const Arguments& arguments) {
 /// Of a gateway and of a client. An error ends the process.
 std::optional<std::string> get_ready(const Arguments& arguments) {
   umask(0077);
-  // No core file, no ptrace by others: keys are in this memory.
-  if (arguments.debug_keys.empty()) prctl(PR_SET_DUMPABLE, 0);
+  if (arguments.debug_keys.empty()) culvert::daemon::protect_memory();  // keys are in it
   std::signal(SIGPIPE, SIG_IGN);
   if (sodium_init() < 0) return "libsodium does not start";
   if (const auto sound = culvert::crypto::aead_self_test(); !sound)
@@ -74,9 +80,33 @@ std::optional<std::string> get_ready(const Arguments& arguments) {
   return std::nullopt;
 }
 
+/// Whoever opens the configuration's files when we have become somebody who may not: nobody, when we are not root.
+/// `options` learns in which folders they stand.
+culvert::Result<std::unique_ptr<culvert::daemon::FileHelper>> open_files(const Arguments& arguments,
+                                                                         culvert::daemon::DaemonOptions& options) {
+  std::unique_ptr<culvert::daemon::FileHelper> helper;
+  if (geteuid() == 0 && !culvert::daemon::is_sanitized) {
+    auto started = culvert::daemon::FileHelper::start();
+    if (!started) return started;
+    helper = std::move(*started);
+  }
+  options.config_folders = {std::filesystem::absolute(arguments.config).lexically_normal().parent_path()};
+  culvert::config::open_files_by([helper = helper.get(), &folders = options.config_folders](const char* path, int flags) {
+    const int descriptor = ::open(path, flags);
+    if (descriptor < 0) return errno == EACCES && helper != nullptr ? helper->open(path) : descriptor;
+    culvert::daemon::add_folders_of(path, folders);
+    return descriptor;
+  });
+  return helper;
+}
+
 int run(const Arguments& arguments) {
   if (const auto why = get_ready(arguments)) return fatal(*why);
   if (!arguments.client.empty()) return culvert::daemon::run_client(arguments.client, arguments.client_options);
+  culvert::daemon::DaemonOptions options;
+  const auto files = open_files(arguments, options);
+  if (!files) return fatal(files.error().detail);
+  options.files = files->get();
   auto config = culvert::config::load(arguments.config);
   if (!config) {
     print(config.error());
@@ -84,7 +114,6 @@ int run(const Arguments& arguments) {
   }
   print_warnings(*config);
   culvert::log::set_level(config->gateway.log_level);
-  culvert::daemon::DaemonOptions options;
   std::error_code no_folder;
   options.config_file = std::filesystem::absolute(arguments.config, no_folder);
   if (!arguments.debug_keys.empty()) options.debug_keys = arguments.debug_keys;

@@ -12,6 +12,8 @@
 
 #include "resolver.h"
 
+#include "culvert/base/capabilities.h"
+
 namespace culvert::daemon {
 
 /// Where the threads leave their answers. They hold it, not the NameLookup, so they may outlive it.
@@ -49,7 +51,10 @@ void NameLookup::find(const std::string& name, Done done) {
   waiting_.emplace(id, std::move(done));
   if (const auto literal = IpAddress::parse(name)) return mailbox_->put(id, std::vector{*literal});
   try {
-    std::thread([mailbox = mailbox_, function = function_, name, id] { mailbox->put(id, function(name)); }).detach();
+    std::thread([mailbox = mailbox_, function = function_, name, id] {
+      give_up_capabilities();
+      mailbox->put(id, function(name));
+    }).detach();
   } catch (const std::system_error& error) {
     mailbox_->put(id, fail(Errc::io, fmt::format("no thread to resolve names: {}", error.what())));
   }

@@ -17,6 +17,8 @@
 #include <thread>
 #include <utility>
 
+#include "culvert/base/capabilities.h"
+
 namespace culvert::daemon {
 namespace {
 
@@ -142,7 +144,11 @@ struct Resolver::Mailbox {
 
 Resolver::Resolver(boost::asio::io_context& io, ResolverOptions options, Done done)
     : options_(std::move(options)), done_(std::move(done)), mailbox_(std::make_shared<Mailbox>()), wakeup_(io) {
-  if (!options_.lookup) options_.lookup = system_lookup;
+  if (!options_.lookup)
+    options_.lookup = [](const std::string& name) {
+      give_up_capabilities();  // a client's way to look names up needs some
+      return system_lookup(name);
+    };
   mailbox_->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   const int ours = mailbox_->event_fd >= 0 ? dup(mailbox_->event_fd) : -1;
   if (ours < 0) throw std::system_error(errno, std::generic_category(), "resolver: eventfd");

@@ -9,6 +9,7 @@
 #include "culvert/base/log.h"
 #include "culvert/crypto/aead.h"
 #include "culvert/crypto/certificate.h"
+#include "privileges.h"
 
 namespace culvert::daemon {
 namespace {
@@ -205,6 +206,10 @@ control::StatusReport make_status(const StatusSources& sources) {
   for (const auto& watched : sources.config.certificates)
     report.certificates.push_back(make_certificate(watched, sources.wall_time));
   report.revocation = sources.revocation;
+  PrivilegeReport may = privileges();
+  report.uid = may.uid;
+  report.capabilities = std::move(may.capabilities);
+  report.protections = std::move(may.protections);
   return report;
 }
 

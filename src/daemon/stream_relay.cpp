@@ -23,6 +23,7 @@
 #include <thread>
 #include <utility>
 
+#include "culvert/base/capabilities.h"
 #include "culvert/base/log.h"
 #include "datagram_batch.h"
 #include "stream_framing.h"
@@ -278,7 +279,10 @@ class StreamRelay::Impl {
 
   void start() {
     check_later();
-    thread_ = std::thread([this] { io_.run(); });
+    thread_ = std::thread([this] {
+      give_up_capabilities();
+      io_.run();
+    });
   }
 
   Result<std::uint16_t> listen(const Endpoint& at) {

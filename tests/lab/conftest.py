@@ -33,6 +33,7 @@ class Lab:
 
     def __init__(self):
         self.folder = Path(tempfile.mkdtemp(prefix=f"culvert-lab-{os.getpid()}-"))
+        os.chmod(self.folder, 0o711)  # gateways become nobody
         self._ends = []
         self._serial = 0
 

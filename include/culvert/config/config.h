@@ -41,6 +41,8 @@ struct GatewayConfig {
   log::Level log_level = log::Level::info;
   std::filesystem::path control_socket = "/run/culvert/control.sock";
   std::string control_group = "culvert";             ///< may open the socket beside root, when the group exists
+  std::string user = "culvert";                      ///< that the daemon becomes after its start, when it exists
+  bool sandbox = true;                               ///< seccomp and Landlock
   std::filesystem::path state_dir = "/run/culvert";  ///< what to clean up after a crash stands here
   std::string redirect;                              ///< callers are sent there (RFC 5685); empty: nowhere
   bool raw_esp = false;                              ///< sockets for IP protocol 50 are open: some peer may speak it
@@ -86,6 +88,7 @@ struct Config {
   std::vector<TunnelSettings> tunnels;
   std::vector<RadiusSettings> radius;
   std::shared_ptr<const eap::UserTable> users;  ///< as the file was when this was read; nullptr: none is named
+  bool uses_token = false;  ///< a private key is in a token (PKCS #11)
   std::optional<FileName> users_file;
   std::vector<ike::PoolConfig> pools;   ///< PeerConfig::pools are places in it
   std::vector<RevocationSources> revocation;

@@ -1,5 +1,6 @@
 #pragma once
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -20,6 +21,12 @@ struct FileName {
   std::filesystem::path path;
   bool credential = false;  ///< of systemd: its folder is the service's own, whatever the mode of the file says
 };
+
+/// How the files of the configuration are opened, from here on and by the whole process: as open(2), -1 with errno. For
+/// a daemon that may not open them any more. Main thread, before there are others.
+void open_files_by(std::function<int(const char* path, int flags)> opener);
+/// By open(2) or what open_files_by has put in its place.
+[[nodiscard]] int open_file_of_configuration(const char* path, int flags);
 
 /// NAME relative to the configuration's folder, or "credential:NAME" for one that systemd's LoadCredential= and
 /// LoadCredentialEncrypted= put into $CREDENTIALS_DIRECTORY. Errc::invalid when there are none, or the name has a '/'.

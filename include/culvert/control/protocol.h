@@ -101,6 +101,9 @@ struct StatusReport {
   std::vector<CertificateReport> certificates;
   std::vector<RevocationReport> revocation;
   std::uint64_t pid = 0;  ///< of culvertd; 0: an older one, which does not say
+  std::uint32_t uid = 0;                    ///< of the daemon
+  std::vector<std::string> capabilities{};  ///< that it still has: "cap_net_admin"
+  std::vector<std::string> protections{};   ///< in force: "no_new_privs", "seccomp", "landlock", "locked_memory"
 };
 /// What `culvert doctor` has found.
 struct FindingReport {

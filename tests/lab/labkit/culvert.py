@@ -58,7 +58,7 @@ class Culvert:
     def write(self, tables):
         tables = {name: dict(table) for name, table in tables.items()}
         forced = {"aead": AEAD} if AEAD else {}
-        tables["gateway"] = {"workers": 2, "control_socket": self.socket, "state_dir": self.dir / "state", **forced, **tables["gateway"]}
+        tables["gateway"] = {"workers": 2, "user": "nobody", "control_socket": self.socket, "state_dir": self.dir / "state", **forced, **tables["gateway"]}
         for name, table in tables.items():
             if name.startswith("peer."):
                 table.setdefault("auth", {"psk_file": "lab.psk"})

@@ -36,6 +36,8 @@ class ServiceManager:
         for level, kind, content in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 descriptors.frombytes(content[:len(content) - len(content) % descriptors.itemsize])
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)  # a copy goes to the service, nothing else
         said = dict(line.split("=", 1) for line in text.decode().splitlines() if "=" in line)
         self.messages.append((time.monotonic(), said))
         if said.get("FDSTORE") == "1":

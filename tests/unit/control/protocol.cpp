@@ -81,6 +81,9 @@ Response sample_status() {
   response.status->certificates = {{"gateway.auth.certificate", "CN=paris", "2026-11-22 17:00:00 UTC", 864000, "soon"}};
   response.status->revocation = {
       {"/etc/culvert/ca.crl", "CN=Example", "2025-11-01 00:00:00 UTC", "", 2, "out of date"}};
+  response.status->uid = 997;
+  response.status->capabilities = {"cap_net_admin"};
+  response.status->protections = {"seccomp"};
   return response;
 }
 
@@ -99,7 +102,7 @@ constexpr std::string_view golden_status =
     R"("addresses":["169.254.10.1/30","fd00:10::1/64"],"routes":["10.2.0.0/16"],"inbound_packets":5,"inbound_bytes":6,)"
     R"("outbound_packets":7,"outbound_bytes":8}]}],"certificates":[{"key":"gateway.auth.certificate","name":"CN=paris",)"
     R"("not_after":"2026-11-22 17:00:00 UTC","expires_in_s":864000,"warning":"soon"}],"revocation":[{"source":"/etc/culvert/ca.crl",)"
-    R"("issuer":"CN=Example","this_update":"2025-11-01 00:00:00 UTC","next_update":"","revoked":2,"trouble":"out of date"}]}})";
+    R"("issuer":"CN=Example","this_update":"2025-11-01 00:00:00 UTC","next_update":"","revoked":2,"trouble":"out of date"}],"uid":997,"capabilities":["cap_net_admin"],"protections":["seccomp"]}})";
 
 std::string why_not(std::string_view line) {
   const auto request = parse_request(line);
@@ -128,7 +131,7 @@ TEST_CASE("a status that is written and read again is the same") {
 TEST_CASE("what status --json and drops --json print begins with the schema") {
   CHECK(
       to_json(StatusReport{"0.1.0", "a.net", 1, "openssl", 2, 9, {}, {}, {}}) ==
-      R"({"schema":1,"version":"0.1.0","id":"a.net","uptime_s":1,"pid":0,"aead":"openssl","workers":2,"packet_memory":9,"peers":[],"certificates":[],"revocation":[]})");
+      R"({"schema":1,"version":"0.1.0","id":"a.net","uptime_s":1,"pid":0,"aead":"openssl","workers":2,"packet_memory":9,"peers":[],"certificates":[],"revocation":[],"uid":0,"capabilities":[],"protections":[]})");
   CHECK(to_json(std::vector<DropReport>{{"replay", "seen before", 7}}) ==
         R"({"schema":1,"drops":[{"reason":"replay","text":"seen before","packets":7}]})");
 }
