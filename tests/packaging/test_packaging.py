@@ -62,6 +62,21 @@ def test_systemd_understands_the_unit_and_warns_of_nothing(tmp_path):
     assert verified.returncode == 0 and "culvert.service" not in verified.stderr, verified.stderr
 
 
+def test_the_unit_runs_no_program_that_a_minimal_debian_may_lack():
+    """procps, which has kill(1), is not there on one; /bin/sh and what the package brings are."""
+    programs = {value.lstrip("+-").split()[0] for section, key, value in unit() if key.startswith("Exec")}
+    assert programs <= {"/usr/sbin/culvertd", "/bin/sh"}
+
+
+def test_the_unit_leaves_the_daemon_what_it_gives_up_by_itself():
+    """docs/security.md: it changes its user, so it must be allowed to; and what a reload does needs all of root."""
+    values = {key: value for _, key, value in unit()}
+    bounding = set(values["CapabilityBoundingSet"].split())
+    assert {"CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_NET_BIND_SERVICE", "CAP_BPF", "CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"} <= bounding
+    assert values["ExecReload"].startswith("+") and values["ExecStopPost"].startswith("+")
+    assert values["Type"] == "notify" and int(values["FileDescriptorStoreMax"]) >= 1024
+
+
 @needs("systemd-sysusers")
 def test_the_user_is_made_from_nothing(tmp_path):
     (tmp_path / "etc").mkdir()
