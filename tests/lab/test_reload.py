@@ -97,6 +97,7 @@ def test_others_come_change_and_go_without_loss(hub, net):
     assert hub.spis() == before
     a.wait_log(" debug reload: ~ gateway.log_level")
 
+    time.sleep(1.1)
     a.secret("b.psk", NEW_B_KEY)
     assert "peer.b.auth: what stands in its files has changed (reauthenticates)" in a.ctl("reload").stdout
     time.sleep(2)
