@@ -14,7 +14,8 @@ from labkit import clients as many  # noqa: E402
 from labkit.flood import cpu_seconds  # noqa: E402
 
 POOL4, POOL6 = "10.96.0.0/15", "fd00:96::/112"
-SETTLED = 5      # seconds until the gateway has given back what its start took
+WARM_UP = 50     # clients that come and go before the start
+SETTLED = 70     # seconds until the gateway has forgotten them, and has given back what its start took
 CLOSED = 68      # …until it has forgotten IKE SAs that were deleted: for 60 s it answers what is sent again
 GONE = 90        # …until liveness checks have cleared those that vanished, and then some
 
@@ -24,11 +25,19 @@ class Run:
         self.lab, self.options, self.troubles = lab, options, []
         self.net = lab.net("AB")
         self.gateway = many.gateway(lab, self.net, options.auth, options.count, POOL4, POOL6, retransmit_timeout="500ms", retransmit_tries=5)
+        self.warm_up()
         share, loads = options.count // options.loads, options.loads
         counts = [share + (options.count % loads if i == 0 else 0) for i in range(loads)]
         self.loads = [many.Clients(lab, self.net, self.gateway, options.auth, count, sum(counts[:i])) for i, count in enumerate(counts)]
         time.sleep(SETTLED)
         self.start = many.memory(self.pid)
+
+    def warm_up(self):
+        """The first clients bring code and buffers into memory that every gateway in service has there."""
+        few = many.Clients(self.lab, self.net, self.gateway, self.options.auth, min(WARM_UP, self.options.count))
+        few("call", WARM_UP)
+        few("leave")
+        few.stop()
 
     @property
     def pid(self):

@@ -1,12 +1,13 @@
 #pragma once
-#include <map>
-#include <memory_resource>
+#include <cstddef>
+#include <cstdint>
 #include <optional>
-#include <string>
 #include <string_view>
+#include <vector>
 
 #include "culvert/base/ip.h"
 #include "culvert/base/time.h"
+#include "place_index.h"
 
 namespace culvert::ike {
 
@@ -23,19 +24,20 @@ class GuessLimit {
   [[nodiscard]] bool take(TimePoint now, std::string_view user, const IpAddress& from);
   /// That was the password: the try does not count, and this address is one of the user's.
   void on_success(TimePoint now, std::string_view user, const IpAddress& from);
-  [[nodiscard]] std::size_t size() const noexcept { return users_.size(); }
+  [[nodiscard]] std::size_t size() const noexcept { return budgets_.size(); }
 
  private:
   struct Budget {
-    TimePoint credit{};  ///< when it was (or will be) empty
+    std::uint64_t user = 0;  ///< of a hash of the name
+    TimePoint credit{};      ///< when it was (or will be) empty
     std::optional<IpAddress> home;
   };
   Budget& budget_of(TimePoint now, std::string_view user);
   void forget_oldest();
+  void add_to_index(std::size_t place);
 
-  // In pieces of memory of its own: what stays of each user lies between nothing that goes.
-  std::pmr::unsynchronized_pool_resource memory_;
-  std::pmr::map<std::pmr::string, Budget, std::less<>> users_{&memory_};
+  std::vector<Budget> budgets_;
+  PlaceIndex by_user_;
 };
 
 }  // namespace culvert::ike

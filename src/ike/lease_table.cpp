@@ -22,6 +22,8 @@ constexpr std::size_t large_gaps = 4096;  // bytes
 
 std::uint32_t new_place(auto& places, std::vector<std::uint32_t>& free) {
   if (free.empty()) {
+    // By a quarter each time: they stay for long.
+    if (places.size() == places.capacity()) places.reserve(places.size() + places.size() / 4 + 16);
     places.emplace_back();
     return static_cast<std::uint32_t>(places.size() - 1);
   }

@@ -7,8 +7,8 @@
 
 namespace culvert::ike {
 
-/// Where in a vector something stands, by a hash of it: four bytes and a half-empty table for each, in one piece of
-/// memory. What stands there, and whether it is the one that is looked for, the caller knows.
+/// Where in a vector something stands, by a hash of it: four bytes in a table that is a quarter to three quarters empty,
+/// in one piece of memory. What stands there, and whether it is the one that is looked for, the caller knows.
 class PlaceIndex {
  public:
   static constexpr std::uint32_t none = UINT32_MAX;
@@ -25,7 +25,7 @@ class PlaceIndex {
   /// `hash_of(place)` of those that are in it already.
   template <class HashOf>
   void add(std::uint32_t place, HashOf&& hash_of) {
-    if (2 * (size_ + 1) > slots_.size()) resize(hash_of);
+    if (4 * (size_ + 1) > 3 * slots_.size()) resize(hash_of);
     put(place, hash_of(place));
     ++size_;
   }
@@ -58,7 +58,7 @@ class PlaceIndex {
   template <class HashOf>
   void resize(HashOf&& hash_of) {
     const std::vector<std::uint32_t> old =
-        std::exchange(slots_, std::vector<std::uint32_t>(std::bit_ceil(4 * (size_ + 1)), none));
+        std::exchange(slots_, std::vector<std::uint32_t>(std::bit_ceil(2 * (size_ + 1)), none));
     for (const std::uint32_t place : old)
       if (place != none) put(place, hash_of(place));
   }
