@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <fstream>
 
+#include "privileges.h"
+
 namespace culvert::daemon {
 namespace {
 
@@ -40,7 +42,7 @@ void HeapTrimmer::on_tick() {
   const std::int64_t in_use = bytes_in_use();
   const std::int64_t idle = (resident_bytes() - resident_) - (in_use - in_use_);
   if (num_ticks_ > settled_after && idle < std::max(worth_it, in_use / 8)) return;
-  ::malloc_trim(0);
+  give_back_free_memory();
   resident_ = resident_bytes();
   in_use_ = bytes_in_use();
 }

@@ -3,6 +3,7 @@
 #include <cap-ng.h>
 #include <fmt/format.h>
 #include <linux/capability.h>
+#include <malloc.h>
 #include <pwd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -54,7 +55,8 @@ Result<void> keep(std::span<const unsigned> wanted, const passwd* user) {
 Result<void> hand_to(const passwd& user, const std::filesystem::path& folder) {
   const auto give = [&](const std::filesystem::path& what) -> Result<void> {
     if (lchown(what.c_str(), user.pw_uid, user.pw_gid) == 0) return {};
-    return fail(Errc::io, fmt::format("{} cannot be given to user {}: {}", what.string(), user.pw_name, std::strerror(errno)),
+    return fail(Errc::io,
+                fmt::format("{} cannot be given to user {}: {}", what.string(), user.pw_name, std::strerror(errno)),
                 errno);
   };
   std::error_code error;
@@ -69,7 +71,15 @@ Result<void> hand_to(const passwd& user, const std::filesystem::path& folder) {
   return {};
 }
 
+constexpr int lock_as_used = MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT;
+
 }  // namespace
+
+void give_back_free_memory() {
+  if (memory_is_locked) munlockall();
+  malloc_trim(0);
+  if (memory_is_locked) memory_is_locked = mlockall(lock_as_used) == 0;
+}
 
 void protect_memory() {
   prctl(PR_SET_DUMPABLE, 0);
@@ -81,7 +91,7 @@ void protect_memory() {
   // Pages are locked as they are used; what is set aside for packets and not used stays away. With a limit a later
   // mapping would fail, so then nothing is locked.
   const bool boundless = getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY;
-  memory_is_locked = boundless && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0;
+  memory_is_locked = boundless && mlockall(lock_as_used) == 0;
   if (!memory_is_locked) log::debug("memory may be swapped out, with keys in it: RLIMIT_MEMLOCK is not unlimited");
 }
 

@@ -20,6 +20,9 @@ struct PrivilegeReport {
 
 /// No core files, no tracing by others; memory is never swapped out, where the limit or root allows.
 void protect_memory();
+/// What the allocator keeps and nothing uses goes back to the system; the lock is lifted for that moment, since the
+/// kernel takes no locked pages back (madvise(2)). Milliseconds. Any time, control thread.
+void give_back_free_memory();
 /// Becomes the user `name` with the capabilities that opening devices and sockets takes, when it is there and we are
 /// root. `own` are the folders that are the daemon's: they, and the files in them, become the user's. Before there are
 /// threads. false: we stay who we are.

@@ -16,7 +16,7 @@
 namespace culvert::daemon {
 namespace {
 
-/// What strace saw over the whole lab, and the relatives that another C library or kernel takes for the same.
+/// What the whole lab is seen to need, and the relatives that another C library or kernel takes for the same.
 constexpr const char* allowed_calls[] = {
     // packets and messages: first, for the filter looks in this order
     "readv", "writev", "read", "write", "recvmmsg", "sendmmsg", "recvmsg", "sendmsg", "recvfrom", "sendto",
@@ -30,7 +30,7 @@ constexpr const char* allowed_calls[] = {
     "connect", "bind", "listen", "accept", "accept4", "getsockname", "getpeername", "getsockopt", "setsockopt",
     "shutdown", "socketpair",
     // memory
-    "brk", "munmap", "mremap", "madvise", "mlock", "mlock2", "munlock", "msync", "membarrier",
+    "brk", "munmap", "mremap", "madvise", "mlock", "mlock2", "mlockall", "munlock", "munlockall", "msync", "membarrier",
     // files
     "openat", "open", "close", "close_range", "fstat", "stat", "lstat", "newfstatat", "statx", "statfs", "fstatfs",
     "lseek", "pread64", "pwrite64", "preadv", "pwritev", "access", "faccessat", "faccessat2", "readlink", "readlinkat",
