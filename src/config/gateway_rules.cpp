@@ -59,6 +59,41 @@ void check_paths(const RawGateway& raw, const std::filesystem::path& folder, Gat
   }
 }
 
+void check_metrics(const RawGateway& raw, const std::filesystem::path& folder, GatewayConfig& gateway,
+                   Findings& findings) {
+  constexpr std::string_view unix_prefix = "unix:";
+  const auto wrong = [&](std::string message) {
+    findings.error(raw.metrics.at, "gateway.metrics", std::move(message));
+  };
+  for (const auto& [prefix, at] : raw.metrics_from.value.value_or(std::vector<Located<IpPrefix>>{}))
+    gateway.metrics_from.push_back(prefix);
+  if (raw.metrics_from.present && !raw.metrics.present)
+    findings.error(raw.metrics_from.at, "gateway.metrics_from", "`metrics` is missing: nothing is served");
+  if (!raw.metrics.value) return;
+  const std::string_view text = *raw.metrics.value;
+  if (text.starts_with(unix_prefix)) {
+    const std::filesystem::path path = folder / text.substr(unix_prefix.size());
+    if (text.size() == unix_prefix.size()) return wrong("the path of the socket is missing behind \"unix:\"");
+    if (path.string().size() > max_socket_path_len)
+      return wrong(fmt::format("the path of a socket has at most {} bytes", max_socket_path_len));
+    if (path == gateway.control_socket) return wrong("the control socket has this path");
+    if (raw.metrics_from.present)
+      findings.error(raw.metrics_from.at, "gateway.metrics_from",
+                     "does not go with a unix socket: root may ask, and the group `control_group`");
+    gateway.metrics = MetricsAddress{{}, path};
+    return;
+  }
+  const auto endpoint = parse_endpoint(text, metrics_port);
+  if (!endpoint)
+    return wrong(fmt::format("expected an address, such as \"127.0.0.1\" or \"[::1]:{}\", or \"unix:PATH\"; got {}",
+                             metrics_port, in_quotes(text)));
+  if (endpoint->address.is_multicast()) return wrong("is a multicast address: expected one of our own");
+  if (!endpoint->address.is_loopback() && !raw.metrics_from.present)
+    return wrong(fmt::format("{} is no loopback address: say who may ask, by metrics_from = [\"PREFIX\", …]",
+                             endpoint->address.to_string()));
+  gateway.metrics = MetricsAddress{*endpoint, {}};
+}
+
 }  // namespace
 
 std::string check_aead(const Field<std::string_view>& raw, std::span<const std::string_view> available,
@@ -98,6 +133,7 @@ GatewayConfig check_gateway(const RawGateway& raw, const std::filesystem::path& 
   gateway.crash_detection = raw.crash_detection.value.value_or(gateway.crash_detection);
   gateway.user = raw.user.value.value_or(gateway.user);
   gateway.sandbox = raw.sandbox.value.value_or(gateway.sandbox);
+  check_metrics(raw, folder, gateway, findings);
   gateway.control_group = raw.control_group.value.value_or(gateway.control_group);
   return gateway;
 }

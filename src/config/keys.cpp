@@ -86,6 +86,13 @@ constexpr KeySpec<RawGateway> gateway_table[] = {
     {"redirect", "name or address", "none",
      "gateway that callers are sent to where they follow redirects (RFC 5685); also by `culvert redirect`",
      [](V v, RawGateway& g) { g.redirect = v.text(); }},
+    {"metrics", "address with or without a port, or `\"unix:PATH\"`", "none",
+     "where `/metrics` is served over HTTP, for Prometheus: see [metrics.md](metrics.md); the port is 9475 when it is "
+     "left out",
+     [](V v, RawGateway& g) { g.metrics = v.text(); }},
+    {"metrics_from", "array of prefixes", "this machine alone",
+     "who else may ask for `metrics`; required when that is no loopback address",
+     [](V v, RawGateway& g) { g.metrics_from = v.prefixes(HostBits::refused, false); }},
     {"crash_detection", "boolean", "true",
      "after a crash peers that speak RFC 6290 know at once; needs a `state_dir` that outlives it",
      [](V v, RawGateway& g) { g.crash_detection = v.boolean(); }, ReloadEffect::restart},

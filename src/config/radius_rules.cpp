@@ -10,8 +10,26 @@ namespace {
 
 constexpr std::size_t max_servers = 16;
 
-/// "192.0.2.1", "192.0.2.1:1645", "[2001:db8::1]:1645", "2001:db8::1".
-std::optional<Endpoint> parse_server(std::string_view text, std::uint16_t port) {
+std::vector<Endpoint> servers_in(const List<std::string>& raw, const std::string& key, std::uint16_t port,
+                                 Findings& findings) {
+  std::vector<Endpoint> servers;
+  if (!raw.value) return servers;
+  if (raw.value->size() > max_servers) findings.error(raw.at, key, fmt::format("more than {} servers", max_servers));
+  for (const auto& [text, at] : *raw.value) {
+    const auto server = parse_endpoint(text, port);
+    if (server) servers.push_back(*server);
+    if (!server)
+      findings.error(at, key,
+                     fmt::format("expected an address, with or without a port, such as \"192.0.2.1\" or "
+                                 "\"[2001:db8::1]:{}\"; got {}",
+                                 port, in_quotes(text)));
+  }
+  return servers;
+}
+
+}  // namespace
+
+std::optional<Endpoint> parse_endpoint(std::string_view text, std::uint16_t port) {
   if (const auto address = IpAddress::parse(text)) return Endpoint{*address, port};
   const std::size_t colon = text.rfind(':');
   if (colon == std::string_view::npos) return std::nullopt;
@@ -25,25 +43,6 @@ std::optional<Endpoint> parse_server(std::string_view text, std::uint16_t port) 
   if (!address || address->is_v4() == bracketed) return std::nullopt;
   return Endpoint{*address, port};
 }
-
-std::vector<Endpoint> servers_in(const List<std::string>& raw, const std::string& key, std::uint16_t port,
-                                 Findings& findings) {
-  std::vector<Endpoint> servers;
-  if (!raw.value) return servers;
-  if (raw.value->size() > max_servers) findings.error(raw.at, key, fmt::format("more than {} servers", max_servers));
-  for (const auto& [text, at] : *raw.value) {
-    const auto server = parse_server(text, port);
-    if (server) servers.push_back(*server);
-    if (!server)
-      findings.error(at, key,
-                     fmt::format("expected an address, with or without a port, such as \"192.0.2.1\" or "
-                                 "\"[2001:db8::1]:{}\"; got {}",
-                                 port, in_quotes(text)));
-  }
-  return servers;
-}
-
-}  // namespace
 
 RadiusSettings check_radius(const RawRadius& raw, Credentials& credentials, Findings& findings) {
   RadiusSettings made;

@@ -90,6 +90,8 @@ struct RawGateway {
   Field<bool> crash_detection;
   Field<std::string> users;
   Field<std::string> redirect;
+  Field<std::string> metrics;
+  List<IpPrefix> metrics_from;
 };
 
 /// What a peer is asked for.

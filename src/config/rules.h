@@ -38,6 +38,8 @@ void check_authentication(const RawPeer& raw, const RawGateway& gateway, const G
 void check_own_identity(const RawGateway& raw, const AuthDefaults& defaults, const std::vector<ike::PeerConfig>& peers,
                         GatewayConfig& gateway, Findings& findings);
 
+/// radius_rules.cpp: "192.0.2.1", "192.0.2.1:1645", "[2001:db8::1]:1645", "2001:db8::1"; `port` where there is none.
+[[nodiscard]] std::optional<Endpoint> parse_endpoint(std::string_view text, std::uint16_t port);
 /// radius_rules.cpp.
 [[nodiscard]] RadiusSettings check_radius(const RawRadius& raw, Credentials& credentials, Findings& findings);
 

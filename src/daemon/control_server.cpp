@@ -1,23 +1,18 @@
 #include "control_server.h"
 
 #include <fmt/format.h>
-#include <grp.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/write.hpp>
-#include <cerrno>
-#include <cstring>
 #include <utility>
 #include <vector>
 
 #include "culvert/base/log.h"
-#include "state_dir.h"
+#include "unix_socket.h"
 
 namespace culvert::daemon {
 namespace {
@@ -34,45 +29,6 @@ std::string refusal(std::string code, std::string text) {
   response.code = std::move(code);
   response.error = std::move(text);
   return response_line(response);
-}
-
-std::optional<gid_t> find_group(const std::string& name) {
-  std::vector<char> buffer(16384);
-  group entry{};
-  group* found = nullptr;
-  if (name.empty() || getgrnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr)
-    return std::nullopt;
-  return entry.gr_gid;
-}
-
-bool fill_address(const std::filesystem::path& path, sockaddr_un& address) {
-  address = {};
-  address.sun_family = AF_UNIX;
-  if (path.native().size() >= sizeof address.sun_path) return false;
-  std::memcpy(address.sun_path, path.c_str(), path.native().size());
-  return true;
-}
-
-/// Removes what a crashed daemon left; leaves alone whatever is in use or is no socket.
-Result<void> clear_stale(const std::filesystem::path& path, const sockaddr_un& address) {
-  struct stat existing {};
-  if (lstat(path.c_str(), &existing) != 0) {
-    if (errno == ENOENT) return {};
-    return fail(Errc::io, fmt::format("control socket {}: {}", path.string(), std::strerror(errno)), errno);
-  }
-  if (!S_ISSOCK(existing.st_mode))
-    return fail(Errc::invalid,
-                fmt::format("control socket {}: something else has this name, and it is no socket", path.string()));
-  const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (probe < 0) return fail(Errc::io, fmt::format("control socket: {}", std::strerror(errno)), errno);
-  const bool refused =
-      connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 && errno == ECONNREFUSED;
-  close(probe);
-  if (!refused)
-    return fail(Errc::invalid, fmt::format("control socket {}: another culvertd listens on it", path.string()));
-  if (unlink(path.c_str()) != 0)
-    return fail(Errc::io, fmt::format("control socket {}: {}", path.string(), std::strerror(errno)), errno);
-  return {};
 }
 
 }  // namespace
@@ -179,30 +135,12 @@ ControlServer::~ControlServer() {
 }
 
 Result<void> ControlServer::listen() {
-  const std::string name = fmt::format("control socket {}", options_.path.string());
-  sockaddr_un address;
-  if (!fill_address(options_.path, address)) return fail(Errc::invalid, name + ": the path is longer than 107 bytes");
-  if (options_.path.has_parent_path())
-    if (auto made = make_directories(options_.path.parent_path()); !made) return made;
-  if (auto cleared = clear_stale(options_.path, address); !cleared) return cleared;
-
-  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0) return fail(Errc::io, fmt::format("{}: {}", name, std::strerror(errno)), errno);
-  ErrorCode error;
-  acceptor_.assign(Protocol(), fd, error);
-  // Nobody may connect between bind and chmod.
-  const mode_t old_umask = umask(0177);
-  const int bound = bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address);
-  const int bind_error = errno;
-  umask(old_umask);
-  if (bound != 0) return fail(Errc::io, fmt::format("{}: {}", name, std::strerror(bind_error)), bind_error);
-  bound_ = true;
   group_ = find_group(options_.group);
-  if (group_ &&
-      (chown(options_.path.c_str(), static_cast<uid_t>(-1), *group_) != 0 || chmod(options_.path.c_str(), 0660) != 0))
-    return fail(Errc::io, fmt::format("{}: group {}: {}", name, options_.group, std::strerror(errno)), errno);
-  if (::listen(fd, static_cast<int>(options_.max_clients)) != 0)
-    return fail(Errc::io, fmt::format("{}: {}", name, std::strerror(errno)), errno);
+  auto fd = listen_unix(options_.path, "control socket", group_, static_cast<int>(options_.max_clients));
+  if (!fd) return std::unexpected(fd.error());
+  ErrorCode error;
+  acceptor_.assign(Protocol(), *fd, error);
+  bound_ = true;
   return {};
 }
 

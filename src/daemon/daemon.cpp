@@ -62,7 +62,9 @@ Result<std::unique_ptr<Daemon>> Daemon::create(config::Config config, const Daem
   return daemon;
 }
 
-Daemon::Daemon(config::Config config) : config_(std::move(config)) {}
+Daemon::Daemon(config::Config config) : config_(std::move(config)) {
+  config_history_.loaded = started_at_;
+}
 
 Daemon::~Daemon() {
   if (machine_ && plane_ && !stopping_) machine_->abandon(*plane_);
@@ -165,6 +167,8 @@ Result<void> Daemon::open(const DaemonOptions& options) {
   const int events = dup(plane_->event_fd());
   if (events < 0) return fail(Errc::io, fmt::format("data plane: {}", std::strerror(errno)), errno);
   plane_events_.assign(events);
+  auto metrics = open_metrics();
+  if (!metrics) return metrics;
   return lock_in(options);
 }
 
@@ -381,6 +385,7 @@ void Daemon::shut_down() {
   stopping_ = true;
   radius_->end_all();
   control_.reset();
+  metrics_.reset();
   network_.reset();
   plane_events_.close();
   if (hands_over) {

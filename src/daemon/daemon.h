@@ -29,6 +29,8 @@
 #include "heap_trimmer.h"
 #include "lease_book.h"
 #include "machine.h"
+#include "metrics_report.h"
+#include "metrics_server.h"
 #include "network_watch.h"
 #include "radius_service.h"
 #include "resolver.h"
@@ -78,6 +80,9 @@ class Daemon {
   explicit Daemon(config::Config config);
   [[nodiscard]] Result<void> open(const DaemonOptions& options);
   [[nodiscard]] Result<void> open_control_socket();
+  // daemon_metrics.cpp
+  [[nodiscard]] Result<void> open_metrics();
+  [[nodiscard]] std::string write_metrics(MetricsFormat format);
 
   // hardening.cpp: what we may do no more
   [[nodiscard]] Result<void> become_smaller(const DaemonOptions& options);
@@ -160,6 +165,7 @@ class Daemon {
   };
   std::optional<Unconfirmed> unconfirmed_;
   TimePoint started_ = Clock::now();
+  crypto::WallTime started_at_ = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
   boost::asio::io_context io_{1};
   boost::asio::signal_set signals_{io_};
   boost::asio::steady_timer deadline_{io_};
@@ -182,6 +188,9 @@ class Daemon {
   FileStamp users_stamp_;  ///< of the file of users as last read
   std::unique_ptr<NetworkWatch> network_;
   std::unique_ptr<ControlServer> control_;
+  ConfigHistory config_history_;
+  CounterHistory counter_history_;
+  std::unique_ptr<MetricsServer> metrics_;
 
   std::unordered_map<Spi, InstalledSa> installed_;
   std::set<ChildId> wanted_;  ///< children that packets wait for

@@ -1,6 +1,7 @@
 #include "address_pool.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace culvert::ike {
 namespace {
@@ -166,6 +167,60 @@ void AddressPool::make_room(IpFamily family) {
 IpAddress AddressPool::assign(const std::string& user, const IpAddress& address) {
   leases_.add(address, user);
   return address;
+}
+
+namespace {
+
+/// Of a prefix that may be given out: without what is_reserved takes away.
+double num_usable(const IpPrefix& prefix) {
+  const int host_bits = prefix.address.bits() - prefix.length;
+  const double all = std::ldexp(1.0, host_bits);
+  return host_bits < 2 ? all : all - (prefix.address.is_v4() ? 2 : 1);
+}
+
+/// Those that lie in no other one, each once.
+std::vector<IpPrefix> outer_holes(const std::vector<IpPrefix>& excluded) {
+  std::vector<IpPrefix> outer;
+  for (const IpPrefix& hole : excluded) {
+    if (std::ranges::any_of(
+            outer, [&](const IpPrefix& other) { return other.length <= hole.length && other.contains(hole.address); }))
+      continue;
+    std::erase_if(outer,
+                  [&](const IpPrefix& other) { return hole.contains(other.address) && hole.length <= other.length; });
+    outer.push_back(hole);
+  }
+  return outer;
+}
+
+/// How many that could be given out a hole takes; reserved ones in it could not anyway.
+double num_taken_by(const IpPrefix& hole, const std::vector<IpPrefix>& addresses) {
+  double num = 0;
+  for (const IpPrefix& prefix : addresses) {
+    if (prefix.address.family() != hole.address.family()) continue;
+    if (hole.length <= prefix.length) {
+      if (hole.contains(prefix.network())) num += num_usable(prefix);
+    } else if (prefix.contains(hole.network())) {
+      const bool is_one = hole.network() == hole.last();
+      num += std::ldexp(1.0, hole.address.bits() - hole.length) - is_reserved(prefix, hole.network()) -
+             (!is_one && is_reserved(prefix, hole.last()));
+    }
+  }
+  return num;
+}
+
+}  // namespace
+
+PoolMeasure AddressPool::measure(IpFamily family) const {
+  PoolMeasure measure;
+  measure.name = config_.name;
+  measure.v4 = family == IpFamily::v4;
+  for (const IpPrefix& prefix : config_.addresses)
+    if (prefix.address.family() == family) measure.size += num_usable(prefix);
+  for (const IpPrefix& hole : outer_holes(config_.excluded))
+    if (hole.address.family() == family) measure.size -= num_taken_by(hole, config_.addresses);
+  measure.kept = leases_.num_kept(family);
+  measure.taken = leases_.size(family) - measure.kept;
+  return measure;
 }
 
 }  // namespace culvert::ike

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "culvert/base/ip.h"
+#include "culvert/ike/measures.h"
 #include "culvert/ike/virtual_net.h"
 #include "lease_table.h"
 
@@ -50,6 +51,8 @@ class AddressPool {
   [[nodiscard]] std::size_t num_kept() const noexcept { return leases_.num_kept(); }
   /// All of them, as the next daemon is to restore them, one after the other.
   [[nodiscard]] std::vector<Lease> leases() const;
+  /// Of one family.
+  [[nodiscard]] PoolMeasure measure(IpFamily family) const;
 
  private:
   /// Where the search for an address that nobody ever had goes on.

@@ -69,6 +69,7 @@ void Association::make_current(Session& session) {
 
 void Association::succeed_by(Session& session) {
   make_current(session);
+  peer_.note_handshake(PeerEvent::ike_rekey);
   core_.report(log::Level::info, fmt::format("{}: IKE SA rekeyed{} ({})", peer_.label(),
                                              session.initiator() ? "" : " by the peer", to_string(session.suite())));
 }
@@ -164,6 +165,7 @@ void Association::heard() noexcept {
 }
 
 void Association::check_liveness() {
+  peer_.count(PeerEvent::liveness_check);
   Task task;
   task.kind = Task::Kind::probe;
   add_task(std::move(task));

@@ -27,6 +27,7 @@ ChildSa& Association::install(NewChild made) {
     installed.activate_at = core_.now() + hold_time;
   if (twin_of(installed)) tidy_at_ = core_.now() + tidy_time;
   peer_.on_child_up(*installed.config);
+  peer_.count(made.rekey ? PeerEvent::child_rekey : PeerEvent::child_up);
   core_.report(log::Level::info,
                fmt::format("{}: child {} {}: {}, {} mode over {}, {} to {}", peer_.label(), installed.config->name,
                            made.rekey ? "rekeyed" : "up", to_string(installed.suite),

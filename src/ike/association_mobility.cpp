@@ -154,6 +154,7 @@ void Association::change_local(const Path& path) {
   } else {
     check_liveness();
   }
+  peer_.count(PeerEvent::move);
   core_.report_limited("move " + peer_.config().name, log::Level::info,
                        fmt::format("{}: our address is {} now", peer_.label(), to.local.address.to_string()));
 }
@@ -232,6 +233,7 @@ void Association::lead_to(const Path& path, std::string_view why) {
   queue(Task::Kind::update_addresses);
   mobility_.prefer_at.reset();
   plan_return();
+  peer_.count(PeerEvent::move);
   core_.report_limited("move " + peer_.config().name, log::Level::info,
                        fmt::format("{}: moves to {} ({})", peer_.label(), text_of(path), why));
 }
@@ -278,6 +280,7 @@ void Association::verified(const Path& path) {
   }
   move_children();
   if (before == path || lineage_.ours) return;
+  peer_.count(PeerEvent::move);
   core_.report_limited("move " + peer_.config().name, log::Level::info,
                        fmt::format("{}: now at {}", peer_.label(), path.remote.to_string()));
 }

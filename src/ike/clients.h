@@ -64,6 +64,7 @@ class Clients {
   void for_each(const std::function<void(Peer&)>& visit) const;
   [[nodiscard]] const std::map<PeerId, std::unique_ptr<Peer>>& all() const noexcept { return clients_; }
   [[nodiscard]] std::size_t num_of(const Peer& of) const;  ///< that have an IKE SA
+  [[nodiscard]] std::vector<PoolMeasure> measure_pools() const;
 
   /// In place of those of before: one with the same name keeps its leases, as far as it still has their addresses.
   void set_pools(std::vector<PoolConfig> pools);

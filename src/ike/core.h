@@ -15,6 +15,7 @@
 #include "cookie_budget.h"
 #include "crash_token.h"
 #include "culvert/ike/endpoint.h"
+#include "culvert/ike/measures.h"
 #include "guess_limit.h"
 #include "initiation_pace.h"
 #include "keymat.h"
@@ -68,6 +69,10 @@ class Core {
   /// the next.
   void report_limited(const std::string& topic, log::Level level, std::string text);
   void count(DropReason reason) { emit(CountDrop{reason}); }
+  /// Every error notify in what is said, or was said by whoever it is.
+  void count_sent_errors(const std::vector<Payload>& payloads);
+  void count_received_errors(const Message& message);
+  [[nodiscard]] Measures measures() const;
 
   /// Has `work` done for `owner` on another thread: it takes the wall-clock time and gives a value, and touches nothing
   /// else. `then(owner, result)` follows in a call of its own, unless `owner` has ended by then; the result is nullopt
@@ -243,6 +248,7 @@ class Core {
   std::vector<Peer*> touched_peers_;
   Agenda agenda_;
   std::uint64_t num_looks_ = 0;
+  ErrorCounters errors_sent_, errors_received_;
 };
 
 template <class Work, class Then>

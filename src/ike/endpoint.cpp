@@ -240,6 +240,10 @@ std::vector<PeerStatus> IkeEndpoint::status(TimePoint now) const {
   return all;
 }
 
+Measures IkeEndpoint::measures() const {
+  return impl_->core.measures();
+}
+
 std::vector<PeerStatus> IkeEndpoint::clients(TimePoint now, std::optional<PeerId> after, std::size_t most) const {
   impl_->core.begin(now);
   std::vector<PeerStatus> some;
@@ -294,6 +298,7 @@ void Core::receive(const Path& path, ByteView datagram) {
 
 void Core::on_unprotected(const Path& path, const Message& message) {
   count(DropReason::ike_unknown_sa);
+  count_received_errors(message);
   const Header& header = message.header;
   if (header.response) {
     // §2.4, §2.21.4: what nobody authenticated is a hint, at most worth a liveness check.
@@ -318,6 +323,7 @@ void Core::answer_stateless(const Path& path, const Header& request, std::vector
   Header header = request;
   header.response = true;
   header.initiator = !request.initiator;
+  count_sent_errors(payloads);
   send(path, build(header, payloads));
 }
 

@@ -227,6 +227,7 @@ Session::Reply Session::refuse_initiator(const Message& message, std::string why
                        fmt::format("peer {} ({}): {}", address_of(origin_.path), identity_text(*message.find_id(true)),
                                    log::sanitize(why)));
   if (Peer* peer = claimed ? core_.find_peer(claimed->id) : nullptr) {
+    peer->count(PeerEvent::handshake_failed);
     peer->on_bad_credentials(fmt::format("{}: {}", address_of(origin_.path), why));
   } else {
     core_.turn_away(origin_.path.remote.address,

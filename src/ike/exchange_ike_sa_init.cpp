@@ -91,6 +91,7 @@ void Session::on_init_response(const Path& path, ByteView datagram, const Messag
   const bool plausible =
       path.remote.address == origin_.path.remote.address && !message.encrypted && requests_.answers(message.header);
   if (!plausible) return core_.count(DropReason::ike_malformed);
+  core_.count_received_errors(message);
   if (handshake_->resuming) return on_resume_response(path, datagram, message);
   if (on_init_redirect(message)) return;
   if (check_payloads(MessageKind::init_response, message.payloads)) return core_.count(DropReason::ike_malformed);

@@ -58,6 +58,7 @@ std::optional<IpAddress> LeaseTable::first_kept(IpFamily family) const {
 void LeaseTable::add(const IpAddress& address, std::string_view user) {
   const std::uint32_t place = new_place(leases_, free_leases_);
   leases_[place] = {address, false, user_for(user), {}, {}};
+  ++num_[index_of(address.family())];
   by_address_.add(place, [this](std::uint32_t at) { return hash_of(leases_[at].address); });
 }
 
@@ -67,7 +68,7 @@ void LeaseTable::keep(const IpAddress& address) {
   const std::size_t family = index_of(address.family());
   append(order_[family], &Lease::order, place);
   append(users_[leases_[place].user].kept[family], &Lease::of_user, place);
-  ++num_kept_;
+  ++num_kept_[family];
 }
 
 void LeaseTable::use(const IpAddress& address) {
@@ -76,13 +77,14 @@ void LeaseTable::use(const IpAddress& address) {
   const std::size_t family = index_of(address.family());
   unlink(order_[family], &Lease::order, place);
   unlink(users_[leases_[place].user].kept[family], &Lease::of_user, place);
-  --num_kept_;
+  --num_kept_[family];
 }
 
 void LeaseTable::erase(const IpAddress& address) {
   use(address);
   const std::uint32_t place = place_of(address);
   if (place == none) return;
+  --num_[index_of(address.family())];
   by_address_.remove(place, [this](std::uint32_t at) { return hash_of(leases_[at].address); });
   leave_user(std::exchange(leases_[place].user, none));
   free_leases_.push_back(place);

@@ -17,7 +17,9 @@ namespace culvert::ike {
 class LeaseTable {
  public:
   [[nodiscard]] std::size_t size() const noexcept { return by_address_.size(); }
-  [[nodiscard]] std::size_t num_kept() const noexcept { return num_kept_; }
+  [[nodiscard]] std::size_t size(IpFamily family) const noexcept { return num_[index_of(family)]; }
+  [[nodiscard]] std::size_t num_kept() const noexcept { return num_kept_[0] + num_kept_[1]; }
+  [[nodiscard]] std::size_t num_kept(IpFamily family) const noexcept { return num_kept_[index_of(family)]; }
 
   struct View {
     std::string_view user;  ///< user_key; until the next change
@@ -83,7 +85,7 @@ class LeaseTable {
   std::size_t gaps_ = 0;
   PlaceIndex by_address_, by_key_;
   Ends order_[2];  ///< of the kept ones, by family
-  std::size_t num_kept_ = 0;
+  std::size_t num_[2] = {}, num_kept_[2] = {};  ///< by family
 };
 
 }  // namespace culvert::ike

@@ -45,6 +45,7 @@ Peer::ChildNeed Peer::need_for(const ChildConfig& child) const {
 
 Peer::Peer(Core& core, PeerConfig config, std::unique_ptr<ClientRole> role) : Peer(core, std::move(config)) {
   client_ = std::move(role);
+  tally_ = client_->of->tally_;
 }
 
 Peer::~Peer() = default;
@@ -116,6 +117,7 @@ void Peer::keep_ticket(StoredTicket ticket) {
 void Peer::on_attempt_failed(const Session& session, std::string reason) {
   if (&session != attempt_) return;
   attempt_ = nullptr;
+  count(PeerEvent::handshake_failed);
   if (has_association()) {
     phase_ = Phase::idle;
     if (Association* association = preferred()) association->on_reauthentication_failed(reason);
@@ -280,6 +282,7 @@ Association& Peer::establish(Session& session, const AuthenticatedPeer& proof, A
   associations_.push_back(std::make_unique<Association>(core_, *this, proof, std::move(lineage)));
   Association& association = *associations_.back();
   association.add_session(session, true);
+  note_handshake(PeerEvent::handshake);
   const Path& path = session.path();
   core_.report(log::Level::info, fmt::format("{}: up: IKE SA with {} ({}), {}{}", label(), path.remote.to_string(),
                                              log::sanitize(proof.identity().to_string()), to_string(session.suite()),
@@ -332,6 +335,8 @@ void Peer::on_association_ended(Association& association, const std::string& rea
   }
   if (!lost) ticket_.reset();  // RFC 5723 §4.1: what was closed on purpose is not resumed
   note(reason);
+  count(PeerEvent::down);
+  if (lost) count(PeerEvent::lost);
   core_.report(lost ? log::Level::warn : log::Level::info, fmt::format("{}: down: {}", label(), reason));
   for (ChildNeed& need : needs_) need.reason.clear();
   if (config_.start == StartMode::on_traffic) {

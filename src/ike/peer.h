@@ -51,6 +51,11 @@ class Peer {
   void kick(const std::string& reason);
   void on_hint(const Path& path);
   [[nodiscard]] PeerStatus status() const;
+  /// Without what its clients hold. Which of its children are up is added to `children_up`.
+  [[nodiscard]] PeerMeasure measure(std::vector<ChildId>& children_up) const;
+  /// A client's are those of its configured peer.
+  void count(PeerEvent event) noexcept { tally_->counters.add(event); }
+  void note_handshake(PeerEvent event) noexcept;
 
   // ---- what its sessions tell it ----
   /// The attempt that `session` was has failed.
@@ -145,6 +150,10 @@ class Peer {
     bool replaced = false;
   };
   enum class Phase : std::uint8_t { idle, resolving, connecting, backing_off };
+  struct Tally {
+    PeerCounters counters;
+    std::optional<TimePoint> last_handshake;
+  };
 
   [[nodiscard]] ChildNeed need_for(const ChildConfig& child) const;
   void read_addresses();
@@ -200,6 +209,7 @@ class Peer {
   std::vector<std::unique_ptr<Association>> associations_;
   std::unique_ptr<StoredTicket> ticket_;
   std::unique_ptr<ClientRole> client_;
+  std::shared_ptr<Tally> tally_ = std::make_shared<Tally>();
   VirtualNet virtual_net_;
   RedirectLoop redirect_loop_;
   std::optional<IpAddress> redirected_from_;  ///< while we are at a gateway that we have been sent to

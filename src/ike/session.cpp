@@ -118,6 +118,7 @@ MessageKind Session::kind_of(ExchangeType exchange, bool response) const {
 }
 
 Session::Reply Session::dispatch_request(ExchangeType exchange, const Message& opened) {
+  core_.count_received_errors(opened);
   if (const auto problem = check_payloads(kind_of(exchange, false), opened.payloads)) return reply_to_problem(*problem);
   if (!is_open()) return answer_when_closed(opened);
   const bool expects_auth = state_ == State::half_open;
@@ -137,6 +138,7 @@ Session::Reply Session::dispatch_request(ExchangeType exchange, const Message& o
 }
 
 void Session::dispatch_response(ExchangeType exchange, const Message& opened) {
+  core_.count_received_errors(opened);
   if (const auto problem = check_payloads(kind_of(exchange, true), opened.payloads)) {
     return fail_broken_response(problem->kind == PayloadProblem::Kind::unknown_critical
                                     ? "an unknown critical payload"
@@ -200,6 +202,7 @@ Session::Reply Session::reply_to_problem(const PayloadProblem& problem) {
 void Session::send_reply(Reply reply) {
   Answering request = std::move(*std::exchange(answering_, std::nullopt));
   if (reply.gone) return core_.answer_without_sa(request.path, request.header, !association_ || association_->ended());
+  core_.count_sent_errors(reply.payloads);
   Result<std::vector<Bytes>> datagrams =
       seal(header(request.header.exchange, true, request.header.message_id), build_payloads(reply.payloads));
   if (!datagrams) return close();  // the cipher refused: nothing can be said on this IKE SA any more
@@ -368,6 +371,7 @@ void Session::follow(const Path& path) {
   origin_.path = path;
   if (!association_ || association_->current() != this) return;
   association_->move_children();
+  association_->peer().count(PeerEvent::move);
   core_.report_limited("move " + config().name, log::Level::info,
                        fmt::format("{}: now at {}", label(), path.remote.to_string()));
 }
@@ -476,6 +480,7 @@ void Session::on_deadline() {
   response_fragments_.expire(now);
   switch (requests_.on_deadline(now)) {
     case RequestWindow::Due::resend:
+      if (peer_) peer_->count(PeerEvent::retransmit);
       try_smaller_fragments();
       transmit();
       break;

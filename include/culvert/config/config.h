@@ -29,6 +29,14 @@ struct Diagnostic {
   [[nodiscard]] std::string to_string() const;
 };
 
+/// Where /metrics is served.
+struct MetricsAddress {
+  Endpoint endpoint;           ///< TCP
+  std::filesystem::path path;  ///< of a unix socket, in place of TCP; else empty
+  friend bool operator==(const MetricsAddress&, const MetricsAddress&) noexcept = default;
+};
+inline constexpr std::uint16_t metrics_port = 9475;
+
 struct GatewayConfig {
   ike::Identity id;  ///< empty when each peer's `auth` gives another, and none is written
   std::vector<IpAddress> listen;
@@ -46,6 +54,8 @@ struct GatewayConfig {
   std::filesystem::path state_dir = "/run/culvert";  ///< what to clean up after a crash stands here
   std::string redirect;                              ///< callers are sent there (RFC 5685); empty: nowhere
   bool raw_esp = false;                              ///< sockets for IP protocol 50 are open: some peer may speak it
+  std::optional<MetricsAddress> metrics;             ///< nullopt: nowhere
+  std::vector<IpPrefix> metrics_from;                ///< who may ask for them beside this machine
   bool crash_detection = true;                       ///< give peers a token by which they know that we have restarted
 };
 

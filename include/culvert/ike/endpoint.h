@@ -22,6 +22,7 @@
 #include "culvert/crypto/random.h"
 #include "culvert/eap/users.h"
 #include "culvert/ike/config.h"
+#include "culvert/ike/measures.h"
 #include "culvert/ike/virtual_net.h"
 
 namespace culvert::ike {
@@ -333,6 +334,8 @@ class IkeEndpoint {
 
   /// Of the configured peers, without their clients.
   [[nodiscard]] std::vector<PeerStatus> status(TimePoint now) const;
+  /// All of it in numbers.
+  [[nodiscard]] Measures measures() const;
   /// Of clients that are up: at most `most`, of those behind `after` (the number of the last one of the call before).
   [[nodiscard]] std::vector<PeerStatus> clients(TimePoint now, std::optional<PeerId> after, std::size_t most) const;
 
