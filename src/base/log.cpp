@@ -38,7 +38,7 @@ struct State {
   std::mutex mutex;
   Limiter limiter;
   std::uint64_t left_out = 0;
-  std::function<void(Level, std::string_view)> sink;
+  std::function<void(const Record&)> output;
   std::shared_ptr<spdlog::logger> logger = [] {
     auto made = std::make_shared<spdlog::logger>("culvert", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
     made->set_level(spdlog::level::trace);
@@ -66,39 +66,46 @@ spdlog::level::level_enum spdlog_level(Level level) {
   return spdlog::level::err;
 }
 
-void emit(State& s, Level level, std::string_view message) {
-  if (s.sink) {
-    s.sink(level, message);
+void emit(State& s, const Record& record) {
+  if (s.output) {
+    s.output(record);
   } else {
-    s.logger->log(spdlog_level(level), "{}", message);
+    s.logger->log(spdlog_level(record.level), "{}", record.message);
   }
 }
 
 }  // namespace
 
-void write(Level level, std::string_view message) {
+void write(Level level, std::string_view message, const Subject& about) {
   State& s = state();
   const std::lock_guard lock(s.mutex);
   const TimePoint now = Clock::now();
   if (s.left_out != 0 && s.limiter.admit(now)) {
-    emit(s, Level::warn, fmt::format("log: {} lines left out (limit: {} a second)", std::exchange(s.left_out, 0), lines_per_second));
+    const std::string text =
+        fmt::format("log: {} lines left out (limit: {} a second)", std::exchange(s.left_out, 0), lines_per_second);
+    emit(s, {Level::warn, text, {}});
   }
   if (!s.limiter.admit(now)) {
     ++s.left_out;
     suppressed.fetch_add(1, std::memory_order_relaxed);
     return;
   }
-  emit(s, level, message);
+  emit(s, {level, message, about});
 }
 
 void set_level(Level level) noexcept { threshold.store(level, std::memory_order_relaxed); }
 bool enabled(Level level) noexcept { return level >= threshold.load(std::memory_order_relaxed); }
 std::uint64_t num_suppressed() noexcept { return suppressed.load(std::memory_order_relaxed); }
 
-void set_sink(std::function<void(Level, std::string_view)> sink) {
+void set_output(std::function<void(const Record&)> output) {
   State& s = state();
   const std::lock_guard lock(s.mutex);
-  s.sink = std::move(sink);
+  s.output = std::move(output);
+}
+
+void set_sink(std::function<void(Level, std::string_view)> sink) {
+  if (!sink) return set_output({});
+  set_output([sink = std::move(sink)](const Record& record) { sink(record.level, record.message); });
 }
 
 std::string sanitize(std::string_view text) {

@@ -124,6 +124,7 @@ GatewayConfig check_gateway(const RawGateway& raw, const std::filesystem::path& 
       workers != 0 ? static_cast<unsigned>(workers) : std::clamp(std::thread::hardware_concurrency(), 1u, 256u);
   gateway.busy_poll = std::chrono::microseconds(raw.busy_poll_us.value.value_or(0));
   gateway.aead = check_aead(raw.aead, crypto::aead_implementations(), findings);
+  gateway.log_format = raw.log_format.value.value_or(gateway.log_format);
   gateway.log_level = raw.log_level.value.value_or(gateway.log_level);
   gateway.redirect = raw.redirect.value.value_or("");
   if (raw.redirect.value && !IpAddress::parse(gateway.redirect) && !is_host_name(gateway.redirect)) {

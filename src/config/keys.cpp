@@ -14,6 +14,9 @@ using HostBits = ValueReader::HostBits;
 constexpr std::array log_levels = {
     Choice<log::Level>{"debug", log::Level::debug}, Choice<log::Level>{"info", log::Level::info},
     Choice<log::Level>{"warn", log::Level::warn}, Choice<log::Level>{"error", log::Level::error}};
+constexpr std::array log_formats = {
+    Choice<LogFormat>{"auto", LogFormat::automatic}, Choice<LogFormat>{"text", LogFormat::text},
+    Choice<LogFormat>{"json", LogFormat::json}, Choice<LogFormat>{"journald", LogFormat::journald}};
 constexpr std::array start_modes = {Choice<ike::StartMode>{"always", ike::StartMode::always},
                                     Choice<ike::StartMode>{"on-traffic", ike::StartMode::on_traffic},
                                     Choice<ike::StartMode>{"wait", ike::StartMode::wait}};
@@ -73,6 +76,10 @@ constexpr KeySpec<RawGateway> gateway_table[] = {
      [](V v, RawGateway& g) { g.aead = v.choice<std::string_view>(aeads); }, ReloadEffect::restart},
     {"log_level", "`\"debug\"`, `\"info\"`, `\"warn\"`, `\"error\"`", "`\"info\"`", "how much is logged",
      [](V v, RawGateway& g) { g.log_level = v.choice<log::Level>(log_levels); }},
+    {"log_format", "`\"auto\"`, `\"text\"`, `\"json\"`, `\"journald\"`", "`\"auto\"`",
+     "text or JSON on standard error, or the journal with fields, see [logs.md](logs.md); auto: the journal when "
+     "standard error leads there, else text",
+     [](V v, RawGateway& g) { g.log_format = v.choice<LogFormat>(log_formats); }},
     {"control_socket", "path", "`/run/culvert/control.sock`", "what the `culvert` command talks to",
      [](V v, RawGateway& g) { g.control_socket = v.text(); }, ReloadEffect::restart},
     {"control_group", "string", "`\"culvert\"`", "group that may use the socket beside root, when it exists",

@@ -83,6 +83,7 @@ struct RawGateway {
   Field<std::int64_t> busy_poll_us;
   Field<std::string_view> aead;  ///< one of the words of the reference
   Field<log::Level> log_level;
+  Field<LogFormat> log_format;
   Field<std::string> control_socket, control_group, state_dir, user;
   Field<bool> sandbox;
   Field<RawAuth> auth;

@@ -31,7 +31,7 @@ std::vector<RoutingRule> tunnel_rules(IpFamily family) {
 }
 
 void complain(const std::string& peer, const Result<void>& done) {
-  if (!done) log::error("peer {}: {}", peer, done.error().detail);
+  if (!done) log::Subject{.peer = peer, .reason = done.error().detail}.error("peer {}: {}", peer, done.error().detail);
 }
 
 bool contains(const std::vector<IpPrefix>& list, const IpPrefix& prefix) {
@@ -59,7 +59,8 @@ void ClientNetwork::use(Netlink& netlink, PeerId peer, const std::string& name, 
                         const ike::VirtualNet& net) {
   Connection& connection = connections_[peer];
   const auto link = netlink.find_link(device);
-  if (!link) return log::error("peer {}: {}", name, link.error().detail);
+  if (!link)
+    return log::Subject{.peer = name, .reason = link.error().detail}.error("peer {}: {}", name, link.error().detail);
   connection.ifindex = link->index;
   connection.said.peer = name;
   connection.said.device = device;

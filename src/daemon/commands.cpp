@@ -50,8 +50,9 @@ control::Response Daemon::answer(const control::Request& request) {
   if (request.command == "diff")
     return answer_diff(request.what.empty() ? config_file_ : std::filesystem::path(request.what));
   if (request.command == "reload" && request.what == "dry-run") return answer_diff(config_file_);
-  log::info("operator: {}{}{} {}", request.command, request.what.empty() ? "" : " ", log::sanitize(request.what),
-            log::sanitize(request.peer));
+  log::Subject{.peer = log::sanitize(request.peer)}.info("operator: {}{}{} {}", request.command,
+                                                         request.what.empty() ? "" : " ", log::sanitize(request.what),
+                                                         log::sanitize(request.peer));
   if (request.command == "reload") return answer_reload(request.what);
   if (request.command == "up")
     return answer_change(ike_->up(now, request.peer), fmt::format("{}: coming up", request.peer));

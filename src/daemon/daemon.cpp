@@ -138,7 +138,8 @@ Result<void> Daemon::open(const DaemonOptions& options) {
   resolver_options.listen = gateway.listen;
   resolver_options.ike_port = gateway.ike_port;
   resolver_options.refuse = [this](const IpAddress& remote) { return machine_->leads_into_tunnel(remote); };
-  if (client_) resolver_options.lookup = [names = client_->names()](const std::string& name) { return names->find(name); };
+  if (client_)
+    resolver_options.lookup = [names = client_->names()](const std::string& name) { return names->find(name); };
   resolver_ = std::make_unique<Resolver>(
       io_, std::move(resolver_options), [this](PeerId peer, std::vector<ike::Path> paths, std::string why) {
         if (stopping_) return;
@@ -153,10 +154,11 @@ Result<void> Daemon::open(const DaemonOptions& options) {
                                                     perform(ike_->on_computed(Clock::now(), id, std::move(result)));
                                                 });
   revocation_ = std::make_unique<RevocationKeeper>(io_, config_.revocation);
-  radius_ = std::make_unique<RadiusService>(
-      io_, config_.radius, gateway.id.to_string(), [this](std::uint64_t id, ike::RadiusAnswer answer) {
-        if (!stopping_) perform(ike_->on_radius(Clock::now(), id, std::move(answer)));
-      });
+  radius_ = std::make_unique<RadiusService>(io_, config_.radius, gateway.id.to_string(),
+                                            [this](std::uint64_t id, ike::RadiusAnswer answer) {
+                                              if (!stopping_)
+                                                perform(ike_->on_radius(Clock::now(), id, std::move(answer)));
+                                            });
   if (config_.users_file) users_stamp_ = FileStamp::of(config_.users_file->path);
   machine_->refresh_addresses();
   auto network = NetworkWatch::open(
@@ -253,8 +255,9 @@ ike::Actions Daemon::on_event(TimePoint now, const tunnel::Event& event) {
 void Daemon::report_unknown_spi(TimePoint now, const tunnel::UnknownSpiEvent& unknown) {
   if (now - unknown_spi_reported_ < std::chrono::seconds(1)) return;
   unknown_spi_reported_ = now;
-  log::info("ESP from {} with SPI 0x{:08x}: no SA has that SPI (of one that is gone, or not meant for us)",
-            unknown.remote.to_string(), unknown.spi.value());
+  log::Subject{.spi = fmt::format("0x{:08x}", unknown.spi.value()), .reason = "unknown SPI"}.info(
+      "ESP from {} with SPI 0x{:08x}: no SA has that SPI (of one that is gone, or not meant for us)",
+      unknown.remote.to_string(), unknown.spi.value());
 }
 
 /// Links, addresses, routes: perhaps another way to some peers, perhaps none.

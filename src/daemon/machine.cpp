@@ -282,19 +282,22 @@ void Machine::adapt_mtu(tunnel::DataPlane& plane, ChildId child, const SaShape& 
     std::uint16_t& current = mtus_[settings.plane.id];
     if (wanted == current) continue;
     if (too_small_for_v6(settings, wanted)) {
-      log::warn("tunnel {}: its path leaves {} bytes, and IPv6 needs 1280 (RFC 8200): the device keeps {}",
-                settings.plane.name, wanted, current);
+      log::Subject{.tunnel = settings.plane.name}.warn(
+          "tunnel {}: its path leaves {} bytes, and IPv6 needs 1280 (RFC 8200): the device keeps {}",
+          settings.plane.name, wanted, current);
       continue;
     }
     const auto link = netlink_.find_link(settings.plane.device);
     auto changed =
         link ? netlink_.change_link(link->index, {wanted, false}) : Result<void>(std::unexpected(link.error()));
     if (!changed) {
-      log::warn("tunnel {}: MTU {}: {}", settings.plane.name, wanted, changed.error().detail);
+      log::Subject{.tunnel = settings.plane.name, .reason = changed.error().detail}.warn(
+          "tunnel {}: MTU {}: {}", settings.plane.name, wanted, changed.error().detail);
       continue;
     }
     plane.set_mtu(settings.plane.id, wanted);
-    log::info("tunnel {}: MTU of {} is {} (was {})", settings.plane.name, settings.plane.device, wanted, current);
+    log::Subject{.tunnel = settings.plane.name}.info("tunnel {}: MTU of {} is {} (was {})", settings.plane.name,
+                                                     settings.plane.device, wanted, current);
     current = wanted;
   }
 }

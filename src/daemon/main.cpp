@@ -22,6 +22,7 @@
 #include "culvert/crypto/aead.h"
 #include "daemon.h"
 #include "file_helper.h"
+#include "log_output.h"
 #include "privileges.h"
 #include "sandbox.h"
 
@@ -114,6 +115,7 @@ int run(const Arguments& arguments) {
   }
   print_warnings(*config);
   culvert::log::set_level(config->gateway.log_level);
+  culvert::daemon::use_log_format(config->gateway.log_format);
   std::error_code no_folder;
   options.config_file = std::filesystem::absolute(arguments.config, no_folder);
   if (!arguments.debug_keys.empty()) options.debug_keys = arguments.debug_keys;

@@ -82,7 +82,9 @@ void Daemon::perform_one(ike::InstallChild& install) {
   // Before the SA: packets that wait for it leave as soon as it is there.
   machine_->adapt_mtu(*plane_, sa.child, sa.shape, remote);
   if (auto installed = plane_->install(std::move(install.keys), install.use_outbound); !installed) {
-    log::error("peer {}: the ESP SA 0x{:08x} cannot be installed: {}", name_of(sa.peer), spi.value(),
+    log::Subject{
+        .peer = name_of(sa.peer), .spi = fmt::format("0x{:08x}", spi.value()), .reason = installed.error().detail}
+        .error("peer {}: the ESP SA 0x{:08x} cannot be installed: {}", name_of(sa.peer), spi.value(),
                installed.error().detail);
     follow_ups_.push_back(
         [this, spi](TimePoint now) { return ike_->on_child_event(now, spi, ChildEvent::hard_limit); });
@@ -132,7 +134,10 @@ void Daemon::perform_one(ike::ResolveAddresses& resolve) {
 
 void Daemon::perform_one(ike::Report& report) {
   // Names and identities in it were chosen by whoever sent the message.
-  if (log::enabled(report.level)) log::write(report.level, log::sanitize(report.text));
+  if (!log::enabled(report.level)) return;
+  for (std::string* value : {&report.about.peer, &report.about.tunnel, &report.about.spi, &report.about.reason})
+    *value = log::sanitize(*value);
+  log::write(report.level, log::sanitize(report.text), report.about);
 }
 
 void Daemon::perform_one(ike::CountDrop& drop) {

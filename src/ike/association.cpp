@@ -70,8 +70,9 @@ void Association::make_current(Session& session) {
 void Association::succeed_by(Session& session) {
   make_current(session);
   peer_.note_handshake(PeerEvent::ike_rekey);
-  core_.report(log::Level::info, fmt::format("{}: IKE SA rekeyed{} ({})", peer_.label(),
-                                             session.initiator() ? "" : " by the peer", to_string(session.suite())));
+  core_.report(log::Level::info, peer_.about(),
+               fmt::format("{}: IKE SA rekeyed{} ({})", peer_.label(), session.initiator() ? "" : " by the peer",
+                           to_string(session.suite())));
 }
 
 void Association::forget(const Session& session) {

@@ -28,7 +28,10 @@ ChildSa& Association::install(NewChild made) {
   if (twin_of(installed)) tidy_at_ = core_.now() + tidy_time;
   peer_.on_child_up(*installed.config);
   peer_.count(made.rekey ? PeerEvent::child_rekey : PeerEvent::child_up);
-  core_.report(log::Level::info,
+  log::Subject about = peer_.about();
+  about.tunnel = installed.config->name;
+  about.spi = fmt::format("0x{:08x}", installed.inbound.value());
+  core_.report(log::Level::info, std::move(about),
                fmt::format("{}: child {} {}: {}, {} mode over {}, {} to {}", peer_.label(), installed.config->name,
                            made.rekey ? "rekeyed" : "up", to_string(installed.suite),
                            installed.mode == EspMode::transport ? "transport" : "tunnel",

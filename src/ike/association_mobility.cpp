@@ -155,7 +155,7 @@ void Association::change_local(const Path& path) {
     check_liveness();
   }
   peer_.count(PeerEvent::move);
-  core_.report_limited("move " + peer_.config().name, log::Level::info,
+  core_.report_limited("move " + peer_.config().name, log::Level::info, peer_.about(),
                        fmt::format("{}: our address is {} now", peer_.label(), to.local.address.to_string()));
 }
 
@@ -234,7 +234,7 @@ void Association::lead_to(const Path& path, std::string_view why) {
   mobility_.prefer_at.reset();
   plan_return();
   peer_.count(PeerEvent::move);
-  core_.report_limited("move " + peer_.config().name, log::Level::info,
+  core_.report_limited("move " + peer_.config().name, log::Level::info, peer_.about(std::string(why)),
                        fmt::format("{}: moves to {} ({})", peer_.label(), text_of(path), why));
 }
 
@@ -246,7 +246,7 @@ void Association::on_answer_by(const Path& path) {
 
 void Association::leave_refused_path(const std::string& why) {
   const Path path = current_->path();
-  core_.report_limited("refused " + peer_.config().name, log::Level::warn,
+  core_.report_limited("refused " + peer_.config().name, log::Level::warn, peer_.about(why),
                        fmt::format("{}: cannot use {}: {}", peer_.label(), text_of(path), why));
   mobility_.refused.push_back(path);
   if (const std::vector<Path> others = other_paths(); !others.empty()) lead_to(others.front(), "the next");
@@ -281,7 +281,7 @@ void Association::verified(const Path& path) {
   move_children();
   if (before == path || lineage_.ours) return;
   peer_.count(PeerEvent::move);
-  core_.report_limited("move " + peer_.config().name, log::Level::info,
+  core_.report_limited("move " + peer_.config().name, log::Level::info, peer_.about(),
                        fmt::format("{}: now at {}", peer_.label(), path.remote.to_string()));
 }
 

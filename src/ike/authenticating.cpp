@@ -125,7 +125,7 @@ Bytes Session::our_octets(const IdPayload& id) const {
 void Session::report_ignored_certificate(std::uint8_t encoding) {
   const bool url = encoding == cert_hash_and_url || encoding == cert_hash_and_url_bundle;
   core_.report_limited(
-      "cert " + origin_.path.remote.address.to_string(), log::Level::warn,
+      "cert " + origin_.path.remote.address.to_string(), log::Level::warn, about(),
       fmt::format(
           "{}: a certificate of it is ignored: {}", label(),
           url ? "it is a hash and a URL, and nothing is fetched from where a peer says; it must send the certificate "

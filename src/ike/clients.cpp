@@ -166,7 +166,7 @@ std::expected<void, Refusal> Clients::assign(Peer& client, const UserGrant& who,
     if (given) all.push_back(*given);
   }
   if (!why.empty())
-    core_.report_limited("pool of " + role.of->config().name, log::Level::warn,
+    core_.report_limited("pool of " + role.of->config().name, log::Level::warn, client.about(why),
                          fmt::format("{}: {}", client.label(), why));
   if (all.empty()) {
     if (why.empty()) why = "no pool that it may use has addresses of the family that it asks for";
@@ -265,7 +265,7 @@ void Clients::describe(Peer& client, const UserGrant& who, const std::vector<Giv
   if (net.addresses != role.net.addresses) {
     std::string texts;
     for (const IpAddress& address : net.addresses) texts += (texts.empty() ? "" : ", ") + address.to_string();
-    core_.report(log::Level::info, fmt::format("{}: it has {}", client.label(), texts));
+    core_.report(log::Level::info, client.about(), fmt::format("{}: it has {}", client.label(), texts));
   }
   role.net = std::move(net);
 }

@@ -189,7 +189,7 @@ void Core::on_deadline() {
 // ---- effects
 // -------------------------------------------------------------------------------------------------------------------
 
-void Core::report_limited(const std::string& topic, log::Level level, std::string text) {
+void Core::report_limited(const std::string& topic, log::Level level, log::Subject about, std::string text) {
   auto found = topics_.find(topic);
   if (found == topics_.end()) {
     if (topics_.size() >= max_topics)
@@ -202,7 +202,7 @@ void Core::report_limited(const std::string& topic, log::Level level, std::strin
   }
   if (found->second.left_out > 0) text += fmt::format(" ({} times more meanwhile)", found->second.left_out);
   found->second = {now_ + topic_pause, 0};
-  report(level, std::move(text));
+  report(level, std::move(about), std::move(text));
 }
 
 std::uint64_t Core::expect(const Session& owner, decltype(Computation::then) then) {

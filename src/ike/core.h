@@ -64,10 +64,16 @@ class Core {
     actions_.emplace_back(std::forward<T>(action));
   }
   void send(const Path& path, Bytes bytes) { emit(SendDatagram{path, std::move(bytes), false}); }
-  void report(log::Level level, std::string text) { emit(Report{level, std::move(text)}); }
+  void report(log::Level level, std::string text) { report(level, {}, std::move(text)); }
+  void report(log::Level level, log::Subject about, std::string text) {
+    emit(Report{level, std::move(text), std::move(about)});
+  }
   /// For lines that anybody on the network can cause: one for each `topic` in 10 s; how many were left out is said with
   /// the next.
-  void report_limited(const std::string& topic, log::Level level, std::string text);
+  void report_limited(const std::string& topic, log::Level level, log::Subject about, std::string text);
+  void report_limited(const std::string& topic, log::Level level, std::string text) {
+    report_limited(topic, level, {}, std::move(text));
+  }
   void count(DropReason reason) { emit(CountDrop{reason}); }
   /// Every error notify in what is said, or was said by whoever it is.
   void count_sent_errors(const std::vector<Payload>& payloads);

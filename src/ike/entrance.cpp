@@ -149,6 +149,7 @@ void Core::answer_init(const Path& path, ByteView datagram, const Message& messa
   const Result<IkeChoice> choice = choose_for(candidates, *message.find<SaPayload>());
   if (!choice) {
     report_limited("proposal " + from, log::Level::warn,
+                   {.peer = candidates.peers.front()->name, .reason = choice.error().detail},
                    fmt::format("peer {} ({}): {}", candidates.peers.front()->name, from, choice.error().detail));
     turn_away(path.remote.address, fmt::format("{}: {}", from, choice.error().detail));
     return answer_stranger(path, header, {NotifyPayload{NotifyType::no_proposal_chosen, ProtocolId::none, {}, {}}});

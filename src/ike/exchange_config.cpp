@@ -42,7 +42,7 @@ Peer* Session::admit_client(Peer& claimed, const UserGrant& who, const Message& 
   if (!claimed.is_template()) return &claimed;
   Peer* client = core_.clients().admit(claimed, who, request_in(message), answering_->path.remote);
   if (!client)
-    core_.report_limited("clients of " + claimed.config().name, log::Level::warn,
+    core_.report_limited("clients of " + claimed.config().name, log::Level::warn, claimed.about(),
                          fmt::format("{}: {} is refused: it has {} clients already (max_clients)", claimed.label(),
                                      log::sanitize(who.user.to_string()), claimed.config().max_clients));
   return client;
@@ -62,7 +62,7 @@ bool Session::answer_configuration(const UserGrant& who, const Message& message,
     payloads.emplace_back(make_reply(peer_->client()->net, asked));
     return true;
   }
-  core_.report_limited("child " + config().name, log::Level::warn,
+  core_.report_limited("child " + config().name, log::Level::warn, about(assigned.error().why),
                        fmt::format("{}: {}", label(), assigned.error().why));
   payloads.emplace_back(assigned.error().notify);
   return false;
@@ -140,7 +140,7 @@ void Peer::use_virtual_net(VirtualNet net) {
   std::string addresses;
   for (const IpAddress& address : virtual_net_.addresses)
     addresses += (addresses.empty() ? "" : ", ") + address.to_string();
-  core_.report(log::Level::info, fmt::format("{}: it gives us {}", label(), addresses));
+  core_.report(log::Level::info, about(), fmt::format("{}: it gives us {}", label(), addresses));
   core_.emit(UseVirtualNet{config_.id, virtual_net_});
 }
 

@@ -229,7 +229,7 @@ Session::Reply Session::answer_eap(const Message& message) {
 void Session::note_wrong_try(const std::string& why) {
   const EapExchange& eap = *handshake_->eap;
   core_.admission().on_failed_authentication(core_.now(), origin_.path.remote.address);
-  core_.report_limited("auth " + eap.peer->name, log::Level::warn,
+  core_.report_limited("auth " + eap.peer->name, log::Level::warn, {.peer = eap.peer->name, .reason = why},
                        fmt::format("peer {} ({}): {}", origin_.path.remote.address.to_string(),
                                    identity_text(*eap.first.find_id(true)), log::sanitize(why)));
 }
@@ -271,7 +271,7 @@ Session::Reply Session::refuse_user(std::string why, Bytes packet) {
     Reply refused = refuse_initiator(eap.first, why);
     if (packet.empty()) return refused;
   } else {
-    core_.report_limited("radius " + eap.relay->servers, log::Level::warn,
+    core_.report_limited("radius " + eap.relay->servers, log::Level::warn, {.peer = eap.peer->name, .reason = why},
                          fmt::format("peer {}: {}", eap.peer->name, log::sanitize(why)));
   }
   Reply reply;

@@ -184,7 +184,7 @@ Session::Reply Session::answer_auth(const Message& message) {
   if (auto refused = unwelcome(*claimed, peer, message)) return std::move(*refused);
   if (!allows(claimed->config(), *handshake_)) {
     core_.report_limited(
-        "suite " + claimed->config().name, log::Level::warn,
+        "suite " + claimed->config().name, log::Level::warn, claimed->about(),
         fmt::format("{}: {} is not what `ike` of this peer allows; give peers that share an address the same `ike`",
                     claimed->label(), to_string(suite_)));
     Reply reply =
@@ -202,7 +202,7 @@ Session::Reply Session::answer_auth(const Message& message) {
   }
   const bool initial_contact = message.find_notify(NotifyType::initial_contact) != nullptr;
   peer->establish(*this, proof, {false, created_, lower(handshake_->ni, handshake_->nr), origin_.follows_redirects},
-                     initial_contact);
+                  initial_contact);
   agree_on_mobike(message);
   Reply reply;
   if (!handshake_->eap) reply.payloads.emplace_back(id_payload(config().local_id, false));
@@ -224,6 +224,7 @@ Session::Reply Session::answer_auth(const Message& message) {
 Session::Reply Session::refuse_initiator(const Message& message, std::string why) {
   const PeerConfig* claimed = claimed_config(message);
   core_.report_limited("auth " + (claimed ? claimed->name : address_of(origin_.path)), log::Level::warn,
+                       {.peer = claimed ? claimed->name : "", .reason = why},
                        fmt::format("peer {} ({}): {}", address_of(origin_.path), identity_text(*message.find_id(true)),
                                    log::sanitize(why)));
   if (Peer* peer = claimed ? core_.find_peer(claimed->id) : nullptr) {
@@ -267,9 +268,8 @@ std::string Session::refusal_reason(const Message& message, const PeerConfig* cl
   const bool shared = !auth || auth->method == auth_method_shared_key;
   const bool shared_expected = claimed->auth.peer_psk() != nullptr;
   if (!auth || shared != shared_expected) {
-    return fmt::format("it authenticates by {}, [peer.{}] expects {}",
-                       auth ? auth_method_text(auth->method) : "EAP", claimed->name,
-                       expected_auth_text(claimed->auth.theirs));
+    return fmt::format("it authenticates by {}, [peer.{}] expects {}", auth ? auth_method_text(auth->method) : "EAP",
+                       claimed->name, expected_auth_text(claimed->auth.theirs));
   }
   return who + (peer && !*peer ? peer->error() : "its proof does not hold");
 }
@@ -294,7 +294,8 @@ void Session::answer_first_child(const Message& message, std::vector<Payload>& p
     answer = std::unexpected(std::move(agreed.error()));
   }
   core_.release_esp_spi(spi);
-  core_.report_limited("child " + config().name, log::Level::warn, fmt::format("{}: {}", label(), answer.error().why));
+  core_.report_limited("child " + config().name, log::Level::warn, about(answer.error().why),
+                       fmt::format("{}: {}", label(), answer.error().why));
   peer_->on_child_declined(answer.error().why);
   payloads.emplace_back(std::move(answer.error().notify));
 }

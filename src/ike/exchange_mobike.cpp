@@ -252,7 +252,7 @@ void Session::on_probe_response(const Message& message) {
 /// §3.7: if the values do not match, the IKE SA MUST be closed.
 bool Session::cookie2_holds(const Bytes& sent, const AddressNotifies& said) {
   if (said.cookie2 == sent) return true;
-  core_.report_limited("cookie2 " + config().name, log::Level::warn,
+  core_.report_limited("cookie2 " + config().name, log::Level::warn, about(),
                        fmt::format("{}: COOKIE2 came back changed; IKE SA closed", label()));
   send_last_delete();
   association_->on_session_closed(*this, "COOKIE2 came back changed", true);
@@ -304,7 +304,7 @@ bool Session::answer_update(const Message& message, const AddressNotifies& said)
     association_->follow_update(answering_->path, nat);
     return true;
   }
-  core_.report_limited("update " + config().name, log::Level::warn,
+  core_.report_limited("update " + config().name, log::Level::warn, about(why),
                        fmt::format("{}: it wants to move to {}, which {}; refused", label(), from.to_string(), why));
   return false;
 }

@@ -103,7 +103,8 @@ void Session::on_resume_response(const Path& path, ByteView datagram, const Mess
 
 /// RFC 5723 §4.3.2: a full IKE_SA_INIT, in the same attempt.
 void Session::fall_back(const std::string& why) {
-  core_.report(log::Level::info, fmt::format("{}: cannot resume: {}; a full IKE_SA_INIT instead", label(), why));
+  core_.report(log::Level::info, about(why),
+               fmt::format("{}: cannot resume: {}; a full IKE_SA_INIT instead", label(), why));
   handshake_->resuming.reset();
   handshake_->cookie.clear();
   handshake_->restarts = 0;
@@ -237,8 +238,9 @@ void Session::settle_resumption() {
   if (!handshake_->resumed) return;
   const Duration age = handshake_->resumed->age;
   association_->age_authentication(age);
-  core_.report(log::Level::info, fmt::format("{}: resumed from a ticket; authenticated {} s ago", label(),
-                                             std::chrono::duration_cast<std::chrono::seconds>(age).count()));
+  core_.report(log::Level::info, about(),
+               fmt::format("{}: resumed from a ticket; authenticated {} s ago", label(),
+                           std::chrono::duration_cast<std::chrono::seconds>(age).count()));
   if (!origin_.initiator) return core_.tickets()->spend(handshake_->resumed->ticket);
   Task task;
   task.kind = Task::Kind::rekey_ike;  // the key exchange that the resumption has saved

@@ -32,14 +32,14 @@ std::optional<Session::Reply> Session::unwelcome(const Peer& claimed, const Peer
   std::string why =
       peer->refuses_second(origin_.path, created_, initial_contact, *identity_from(*message.find_id(true)));
   if (!why.empty()) {
-    core_.report_limited("second " + claimed.config().name, log::Level::warn,
+    core_.report_limited("second " + claimed.config().name, log::Level::warn, claimed.about(why),
                          fmt::format("{}: a second IKE SA is refused: {}", claimed.label(), why));
     return refuse(reply_with(refusal(NotifyType::authentication_failed, std::move(why))));
   }
   // RFC 6023 §3: who has not announced it answers as to any message that lacks payloads.
   if (claimed.config().childless == ChildlessPolicy::never && !message.find<SaPayload>()) {
     core_.report_limited(
-        "childless " + claimed.config().name, log::Level::warn,
+        "childless " + claimed.config().name, log::Level::warn, claimed.about(),
         fmt::format("{}: it wants an IKE SA without a child, and childless = \"never\"", claimed.label()));
     return invalid_syntax("IKE_AUTH without a child");
   }

@@ -54,6 +54,10 @@ std::string Peer::label() const {
   return "peer " + config_.name;
 }
 
+log::Subject Peer::about(std::string reason) const {
+  return {.peer = config_.name, .reason = std::move(reason)};
+}
+
 // ---- events
 // --------------------------------------------------------------------------------------------------------------------
 
@@ -104,7 +108,7 @@ void Peer::connect() {
   phase_ = Phase::connecting;
   Session::Origin origin{.initiator = true, .spi_i = core_.new_ike_spi(), .spi_r = IkeSpi(0), .path = path, .nat = {}};
   attempt_ = &core_.add_session(std::make_unique<Session>(core_, origin, Session::State::init_sent, MessageId(0)));
-  core_.report(log::Level::debug, fmt::format("{}: connecting to {}", label(), path.remote.to_string()));
+  core_.report(log::Level::debug, about(), fmt::format("{}: connecting to {}", label(), path.remote.to_string()));
   const std::unique_ptr<StoredTicket> ticket = std::move(ticket_);  // each is used once
   if (ticket && ticket->expires > core_.now()) return attempt_->start_resuming(*this, std::move(*ticket));
   attempt_->start(*this);
@@ -125,7 +129,7 @@ void Peer::on_attempt_failed(const Session& session, std::string reason) {
   }
   if (path_index_ + 1 < paths_.size()) {
     note(std::move(reason));
-    core_.report_limited("attempt " + config_.name, log::Level::warn,
+    core_.report_limited("attempt " + config_.name, log::Level::warn, about(reason_),
                          fmt::format("{}: {}; trying its next address", label(), reason_));
     ++path_index_;
     return connect();
@@ -135,7 +139,8 @@ void Peer::on_attempt_failed(const Session& session, std::string reason) {
 
 void Peer::attempt_over(std::string reason) {
   note(std::move(reason));
-  core_.report_limited("attempt " + config_.name, log::Level::warn, fmt::format("{}: {}", label(), reason_));
+  core_.report_limited("attempt " + config_.name, log::Level::warn, about(reason_),
+                       fmt::format("{}: {}", label(), reason_));
   if (config_.start == StartMode::on_traffic) wanted_ = false;  // the next packet asks again
   retry_later(backoff_.next(core_.random()));
 }
@@ -284,9 +289,10 @@ Association& Peer::establish(Session& session, const AuthenticatedPeer& proof, A
   association.add_session(session, true);
   note_handshake(PeerEvent::handshake);
   const Path& path = session.path();
-  core_.report(log::Level::info, fmt::format("{}: up: IKE SA with {} ({}), {}{}", label(), path.remote.to_string(),
-                                             log::sanitize(proof.identity().to_string()), to_string(session.suite()),
-                                             session.nat().local || session.nat().remote ? ", NAT on the path" : ""));
+  core_.report(log::Level::info, about(),
+               fmt::format("{}: up: IKE SA with {} ({}), {}{}", label(), path.remote.to_string(),
+                           log::sanitize(proof.identity().to_string()), to_string(session.suite()),
+                           session.nat().local || session.nat().remote ? ", NAT on the path" : ""));
   if (attempt_ == &session) {
     attempt_ = nullptr;
     phase_ = Phase::idle;
@@ -330,14 +336,15 @@ void Peer::on_association_ended(Association& association, const std::string& rea
     if (kept) kept->promote();
   }
   if (kept) {
-    core_.report(log::Level::info, fmt::format("{}: one of several IKE SAs closed: {}", label(), reason));
+    core_.report(log::Level::info, about(reason),
+                 fmt::format("{}: one of several IKE SAs closed: {}", label(), reason));
     return;
   }
   if (!lost) ticket_.reset();  // RFC 5723 §4.1: what was closed on purpose is not resumed
   note(reason);
   count(PeerEvent::down);
   if (lost) count(PeerEvent::lost);
-  core_.report(lost ? log::Level::warn : log::Level::info, fmt::format("{}: down: {}", label(), reason));
+  core_.report(lost ? log::Level::warn : log::Level::info, about(reason), fmt::format("{}: down: {}", label(), reason));
   for (ChildNeed& need : needs_) need.reason.clear();
   if (config_.start == StartMode::on_traffic) {
     wanted_ = false;
@@ -364,6 +371,7 @@ void Peer::on_child_down(const ChildConfig& config, std::string reason, bool ref
   ChildNeed* need = need_of(config);
   if (!need) return;
   core_.report_limited("child " + config.name, log::Level::warn,
+                       {.peer = config_.name, .tunnel = config.name, .reason = reason},
                        fmt::format("{}: child {}: {}", label(), config.name, reason));
   need->reason = std::move(reason);
   if (config_.start == StartMode::on_traffic) need->wanted = false;

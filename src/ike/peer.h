@@ -30,6 +30,7 @@ class Peer {
   [[nodiscard]] const PeerConfig& config() const noexcept { return config_; }
   [[nodiscard]] AgendaMark& agenda_mark() noexcept { return agenda_mark_; }
   [[nodiscard]] std::string label() const;  ///< "peer tokyo"
+  [[nodiscard]] log::Subject about(std::string reason = {}) const;
 
   // ---- events ----
   void start();
@@ -196,7 +197,7 @@ class Peer {
   std::size_t path_index_ = 0;
   Session* attempt_ = nullptr;
   std::optional<TimePoint>
-      retry_at_;               ///< backing_off: when to try again; resolving: when to stop waiting for an answer
+      retry_at_;           ///< backing_off: when to try again; resolving: when to stop waiting for an answer
   bool has_turn_ = false;  ///< backing_off: not because anything failed, others are called first (initiation_pace.h)
   TimePoint network_retry_{};  ///< when a change of the network last made us try
   Backoff backoff_;

@@ -55,7 +55,7 @@ void Association::limit_authentication(std::uint32_t seconds) {
   const TimePoint at = core_.now() + std::max<Duration>(most, reauthentication_pause);
   if (authentication_.soft && *authentication_.soft <= at) return;
   authentication_.soft = at;
-  core_.report(log::Level::info,
+  core_.report(log::Level::info, peer_.about(),
                fmt::format("{}: it wants to be authenticated again within {} s", peer_.label(), seconds));
 }
 
@@ -68,14 +68,15 @@ void Association::reauthenticate_when_due() {
   const TimePoint now = core_.now();
   if (authentication_.hard && *authentication_.hard <= now) {
     authentication_ = {};
-    core_.report(log::Level::warn,
+    core_.report(log::Level::warn, peer_.about(),
                  fmt::format("{}: it was not authenticated again in time (reauth_lifetime); closed", peer_.label()));
     return close_with_delete("it was not authenticated again in time");
   }
   if (!authentication_.soft || *authentication_.soft > now) return;
   authentication_.soft = now + spread(std::chrono::seconds(5), 0.8, 1.2, core_.random());  // when it cannot be now
   if (peer_.reauthenticate(*this))
-    core_.report(log::Level::info, fmt::format("{}: authenticating again, by a new IKE SA", peer_.label()));
+    core_.report(log::Level::info, peer_.about(),
+                 fmt::format("{}: authenticating again, by a new IKE SA", peer_.label()));
 }
 
 /// The old one goes on as long as it may.
@@ -85,7 +86,7 @@ void Association::on_reauthentication_failed(const std::string& reason) {
     pause = std::clamp<Duration>((*authentication_.hard - core_.now()) / 4, reauthentication_pause, pause);
   authentication_.soft = core_.now() + spread(pause, 0.75, 1.25, core_.random());
   core_.report_limited(
-      "reauthentication " + peer_.config().name, log::Level::warn,
+      "reauthentication " + peer_.config().name, log::Level::warn, peer_.about(reason),
       fmt::format("{}: reauthentication failed: {}; the IKE SA that is up goes on", peer_.label(), reason));
 }
 

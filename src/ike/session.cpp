@@ -214,7 +214,7 @@ void Session::send_reply(Reply reply) {
     // Of the end of all that this IKE SA had the peer has told. That it deletes what a rekey has replaced is how it
     // should be.
     if (!association_->ended())
-      core_.report(log::Level::debug, fmt::format("{}: replaced IKE SA closed: {}", label(), reply.reason));
+      core_.report(log::Level::debug, about(), fmt::format("{}: replaced IKE SA closed: {}", label(), reply.reason));
   } else {
     close();
   }
@@ -245,7 +245,8 @@ void Session::send_request(ExchangeType exchange, const std::vector<Payload>& pa
                            std::vector<Path> detours) {
   Result<std::vector<Bytes>> datagrams = seal(header(exchange, false, requests_.id()), build_payloads(payloads));
   if (!datagrams) {
-    core_.report(log::Level::error, fmt::format("{}: cannot protect a request: {}", label(), datagrams.error().detail));
+    core_.report(log::Level::error, about(),
+                 fmt::format("{}: cannot protect a request: {}", label(), datagrams.error().detail));
     return on_lost();
   }
   core_.touch(*this);
@@ -372,7 +373,7 @@ void Session::follow(const Path& path) {
   if (!association_ || association_->current() != this) return;
   association_->move_children();
   association_->peer().count(PeerEvent::move);
-  core_.report_limited("move " + config().name, log::Level::info,
+  core_.report_limited("move " + config().name, log::Level::info, about(),
                        fmt::format("{}: now at {}", label(), path.remote.to_string()));
 }
 
@@ -440,7 +441,7 @@ bool Session::is_over() const noexcept {
 
 /// The answer to our request makes no sense (§2.21.3): there is no way to tell the peer but to delete the IKE SA.
 void Session::fail_broken_response(std::string_view what) {
-  core_.report_limited("broken " + label(), log::Level::warn,
+  core_.report_limited("broken " + label(), log::Level::warn, about(what),
                        fmt::format("{}: malformed response ({}); IKE SA closed", label(), what));
   if (!association_) return fail_attempt(fmt::format("it answered with a malformed message ({})", what));
   if (state_ == State::closing) return close();
@@ -518,7 +519,7 @@ void Session::keep_nat_open() {
 
 void Session::on_hard_lifetime() {
   lifetime_.hard.reset();
-  core_.report(log::Level::warn,
+  core_.report(log::Level::warn, about(),
                fmt::format("{}: the IKE SA's lifetime is over and no rekey succeeded; deleted", label()));
   if (association_->current() != this) return close_with_delete();
   association_->close_with_delete("the IKE SA's lifetime was over and no rekey succeeded");
@@ -540,13 +541,16 @@ std::string Session::silence_means() const {
   const std::uint16_t port = origin_.path.remote.port;
   if (state_ == State::init_sent)
     return fmt::format(
-        ": nothing comes back from its UDP port {}: it is down or cannot be reached, runs no IKE there, or a firewall is "
+        ": nothing comes back from its UDP port {}: it is down or cannot be reached, runs no IKE there, or a firewall "
+        "is "
         "in the way",
         port);
   if (port == config().port)
-    return ": it has answered IKE_SA_INIT, and not IKE_AUTH: something may drop large packets, or fragments, on the way";
+    return ": it has answered IKE_SA_INIT, and not IKE_AUTH: something may drop large packets, or fragments, on the "
+           "way";
   return fmt::format(
-      ": it answers on UDP port {}, and nothing comes back from UDP port {}: a firewall drops UDP {}, in one direction or "
+      ": it answers on UDP port {}, and nothing comes back from UDP port {}: a firewall drops UDP {}, in one direction "
+      "or "
       "both",
       config().port, port, port);
 }
@@ -566,6 +570,12 @@ const PeerConfig& Session::config() const {
 
 std::string Session::label() const {
   return peer_ ? peer_->label() : "peer " + origin_.path.remote.address.to_string();
+}
+
+log::Subject Session::about(std::string reason) const {
+  return {.peer = peer_ ? peer_->config().name : "",
+          .spi = fmt::format("0x{:016x}", our_spi().value()),
+          .reason = std::move(reason)};
 }
 
 ChildContext Session::child_context(EspNegotiation negotiation) const {

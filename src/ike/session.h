@@ -155,8 +155,8 @@ class Session {
     IkeSpi spi_i, spi_r;
     Path path;
     NatStatus nat;
-    bool announce_childless = false;  ///< responder: RFC 6023
-    bool follows_redirects = false;   ///< responder: the initiator does, RFC 5685
+    bool announce_childless = false;   ///< responder: RFC 6023
+    bool follows_redirects = false;    ///< responder: the initiator does, RFC 5685
     bool fragmentation = false;        ///< both ends have announced it (RFC 7383 §2.3)
     std::uint16_t fragment_limit = 0;  ///< bytes of IP that the path was found to carry; 0: nothing found
   };
@@ -287,6 +287,7 @@ class Session {
   [[nodiscard]] const Task* child_task() const;  ///< of the request under way or in preparation
   [[nodiscard]] const PeerConfig& config() const;
   [[nodiscard]] std::string label() const;
+  [[nodiscard]] log::Subject about(std::string reason = {}) const;
 
   // session_fragments.cpp
   [[nodiscard]] std::optional<Opened> open(ByteView datagram, const Message& message, Reassembly& fragments);

@@ -37,16 +37,25 @@ struct MetricsAddress {
 };
 inline constexpr std::uint16_t metrics_port = 9475;
 
+/// How lines of the log are written.
+enum class LogFormat : std::uint8_t {
+  automatic,  ///< to the journal when stderr leads there, else as text
+  text,       ///< stderr
+  json,       ///< stderr, one object a line
+  journald,   ///< the journal, with fields
+};
+
 struct GatewayConfig {
   ike::Identity id;  ///< empty when each peer's `auth` gives another, and none is written
   std::vector<IpAddress> listen;
   std::uint16_t ike_port = 500;
   std::uint16_t nat_port = 4500;
   std::uint16_t tcp_port = 0;  ///< IKE and ESP in TCP are taken there (RFC 9329); 0: nowhere
-  unsigned workers = 1;  ///< "auto" is resolved to the number of cores
-  Duration busy_poll{};  ///< how long an idle worker keeps looking for packets before it sleeps
-  std::string aead;      ///< implementation of AES-GCM by name, one that this CPU has; empty: "auto", the best
+  unsigned workers = 1;        ///< "auto" is resolved to the number of cores
+  Duration busy_poll{};        ///< how long an idle worker keeps looking for packets before it sleeps
+  std::string aead;            ///< implementation of AES-GCM by name, one that this CPU has; empty: "auto", the best
   log::Level log_level = log::Level::info;
+  LogFormat log_format = LogFormat::automatic;
   std::filesystem::path control_socket = "/run/culvert/control.sock";
   std::string control_group = "culvert";             ///< may open the socket beside root, when the group exists
   std::string user = "culvert";                      ///< that the daemon becomes after its start, when it exists
@@ -100,7 +109,7 @@ struct Config {
   std::shared_ptr<const eap::UserTable> users;  ///< as the file was when this was read; nullptr: none is named
   bool uses_token = false;  ///< a private key is in a token (PKCS #11)
   std::optional<FileName> users_file;
-  std::vector<ike::PoolConfig> pools;   ///< PeerConfig::pools are places in it
+  std::vector<ike::PoolConfig> pools;  ///< PeerConfig::pools are places in it
   std::vector<RevocationSources> revocation;
   std::vector<WatchedCertificate> certificates;  ///< each once: our own, and the CAs
   std::vector<Diagnostic> warnings;              ///< what can run but is hardly meant, in the order of the file

@@ -75,6 +75,7 @@ struct ResolveAddresses {
 struct Report {
   log::Level level = log::Level::info;
   std::string text;
+  log::Subject about;  ///< its values may be what the peer chose
 };
 /// A datagram that ike dropped.
 struct CountDrop {

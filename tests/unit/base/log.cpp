@@ -2,8 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "culvert/base/drop_reason.h"
@@ -37,4 +39,27 @@ TEST_CASE("each drop reason has a name of its own and a text") {
     names.insert(culvert::drop_reason_name(reason));
   }
   CHECK(names.size() == culvert::num_drop_reasons);
+}
+
+TEST_CASE("what a line is about goes with it to where lines go") {
+  struct Seen {
+    logging::Level level;
+    std::string message, peer, reason;
+  };
+  std::vector<Seen> seen;
+  logging::set_output([&](const logging::Record& record) {
+    seen.push_back({record.level, std::string(record.message), record.about.peer, record.about.reason});
+  });
+  // The limit may still be busy with what another test has written.
+  for (int i = 0; i < 300 && seen.empty(); ++i) {
+    logging::Subject{.peer = "tokyo", .reason = "lost"}.warn("peer {}: down", "tokyo");
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    std::erase_if(seen, [](const Seen& line) { return line.message.find("left out") != std::string::npos; });
+  }
+  logging::set_output({});
+  REQUIRE(!seen.empty());
+  CHECK(seen[0].level == logging::Level::warn);
+  CHECK(seen[0].message == "peer tokyo: down");
+  CHECK(seen[0].peer == "tokyo");
+  CHECK(seen[0].reason == "lost");
 }
