@@ -170,7 +170,8 @@ Result<void> Daemon::open(const DaemonOptions& options) {
   if (events < 0) return fail(Errc::io, fmt::format("data plane: {}", std::strerror(errno)), errno);
   plane_events_.assign(events);
   auto metrics = open_metrics();
-  if (!metrics) return metrics;
+  if (!metrics) return std::unexpected(metrics.error());
+  metrics_ = std::move(*metrics);
   return lock_in(options);
 }
 

@@ -81,7 +81,10 @@ class Daemon {
   [[nodiscard]] Result<void> open(const DaemonOptions& options);
   [[nodiscard]] Result<void> open_control_socket();
   // daemon_metrics.cpp
-  [[nodiscard]] Result<void> open_metrics();
+  /// nullptr: they are served nowhere.
+  [[nodiscard]] Result<std::unique_ptr<MetricsServer>> open_metrics();
+  void change_metrics(const config::Config& before);
+  void note_counters();
   [[nodiscard]] std::string write_metrics(MetricsFormat format);
 
   // hardening.cpp: what we may do no more
@@ -190,7 +193,7 @@ class Daemon {
   std::unique_ptr<ControlServer> control_;
   ConfigHistory config_history_;
   CounterHistory counter_history_;
-  std::unique_ptr<MetricsServer> metrics_;
+  std::unique_ptr<MetricsServer> metrics_, next_metrics_;  ///< next_: of a reload that may still fail
 
   std::unordered_map<Spi, InstalledSa> installed_;
   std::set<ChildId> wanted_;  ///< children that packets wait for

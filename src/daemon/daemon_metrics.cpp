@@ -5,18 +5,26 @@
 
 namespace culvert::daemon {
 
-Result<void> Daemon::open_metrics() {
-  metrics_.reset();
-  if (!config_.gateway.metrics) return {};
+Result<std::unique_ptr<MetricsServer>> Daemon::open_metrics() {
+  if (!config_.gateway.metrics) return std::unique_ptr<MetricsServer>();
   MetricsServerOptions options;
   options.address = *config_.gateway.metrics;
   options.from = config_.gateway.metrics_from;
   options.group = config_.gateway.control_group;
-  auto server =
-      MetricsServer::open(io_, std::move(options), [this](MetricsFormat format) { return write_metrics(format); });
-  if (!server) return std::unexpected(server.error());
-  metrics_ = std::move(*server);
-  return {};
+  return MetricsServer::open(io_, std::move(options), [this](MetricsFormat format) { return write_metrics(format); });
+}
+
+/// What of a reload cannot fail.
+void Daemon::change_metrics(const config::Config& before) {
+  if (before.gateway.metrics != config_.gateway.metrics) {
+    metrics_ = std::move(next_metrics_);
+  } else if (metrics_) {
+    metrics_->allow(config_.gateway.metrics_from);
+  }
+}
+
+void Daemon::note_counters() {
+  if (metrics_) counter_history_.note(config_, *plane_, ike_->measures());
 }
 
 std::string Daemon::write_metrics(MetricsFormat format) {
@@ -24,7 +32,7 @@ std::string Daemon::write_metrics(MetricsFormat format) {
   return make_metrics(format, {config_, *plane_, measures, config_history_, counter_history_,
                                [this](TunnelId id) { return machine_->mtu(id); }, Clock::now(),
                                std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()), started_at_,
-                               metrics_->last_took().count()});
+                               metrics_ ? metrics_->last_took().count() : 0});
 }
 
 }  // namespace culvert::daemon

@@ -18,6 +18,12 @@ struct ConfigHistory {
   std::uint64_t succeeded = 1, failed = 0;  ///< attempts to load one
   bool last_succeeded = true;
   crypto::WallTime loaded{};  ///< the one that runs
+
+  void note(bool success, crypto::WallTime now) noexcept {
+    ++(success ? succeeded : failed);
+    last_succeeded = success;
+    if (success) loaded = now;
+  }
 };
 
 /// Counters of peers and tunnels by their names: they go on where a reload puts another tunnel in the place of one of

@@ -44,6 +44,8 @@ class MetricsServer {
   MetricsServer(const MetricsServer&) = delete;
   MetricsServer& operator=(const MetricsServer&) = delete;
 
+  /// From the next connection on, in place of those of before.
+  void allow(std::vector<IpPrefix> from) { options_.from = std::move(from); }
   [[nodiscard]] std::size_t num_clients() const noexcept { return clients_.size(); }
   /// It took so long to make the last one; 0: none was made.
   [[nodiscard]] std::chrono::duration<double> last_took() const noexcept { return last_took_; }

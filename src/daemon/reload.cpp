@@ -10,6 +10,7 @@
 
 #include "culvert/base/log.h"
 #include "daemon.h"
+#include "log_output.h"
 
 namespace culvert::daemon {
 namespace {
@@ -47,6 +48,10 @@ control::Response report(const config::ReloadPlan& plan, std::string message) {
                        is_change ? std::string(reload_text(change.effect)) : "", to_string(change)});
   }
   return response;
+}
+
+crypto::WallTime wall_clock() {
+  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
 }
 
 std::string needs_restart(const std::vector<std::string>& keys) {
@@ -129,10 +134,15 @@ std::expected<config::ReloadPlan, Daemon::Mistakes> Daemon::reload(std::optional
   if (unconfirmed_ && !confirm)
     return std::unexpected(Mistakes{"the last reload waits to be confirmed: culvert reload --confirmed, or --revert"});
   auto next = load_next(config_file_);
-  if (!next) return std::unexpected(next.error());
+  if (!next) {
+    config_history_.note(false, wall_clock());
+    return std::unexpected(next.error());
+  }
   config::keep_ids(config_, *next);
   const config::ReloadPlan plan = plan_reload(config_, *next);
-  if (auto applied = apply(*next, plan); !applied) return std::unexpected(Mistakes{applied.error().detail});
+  const auto applied = apply(*next, plan);
+  config_history_.note(applied.has_value(), wall_clock());
+  if (!applied) return std::unexpected(Mistakes{applied.error().detail});
   for (const auto& warning : config_.warnings) log::warn("{}", log::sanitize(warning.to_string()));
   revocation_->refresh();
   log::info("reloaded {}: {}", config_file_.string(), plan.summary());
@@ -144,21 +154,26 @@ std::expected<config::ReloadPlan, Daemon::Mistakes> Daemon::reload(std::optional
 /// `next` is the configuration of before when this returns without an error.
 Result<void> Daemon::apply(config::Config& next, const config::ReloadPlan& plan) {
   if (const auto keys = plan.needing_restart(); !keys.empty()) return fail(Errc::invalid, needs_restart(keys));
+  note_counters();
   std::swap(config_, next);
   config::Config& before = next;
   if (auto prepared = prepare(before, plan); !prepared) {
     std::swap(config_, next);
+    next_metrics_.reset();
     machine_->index_tunnels();
     if (auto back = streams_.replace_peers(config_); !back) log::warn("{}", back.error().detail);
     return prepared;
   }
   log::set_level(config_.gateway.log_level);
+  if (before.gateway.log_format != config_.gateway.log_format) use_log_format(config_.gateway.log_format);
+  change_metrics(before);
   revocation_->replace(config_.revocation);
   radius_->replace(config_.radius, config_.gateway.id.to_string());
   if (config_.users_file) users_stamp_ = FileStamp::of(config_.users_file->path);
   perform(ike_->reconfigure(Clock::now(), reconfiguration(before, plan)));
   leases_.note_change();
   machine_->finish_reload(before, plan, *plane_);
+  note_counters();
   if (!plan.new_tunnels.empty() || !plan.gone_tunnels.empty()) {
     manager_.keep({});  // also one that was made anew under its old name
     keep_descriptors();
@@ -172,6 +187,11 @@ Result<void> Daemon::apply(config::Config& next, const config::ReloadPlan& plan)
 /// All that can fail. After an error the machine is as before.
 Result<void> Daemon::prepare(const config::Config& before, const config::ReloadPlan& plan) {
   if (auto streams = streams_.replace_peers(config_); !streams) return streams;
+  if (before.gateway.metrics != config_.gateway.metrics) {
+    auto metrics = open_metrics();
+    if (!metrics) return std::unexpected(metrics.error());
+    next_metrics_ = std::move(*metrics);
+  }
   return machine_->reconfigure(before, plan, *plane_);
 }
 
@@ -207,7 +227,9 @@ Result<config::ReloadPlan> Daemon::revert(std::string_view why) {
   confirmation_.cancel();
   config::keep_ids(config_, before);
   const config::ReloadPlan plan = plan_reload(config_, before);
-  if (auto applied = apply(before, plan); !applied) {
+  const auto applied = apply(before, plan);
+  config_history_.note(applied.has_value(), wall_clock());
+  if (!applied) {
     log::error("{}, and the configuration of before cannot be used: {}", why, applied.error().detail);
     return std::unexpected(applied.error());
   }

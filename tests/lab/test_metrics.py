@@ -102,6 +102,51 @@ def test_events_of_a_peer_are_counted(site):
     wait_for("the peer that is not there is counted", lambda: value(a, "culvert_peer_handshake_failures_total", peer="gone") >= 1)
 
 
+def test_counters_outlive_reloads_and_so_do_the_metrics_themselves(lab):
+    need("curl")
+    net = lab.net()
+    conf = tables(net.A, net.B, **METRICS)
+    b_conf = tables(net.B, net.A, start="wait")
+    b = lab.culvert(net.B.gw, b_conf)
+    a = lab.culvert(net.A.gw, conf)
+    a.wait_up()
+    assert_reaches(net.A.host, net.B.host4)
+
+    def counters():
+        return {key: value for key, value in samples(a).items() if key[0].endswith("_total")}
+
+    def reload(daemon, tables_, good=True):
+        daemon.write(tables_)
+        assert (daemon.ctl("reload", check=False).returncode == 0) == good
+
+    def goes_on(was):
+        now = counters()
+        assert {key for key in was if now.get(key, -1) < was[key]} == set()
+        return now
+    before = counters()
+    assert before["culvert_tunnel_inbound_packets_total", frozenset({("tunnel", "b"), ("peer", "b")})] > 0
+    # the tunnel's device is made anew, at both ends; then it has another name for a while
+    conf["tunnel.b"]["key"] = b_conf["tunnel.a"]["key"] = 43
+    reload(b, b_conf)
+    reload(a, conf)
+    before = goes_on(before)
+    wait_for("the tunnel carries again", lambda: net.A.host.run("ping", "-c1", "-W1", net.B.host4, check=False).returncode == 0)
+    before = goes_on(before)
+    assert before["culvert_config_loads_total", frozenset({("result", "success")})] == 2
+    # a mistake
+    reload(a, {**conf, "peer.b": {**conf["peer.b"], "start": "never"}}, good=False)
+    assert value(a, "culvert_config_last_load_successful") == 0
+    assert value(a, "culvert_config_loads_total", result="failure") == 1
+    # another address; one that is taken changes nothing
+    reload(a, {**conf, "gateway": {**conf["gateway"], "metrics": "127.0.0.1:9476"}})
+    assert "culvert_config_last_load_successful 1" in scrape(a, "http://127.0.0.1:9476/metrics")
+    assert a.ns.run("curl", "-sS", "http://127.0.0.1:9475/metrics", check=False).returncode != 0
+    reload(a, {**conf, "gateway": {**conf["gateway"], "metrics": "192.0.2.77", "metrics_from": ["192.0.2.0/24"]}}, good=False)
+    assert "culvert_config_last_load_successful 0" in scrape(a, "http://127.0.0.1:9476/metrics")
+    reload(a, conf)
+    goes_on(before)
+
+
 def test_a_wrong_key_is_an_error_sent_and_an_error_received(lab):
     need("curl")
     net = lab.net()

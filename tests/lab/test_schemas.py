@@ -51,6 +51,24 @@ def test_reports_of_a_gateway_that_is_up_conform(gateways):
     assert conform("doctor", doctor.stdout)["findings"]
 
 
+def test_what_a_reload_does_or_would_do_conforms(gateways):
+    net, a, _ = gateways
+    assert conform("changes", a.ctl("diff", "--json").stdout)["changes"] == []
+    conf = tables(net.A, net.B)
+    conf["peer.b"]["liveness"] = "3s"
+    a.write(conf)
+    would = conform("changes", a.ctl("diff", "--json").stdout)["changes"]
+    assert [(change["kind"], change["key"]) for change in would] == [("changed", "peer.b.liveness")]
+    assert conform("response", ask(a, '{"command":"diff"}'))["changes"] == would
+    assert conform("changes", a.ctl("reload", "--json").stdout)["changes"] == would
+    conf["peer.b"]["livenes"] = conf["peer.b"]["mobik"] = "3s"
+    a.write(conf)
+    refused = conform("response", ask(a, '{"command":"reload"}'))
+    assert not refused["ok"] and len(refused["mistakes"]) == 2
+    a.write(tables(net.A, net.B))
+    a.ctl("reload")
+
+
 def test_responses_conform_good_and_bad(gateways):
     _, a, _ = gateways
     for request in ({"command": "status"}, {"command": "drops"}, {"command": "users"}, {"command": "rekey", "peer": "b"}):
