@@ -245,7 +245,7 @@ void Session::send_request(ExchangeType exchange, const std::vector<Payload>& pa
                            std::vector<Path> detours) {
   Result<std::vector<Bytes>> datagrams = seal(header(exchange, false, requests_.id()), build_payloads(payloads));
   if (!datagrams) {
-    core_.report(log::Level::error, about(),
+    core_.report(log::Level::error, this->about(),
                  fmt::format("{}: cannot protect a request: {}", label(), datagrams.error().detail));
     return on_lost();
   }
@@ -441,7 +441,7 @@ bool Session::is_over() const noexcept {
 
 /// The answer to our request makes no sense (§2.21.3): there is no way to tell the peer but to delete the IKE SA.
 void Session::fail_broken_response(std::string_view what) {
-  core_.report_limited("broken " + label(), log::Level::warn, about(what),
+  core_.report_limited("broken " + label(), log::Level::warn, about(std::string(what)),
                        fmt::format("{}: malformed response ({}); IKE SA closed", label(), what));
   if (!association_) return fail_attempt(fmt::format("it answered with a malformed message ({})", what));
   if (state_ == State::closing) return close();
