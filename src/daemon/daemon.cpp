@@ -84,6 +84,9 @@ Result<void> Daemon::open(const DaemonOptions& options) {
   auto state = StateDir::open(gateway.state_dir);
   if (!state) return std::unexpected(state.error());
   if (auto opened = open_control_socket(); !opened) return opened;
+  auto metrics = open_metrics();
+  if (!metrics) return std::unexpected(metrics.error());
+  metrics_ = std::move(*metrics);
   if (auto smaller = become_smaller(options); !smaller) return smaller;
   std::shared_ptr<const Secret> crash_secret;
   if (gateway.crash_detection) {
@@ -169,9 +172,6 @@ Result<void> Daemon::open(const DaemonOptions& options) {
   const int events = dup(plane_->event_fd());
   if (events < 0) return fail(Errc::io, fmt::format("data plane: {}", std::strerror(errno)), errno);
   plane_events_.assign(events);
-  auto metrics = open_metrics();
-  if (!metrics) return std::unexpected(metrics.error());
-  metrics_ = std::move(*metrics);
   return lock_in(options);
 }
 

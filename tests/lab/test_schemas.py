@@ -121,6 +121,7 @@ def test_the_log_as_json_has_its_fields(lab):
     assert (up["peer"], up["level"]) == ("b", "info")
     down = next(line for line in lines if ": down: " in line["message"])
     assert (down["peer"], down["level"]) == ("b", "warning") and "no answer" in down["reason"]
+    b.start()
 
 
 # A journal of our own in a mount namespace: systemd is not there, and the machine's must not be written to.
