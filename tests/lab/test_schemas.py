@@ -132,6 +132,7 @@ subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run/systemd"], check=True)
 os.makedirs("/run/systemd/journal")
 journal = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 journal.bind("/run/systemd/journal/socket")
+os.chmod("/run/systemd/journal/socket", 0o666)  # as systemd's own: culvertd is not root
 daemon = subprocess.Popen(sys.argv[2:])
 journal.settimeout(0.2)
 with open(sys.argv[1], "ab", buffering=0) as out:
