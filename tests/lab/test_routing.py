@@ -1,4 +1,4 @@
-"""OSPF and BGP over two GRE tunnels, with the files of conf/routing/ as they stand there."""
+"""OSPF and BGP over two GRE tunnels, through the firewall's zones, with the files of conf/routing/ as they stand there."""
 import re
 import time
 from pathlib import Path
@@ -21,6 +21,7 @@ class Town:
         self.name, self.other, self.site, self.gw, self.host = name, OTHER[name], site, site.gw, site.host
         self.devices = [f"cv-{self.other}-{n}" for n in (1, 2)]
         self.gw.address("wan", site.wan4.rsplit(".", 1)[0] + ".2/24")
+        self.gw.run("nft", "-f", CONF / "zones.nft")
         self.culvert = lab.culvert(self.gw, {"gateway": {}}, secrets={"site.psk": psk}, start=False)
         own = (f'[gateway]\ncontrol_socket = "{self.culvert.socket}"\nstate_dir = "{self.culvert.dir}/state"\n'
                + (f'aead = "{AEAD}"\n' if AEAD else ""))
