@@ -52,6 +52,7 @@ class LinuxDataPlane final : public DataPlane {
   void flush_waiting(ChildId child) override;
 
   Result<void> send_control(const Endpoint& local, const Endpoint& remote, ByteView bytes, bool keepalive) override;
+  void send_whole(const Endpoint& local, const Endpoint& remote, ByteView bytes) override;
   int event_fd() const noexcept override { return events_fd_.get(); }
   void expect_from(std::span<const IpAddress> addresses) override { ike_.expect(addresses); }
   std::vector<Event> poll_events(std::size_t max) override;
@@ -301,6 +302,17 @@ Result<void> LinuxDataPlane::send_control(const Endpoint& local, const Endpoint&
   const int error = io_.send_one(socket->fd(), local.address.family(), item);
   if (error != 0) return failed(std::strerror(error), error);
   return {};
+}
+
+/// The socket's option changes for one send. Where the kernel does not steer, the socket is a worker's, and what that
+/// sends in the same moment has DF too.
+void LinuxDataPlane::send_whole(const Endpoint& local, const Endpoint& remote, ByteView bytes) {
+  const UdpSocket* socket = ike_.find(local);
+  if (!socket) socket = workers_.front()->sockets().find_udp(local);
+  if (!socket) return;
+  set_dont_fragment(socket->fd(), local.address.family(), true);
+  [[maybe_unused]] const auto sent = send_control(local, remote, bytes, false);
+  set_dont_fragment(socket->fd(), local.address.family(), false);
 }
 
 std::vector<Event> LinuxDataPlane::poll_events(std::size_t max) {

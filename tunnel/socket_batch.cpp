@@ -222,18 +222,19 @@ Result<void> prepare_socket(int fd, IpFamily family) {
     int level, name, value;
     const char* text;
   };
-  // DF stays clear on the outer header (PMTUDISC_DONT), so that the kernel and routers may fragment what does not fit:
+  // DF stays clear on the outer header (PMTUDISC_OMIT), so that the kernel and routers may fragment what does not fit:
   // RFC 4301 §8.1 allows set, clear or copy. The MTU of the device keeps packets below the path's; where it does not (a
   // path that shrinks, a peer that lies in ICMP), fragments still arrive while black-holed packets would not.
+  // OMIT, and not DONT: the kernel's cache of path MTUs, which anybody's ICMP may fill, has no say in where it cuts.
   static constexpr Option v4_options[] = {
       {IPPROTO_IP, IP_PKTINFO, 1, "IP_PKTINFO"},
       {IPPROTO_IP, IP_RECVTOS, 1, "IP_RECVTOS"},
-      {IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT, "IP_MTU_DISCOVER"},
+      {IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_OMIT, "IP_MTU_DISCOVER"},
   };
   static constexpr Option v6_options[] = {
       {IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO"},
       {IPPROTO_IPV6, IPV6_RECVTCLASS, 1, "IPV6_RECVTCLASS"},
-      {IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT, "IPV6_MTU_DISCOVER"},
+      {IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_OMIT, "IPV6_MTU_DISCOVER"},
   };
   const auto options =
       family == IpFamily::v4 ? std::span<const Option>(v4_options) : std::span<const Option>(v6_options);
@@ -249,6 +250,13 @@ Result<void> prepare_socket(int fd, IpFamily family) {
     }
   }
   return {};
+}
+
+void set_dont_fragment(int fd, IpFamily family, bool on) noexcept {
+  const bool v4 = family == IpFamily::v4;
+  const int value = v4 ? (on ? IP_PMTUDISC_PROBE : IP_PMTUDISC_OMIT) : (on ? IPV6_PMTUDISC_PROBE : IPV6_PMTUDISC_OMIT);
+  [[maybe_unused]] const int ignored = ::setsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6,
+                                                    v4 ? IP_MTU_DISCOVER : IPV6_MTU_DISCOVER, &value, sizeof value);
 }
 
 void join_datagrams(int fd) noexcept {

@@ -95,5 +95,7 @@ socklen_t to_sockaddr(const Endpoint& endpoint, sockaddr_storage& out) noexcept;
 /// Lets the kernel join datagrams of one flow before it hands them over (UDP_GRO, Linux 5.0). Where it cannot, they
 /// come one by one.
 void join_datagrams(int fd) noexcept;
+/// DF, and no regard to what the kernel believes of the path; or neither, as prepare_socket has it.
+void set_dont_fragment(int fd, IpFamily family, bool on) noexcept;
 
 }  // namespace culvert::tunnel

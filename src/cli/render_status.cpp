@@ -83,6 +83,18 @@ std::string nat_text(const control::PeerReport& peer) {
   return peer.nat_remote ? " (NAT announced by the peer)" : "";
 }
 
+/// What the path carries, and how long it takes.
+std::string path_text(const control::PeerReport& peer) {
+  std::string text;
+  if (peer.path_mtu && peer.path_mtu_state == "confirmed") text += fmt::format(", MTU {}", *peer.path_mtu);
+  if (peer.path_mtu && peer.path_mtu_state == "searching")
+    text += fmt::format(", MTU {} or more, being found out", *peer.path_mtu);
+  if (peer.rtt_us)
+    text += fmt::format(", RTT {:.1f} ms ± {:.1f}", static_cast<double>(*peer.rtt_us) / 1000,
+                        static_cast<double>(peer.jitter_us.value_or(0)) / 1000);
+  return text;
+}
+
 std::string packets_text(std::uint64_t packets) {
   return fmt::format("{} packet{}", human_count(packets), packets == 1 ? "" : "s");
 }
@@ -158,7 +170,7 @@ void render_peer(Page& page, const control::PeerReport& peer) {
   page.line(2, "identity", peer.remote_id);
   if (peer.state == "up") {
     if (!peer.remote_auth.empty()) page.line(2, "proof", fmt::format("{}; ours: {}", peer.remote_auth, peer.local_auth));
-    page.line(2, "path", fmt::format("{} ↔ {}{}", peer.local, peer.remote, nat_text(peer)));
+    page.line(2, "path", fmt::format("{} ↔ {}{}{}", peer.local, peer.remote, nat_text(peer), path_text(peer)));
     page.line(2, "IKE",
               Facts()
                   .add(peer.suite)

@@ -130,7 +130,7 @@ struct RawPeer {
   Field<Duration> reauth_lifetime;
   Field<Duration> liveness, retransmit_timeout, keepalive;
   Field<std::int64_t> retransmit_tries, fragment_size;
-  Field<bool> mobike;
+  Field<bool> mobike, path_mtu_discovery;
   List<IpAddress> local_address;
   Field<ike::UniquePolicy> unique;
   Field<bool> resumption, follow_redirects;

@@ -82,7 +82,7 @@ bool same_habits(const ike::PeerConfig& a, const ike::PeerConfig& b) {
          a.follow_redirects == b.follow_redirects && a.unique == b.unique && a.childless == b.childless &&
          a.liveness == b.liveness && a.retransmit_first == b.retransmit_first &&
          a.retransmit_factor == b.retransmit_factor && a.retransmit_tries == b.retransmit_tries &&
-         a.mobike == b.mobike && a.max_clients == b.max_clients && a.keepalive == b.keepalive;
+         a.mobike == b.mobike && a.path_mtu_discovery == b.path_mtu_discovery && a.max_clients == b.max_clients && a.keepalive == b.keepalive;
 }
 
 ike::Renewal renewal_of(const ike::PeerConfig& a, const ike::PeerConfig& b) {

@@ -69,6 +69,10 @@ void visit_fields(Visitor& visit, T& peer) {
   visit("nat_local", peer.nat_local);
   visit("nat_remote", peer.nat_remote);
   visit("mobike", peer.mobike);
+  visit("path_mtu", peer.path_mtu);
+  visit("path_mtu_state", peer.path_mtu_state);
+  visit("rtt_us", peer.rtt_us);
+  visit("jitter_us", peer.jitter_us);
   visit("ike_sas", peer.ike_sas);
   visit("child_sas", peer.child_sas);
   visit("established_s", peer.established_s);

@@ -33,7 +33,7 @@ control::Response Daemon::answer(const control::Request& request) {
   if (request.command == "status") {
     response.status = make_status(
         {config_, *plane_, ike_->status(now), [this](const Endpoint& endpoint) { return streams_.text_of(endpoint); },
-         [this](TunnelId id) { return machine_->mtu(id); }, now, started_,
+         [this](TunnelId id) { return machine_->mtu(id); }, &paths_, now, started_,
          std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()), revocation_->report()});
     return response;
   }

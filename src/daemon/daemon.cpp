@@ -235,7 +235,10 @@ ike::Actions Daemon::on_event(TimePoint now, const tunnel::Event& event) {
           [&](const tunnel::PathEvent& moved) {
             return ike_->on_esp_moved(now, moved.inbound_spi, {moved.local, moved.remote});
           },
-          [&](const tunnel::SilenceEvent& silence) { return ike_->on_unanswered_traffic(now, silence.inbound_spi); },
+          [&](const tunnel::SilenceEvent& silence) {
+            suspect_path(now, silence.inbound_spi);
+            return ike_->on_unanswered_traffic(now, silence.inbound_spi);
+          },
           [&](const tunnel::FloodEvent& flood) {
             if (now - expected_since_ >= std::chrono::seconds(1)) {
               expected_since_ = now;
@@ -299,6 +302,8 @@ void Daemon::arm_tick() {
 void Daemon::on_tick() {
   const TimePoint now = Clock::now();
   report_traffic(now);
+  probe_soon();
+  perform({});
   flush_unreachable(now);
   announce_expiry(now);
   reload_users(false);
@@ -318,8 +323,11 @@ void Daemon::save_leases(bool at_once) {
 void Daemon::report_traffic(TimePoint now) {
   for (auto& [spi, sa] : installed_) {
     const auto traffic = plane_->traffic(spi);
-    if (!traffic || traffic->inbound_packets == sa.inbound_packets) continue;
-    sa.inbound_packets = traffic->inbound_packets;
+    if (!traffic) continue;
+    suspect_busy_path(now, sa, *traffic);
+    const bool heard = traffic->inbound_packets != sa.traffic.inbound_packets;
+    sa.traffic = *traffic;
+    if (!heard) continue;
     ike_->on_inbound_traffic(now, spi);
   }
   arm_deadline();

@@ -32,6 +32,7 @@
 #include "metrics_report.h"
 #include "metrics_server.h"
 #include "network_watch.h"
+#include "path_prober.h"
 #include "radius_service.h"
 #include "resolver.h"
 #include "revocation.h"
@@ -72,7 +73,9 @@ class Daemon {
     PeerId peer;
     ChildId child;
     SaShape shape;
-    std::uint64_t inbound_packets = 0;  ///< when last looked at
+    IpAddress remote;
+    ChildTraffic traffic;  ///< when last looked at
+    TimePoint confirmed_at{};  ///< when its path was last asked about because it is busy
   };
   /// Something to tell ike, once what it wants now has been performed.
   using FollowUp = std::function<ike::Actions(TimePoint now)>;
@@ -126,6 +129,7 @@ class Daemon {
   void perform_one(ike::KeepLease& keep);
   void perform_one(ike::UseVirtualNet& use);
   void perform_one(ike::SendDatagram& send);
+  void perform_one(ike::PathProbed& probed);
   void report_unsent(const ike::Path& path, const Error& error);
   void perform_one(ike::InstallChild& install);
   void perform_one(ike::ActivateOutbound& activate);
@@ -154,6 +158,14 @@ class Daemon {
                                                      const config::ReloadPlan& plan) const;
   void await_confirmation(config::Config before, std::chrono::seconds within);
   [[nodiscard]] Result<config::ReloadPlan> revert(std::string_view why);
+
+  // path_watch.cpp: the MTU of the paths
+  void watch_path(TimePoint now, PeerId peer, const IpAddress& remote);
+  void suspect_path(TimePoint now, Spi inbound_spi);
+  void suspect_busy_path(TimePoint now, InstalledSa& sa, const ChildTraffic& traffic);
+  void adapt_mtu(const InstalledSa& sa);
+  void probe_soon();
+  [[nodiscard]] ike::Actions next_probe(TimePoint now);
 
   // commands.cpp: what the operator wants
   [[nodiscard]] control::Response answer(const control::Request& request);
@@ -196,6 +208,7 @@ class Daemon {
   std::unique_ptr<MetricsServer> metrics_, next_metrics_;  ///< next_: of a reload that may still fail
 
   std::unordered_map<Spi, InstalledSa> installed_;
+  PathProber paths_;
   std::set<ChildId> wanted_;  ///< children that packets wait for
   TimePoint unknown_spi_reported_{};
   TimePoint expiry_announced_ = Clock::now();  ///< at the start as warnings of the configuration

@@ -271,14 +271,15 @@ std::uint16_t Machine::initial_mtu(const config::TunnelSettings& settings) {
                              path);
 }
 
-void Machine::adapt_mtu(tunnel::DataPlane& plane, ChildId child, const SaShape& shape, const IpAddress& remote) {
+void Machine::adapt_mtu(tunnel::DataPlane& plane, ChildId child, const SaShape& shape, const IpAddress& remote,
+                        std::uint32_t limit) {
   const auto [begin, end] = tunnels_of_.equal_range(child);
   for (auto found = begin; found != end; ++found) {
     const config::TunnelSettings& settings = *found->second;
     if (settings.plane.mtu != 0) continue;
     // One device for many clients, each with a path of its own: what was right for the smallest shape stays.
     if (!config_->peer(settings.peer)->pools.empty()) continue;
-    const std::uint16_t wanted = tunnel_mtu(settings.plane, shape, path_mtu(remote));
+    const std::uint16_t wanted = tunnel_mtu(settings.plane, shape, std::min(path_mtu(remote), limit));
     std::uint16_t& current = mtus_[settings.plane.id];
     if (wanted == current) continue;
     if (too_small_for_v6(settings, wanted)) {

@@ -54,7 +54,11 @@ class Machine {
   void index_tunnels();
 
   /// The true shape of a child's packets is known: sets the MTU of its tunnels to what fits exactly.
-  void adapt_mtu(tunnel::DataPlane& plane, ChildId child, const SaShape& shape, const IpAddress& remote);
+  /// Bytes of IP that the route to `remote` takes here, whatever ICMP says.
+  [[nodiscard]] std::uint32_t path_mtu(const IpAddress& remote);
+  /// `limit`: bytes of IP that the path was found to carry.
+  void adapt_mtu(tunnel::DataPlane& plane, ChildId child, const SaShape& shape, const IpAddress& remote,
+                 std::uint32_t limit = 65535);
 
   // ---- as a gateway's client ----
   void watch_clients(ClientWatcher* watcher) noexcept { client_network_.set_watcher(watcher); }
@@ -102,7 +106,6 @@ class Machine {
   [[nodiscard]] Result<void> set_up(const config::TunnelSettings& settings, tunnel::DataPlane& plane);
   [[nodiscard]] Result<void> set_up_device(const config::TunnelSettings& settings, int ifindex, std::uint16_t mtu);
   [[nodiscard]] std::uint16_t initial_mtu(const config::TunnelSettings& settings);
-  [[nodiscard]] std::uint32_t path_mtu(const IpAddress& remote);
   [[nodiscard]] std::optional<IpAddress> source_for(const config::TunnelSettings& settings, const IpPrefix& route,
                                                     const std::vector<IpPrefix>& ours) const;
 

@@ -45,6 +45,7 @@ void Daemon::perform_one(ike::UseVirtualNet& use) {
 }
 
 void Daemon::perform_one(ike::SendDatagram& send) {
+  if (send.dont_fragment) return plane_->send_whole(send.path.local, send.path.remote, send.bytes);
   const auto sent = plane_->send_control(send.path.local, send.path.remote, send.bytes, send.keepalive);
   if (!sent) report_unsent(send.path, sent.error());
 }
@@ -80,7 +81,9 @@ void Daemon::perform_one(ike::InstallChild& install) {
   const IpAddress remote = install.keys.remote_endpoint.address;
   machine_->grant(sa.peer, sa.child, install.keys.remote, streams_.true_remote(remote));
   // Before the SA: packets that wait for it leave as soon as it is there.
-  machine_->adapt_mtu(*plane_, sa.child, sa.shape, remote);
+  sa.remote = remote;
+  watch_path(Clock::now(), sa.peer, remote);
+  adapt_mtu(sa);
   if (auto installed = plane_->install(std::move(install.keys), install.use_outbound); !installed) {
     log::Subject{
         .peer = name_of(sa.peer), .spi = fmt::format("0x{:08x}", spi.value()), .reason = installed.error().detail}
@@ -109,7 +112,9 @@ void Daemon::perform_one(ike::MoveChild& move) {
   if (sa == installed_.end()) return;
   sa->second.shape.encapsulation = move.encapsulation;
   sa->second.shape.outer_family = move.remote_endpoint.address.family();
-  machine_->adapt_mtu(*plane_, sa->second.child, sa->second.shape, move.remote_endpoint.address);
+  sa->second.remote = move.remote_endpoint.address;
+  watch_path(Clock::now(), sa->second.peer, sa->second.remote);
+  adapt_mtu(sa->second);
 }
 
 void Daemon::perform_one(ike::FindPaths& find) {

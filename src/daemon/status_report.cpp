@@ -43,6 +43,22 @@ std::string state_text(const ike::PeerStatus& peer) {
   return "down";
 }
 
+std::string state_text(PathMtu::State state) {
+  switch (state) {
+    case PathMtu::State::unconfirmed:
+      return "unconfirmed";
+    case PathMtu::State::searching:
+      return "searching";
+    case PathMtu::State::confirmed:
+      return "confirmed";
+    case PathMtu::State::dark:
+      return "dark";
+    case PathMtu::State::off:
+      break;
+  }
+  return "off";
+}
+
 std::string protocol_text(std::uint8_t protocol) {
   switch (protocol) {
     case 1:
@@ -141,6 +157,17 @@ void fill_established(const ike::PeerStatus& peer, const StatusSources& sources,
   report.nat_local = peer.nat_local;
   report.nat_remote = peer.nat_remote;
   report.mobike = peer.mobike;
+  const auto microseconds = [](Duration duration) {
+    return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(duration).count());
+  };
+  if (peer.rtt) {
+    report.rtt_us = microseconds(*peer.rtt);
+    report.jitter_us = microseconds(peer.jitter);
+  }
+  if (const PathMtu* path = sources.paths != nullptr ? sources.paths->find(peer.peer) : nullptr) {
+    report.path_mtu = path->size();
+    report.path_mtu_state = state_text(path->state());
+  }
   report.established_s = seconds_between(peer.established, sources.now);
   report.rekey_in_s = seconds_until(peer.rekey_at, sources.now);
 }

@@ -8,6 +8,7 @@
 #include "culvert/control/protocol.h"
 #include "culvert/ike/endpoint.h"
 #include "culvert/tunnel/data_plane.h"
+#include "path_prober.h"
 
 namespace culvert::daemon {
 
@@ -18,6 +19,7 @@ struct StatusSources {
   std::vector<ike::PeerStatus> peers;  ///< in any order
   std::function<std::string(const Endpoint&)> endpoint_text;
   std::function<std::uint16_t(TunnelId)> mtu;  ///< of the device, now
+  const PathProber* paths = nullptr;           ///< what is known of the paths
   TimePoint now{}, started{};
   crypto::WallTime wall_time{};
   std::vector<control::RevocationReport> revocation;

@@ -101,6 +101,7 @@ void Association::on_session_closed(Session& session, const std::string& reason,
 
 void Association::add_task(Task task, bool first) {
   core_.touch(peer_);
+  if (task.kind != Task::Kind::probe_path && current_ && !ended_) current_->hurry();
   if (ended_ || std::ranges::any_of(tasks_, [&](const Task& other) { return other.same(task); })) return;
   if (first) {
     tasks_.push_front(std::move(task));
@@ -149,6 +150,9 @@ void Association::run() {
     };
     auto next = std::ranges::find_if(
         tasks_, [&](const Task& task) { return due(task) && task.kind == Task::Kind::delete_child; });
+    if (next == tasks_.end())
+      next = std::ranges::find_if(
+          tasks_, [&](const Task& task) { return due(task) && task.kind != Task::Kind::probe_path; });
     if (next == tasks_.end()) next = std::ranges::find_if(tasks_, due);
     if (next == tasks_.end()) return;
     Session* by = next->kind == Task::Kind::update_addresses ? session_for_update() : current_;

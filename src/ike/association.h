@@ -129,6 +129,15 @@ class Association {
   void heard() noexcept;
   [[nodiscard]] TimePoint last_heard() const noexcept { return last_heard_; }
   void check_liveness();
+  /// Asks whether a packet of so many bytes of IP reaches the peer. False: not this peer, or not now.
+  [[nodiscard]] bool probe_path(std::uint16_t size);
+  /// INFORMATIONAL requests in fragments; nullopt: nobody has asked yet.
+  [[nodiscard]] std::optional<bool> takes_fragments() const noexcept { return takes_fragments_; }
+  void set_takes_fragments(bool takes) noexcept { takes_fragments_ = takes; }
+  /// Of an exchange that was sent once: smoothed as RFC 6298 §2 has it.
+  void note_rtt(Duration rtt);
+  [[nodiscard]] std::optional<Duration> rtt() const noexcept { return rtt_; }
+  [[nodiscard]] Duration jitter() const noexcept { return jitter_; }
   void on_hint();
   /// Another association with the same peer takes its place; the ends agree on which. What is done about it, once the
   /// call has run:
@@ -211,6 +220,9 @@ class Association {
   std::deque<Task> tasks_;
   TimePoint last_heard_;
   std::optional<TimePoint> hinted_at_;
+  std::optional<bool> takes_fragments_;
+  std::optional<Duration> rtt_;
+  Duration jitter_{};
   void log_out(UserSessionEnd::Cause cause);
   std::optional<std::uint64_t> login_;  ///< UserSession::id, until it has ended
   Lifetime authentication_;  ///< when to reauthenticate, and when it no longer counts

@@ -123,6 +123,14 @@ Actions IkeEndpoint::on_unanswered_traffic(TimePoint now, Spi inbound_spi) {
   return impl_->core.finish();
 }
 
+std::pair<bool, Actions> IkeEndpoint::probe_path(TimePoint now, PeerId id, std::uint16_t size) {
+  impl_->core.begin(now);
+  Peer* peer = impl_->core.find_peer(id);
+  Association* association = peer ? peer->preferred() : nullptr;
+  const bool begun = association && association->probe_path(size);
+  return {begun, impl_->core.finish()};
+}
+
 Actions IkeEndpoint::on_acquire(TimePoint now, ChildId child, const TrafficSelector& source,
                                 const TrafficSelector& destination) {
   impl_->core.begin(now);

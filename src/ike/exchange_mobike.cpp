@@ -106,7 +106,7 @@ void Session::transmit() {
 /// The peer is there (again), and an older request of ours waits for its answer: it need not wait for the next of ever
 /// longer pauses. At most as often as for the first time; it counts as none of the tries.
 void Session::resend_early() {
-  if (!requests_.may_resend_early(core_.now())) return;
+  if (large_probe() || !requests_.may_resend_early(core_.now())) return;
   send_pending(origin_.path);
 }
 
@@ -124,6 +124,10 @@ void Session::relocate(const Path& path) {
   detours_.clear();
   went_elsewhere_ = false;
   requests_.restart(core_.now());
+  if (ProbingPath* probe = large_probe()) {  // of another path
+    probe->interrupted = true;
+    give_up_large_probe();
+  }
   transmit();
 }
 

@@ -26,6 +26,13 @@ void RequestWindow::answered() noexcept {
   next_ = MessageId(next_.value() + 1);
 }
 
+void RequestWindow::begin_again(TimePoint now, std::vector<Bytes> datagrams, const RetransmitPolicy& policy) {
+  assert(pending_);
+  pending_->datagrams = std::move(datagrams);
+  pending_->policy = policy;
+  restart(now);
+}
+
 void RequestWindow::restart(TimePoint now) noexcept {
   if (!pending_) return;
   pending_->num_sent = 1;

@@ -41,6 +41,8 @@ class RequestWindow {
   [[nodiscard]] bool held() const noexcept { return held_; }
   /// The response is in: the next request takes the next ID.
   void answered() noexcept;
+  /// The same request in another form, as if it had just been sent for the first time.
+  void begin_again(TimePoint now, std::vector<Bytes> datagrams, const RetransmitPolicy& policy);
   /// As if it had just been sent for the first time: there is a new path to try.
   void restart(TimePoint now) noexcept;
   /// Forgets the request under way: the IKE SA is about to go.
@@ -57,6 +59,8 @@ class RequestWindow {
   [[nodiscard]] bool may_resend_early(TimePoint now) noexcept;
   [[nodiscard]] const std::vector<Bytes>& datagrams() const noexcept { return pending_->datagrams; }
   [[nodiscard]] int num_sent() const noexcept { return pending_ ? pending_->num_sent : 0; }
+  /// While one is under way.
+  [[nodiscard]] TimePoint last_sent() const noexcept { return pending_->last_sent; }
 
  private:
   struct Pending {

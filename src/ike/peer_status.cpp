@@ -102,6 +102,8 @@ void Peer::describe_session(PeerStatus& status) const {
   status.remote_certificate_until = proof.until();
   status.nat_local = session->nat().local;
   status.nat_remote = session->nat().remote;
+  status.rtt = preferred()->rtt();
+  status.jitter = preferred()->jitter();
   status.mobike = preferred()->mobility().supported;
   status.established = session->established_at();
   status.rekey_at = session->soft_at();

@@ -96,6 +96,8 @@ void Session::on_response(const Path& path, ByteView datagram, const Message& me
 /// Once when the response comes, and when that starts work on another thread, again when it is done.
 void Session::take_response(Message opened) {
   if (compute_for_response(opened)) return;
+  if (association_ && requests_.num_sent() == 1 && opened.header.exchange == ExchangeType::informational)
+    association_->note_rtt(core_.now() - requests_.last_sent());
   requests_.answered();
   note_answer(answer_path_);
   dispatch_response(opened.header.exchange, opened);
@@ -154,6 +156,7 @@ void Session::dispatch_response(ExchangeType exchange, const Message& opened) {
   if (auto* deletion = std::get_if<DeletingChild>(&about)) return on_delete_child_response(*deletion);
   if (std::holds_alternative<DeletingIke>(about)) return close();
   if (!association_ || association_->ended()) return;
+  if (const auto* probe = std::get_if<ProbingPath>(&about)) return on_path_probe_response(*probe);
   if (std::holds_alternative<Probing>(about)) return on_probe_response(opened);
   if (auto* update = std::get_if<UpdatingAddresses>(&about)) return on_update_response(std::move(*update), opened);
   if (const auto* check = std::get_if<CheckingAddress>(&about)) return on_check_response(*check, opened);
@@ -272,6 +275,8 @@ bool Session::begin(Task task) {
     case Task::Kind::probe:
     case Task::Kind::complain:
       return begin_probe(task);
+    case Task::Kind::probe_path:
+      return begin_path_probe(task);
     case Task::Kind::redirect:
       return begin_redirect();
     case Task::Kind::announce_token:
@@ -412,6 +417,7 @@ void Session::close_with_delete() {
   if (!is_open()) return;
   core_.touch(*this);
   close_wanted_ = true;
+  hurry();
   if (requests_.idle()) send_delete();
 }
 
@@ -481,12 +487,19 @@ void Session::on_deadline() {
   response_fragments_.expire(now);
   switch (requests_.on_deadline(now)) {
     case RequestWindow::Due::resend:
+      if (large_probe()) {
+        send_large_probe();
+        break;
+      }
       if (peer_) peer_->count(PeerEvent::retransmit);
       try_smaller_fragments();
       transmit();
       break;
     case RequestWindow::Due::lost:
-      return on_lost();
+      if (!large_probe()) return on_lost();
+      give_up_large_probe();
+      transmit();
+      break;
     case RequestWindow::Due::nothing:
       break;
   }

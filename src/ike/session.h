@@ -58,6 +58,13 @@ struct DeletingChild {
 };
 struct DeletingIke {};
 struct Probing {};
+struct ProbingPath {
+  std::uint16_t size = 0;  ///< bytes of IP; 0: the question is whether the peer takes fragments
+  std::uint16_t asked = 0;
+  PayloadChain chain;
+  bool large = true;         ///< in the form that may stay unanswered
+  bool interrupted = false;  ///< something more important came: it tells nothing
+};
 struct UpdatingAddresses {
   Task task;
   std::uint32_t moves = 0;  ///< Mobility::moves when it was sent
@@ -70,7 +77,7 @@ struct CheckingAddress {
   Bytes cookie;
 };
 using Exchange = std::variant<std::monostate, Handshaking, CreatingChild, RekeyingIke, DeletingChild, DeletingIke,
-                              Probing, UpdatingAddresses, Announcing, CheckingAddress>;
+                              Probing, UpdatingAddresses, Announcing, CheckingAddress, ProbingPath>;
 
 /// Our half of a key exchange: the secret, and what we send. Both empty without one.
 struct Exchanged {
@@ -189,6 +196,10 @@ class Session {
   [[nodiscard]] bool ready() const noexcept {
     return state_ == State::established && requests_.idle() && !preparing_ && !close_wanted_;
   }
+  /// Both ends know fragments (RFC 7383): without them a probe that is too large could never be answered.
+  [[nodiscard]] bool can_probe_path() const noexcept;
+  /// Another request waits: whatever probes the path makes room.
+  void hurry();
   /// Sends a Delete as soon as no other request is under way, and closes on its answer (§1.4.1).
   void close_with_delete();
   /// Sends a Delete now, once, whatever is under way.
@@ -453,6 +464,13 @@ class Session {
   [[nodiscard]] Reply answer_informational(const Message& message);
   void answer_delete(const DeletePayload& deletion, DeletePayload& paired);
   void on_delete_child_response(const DeletingChild& exchange);
+
+  // path_probe.cpp
+  [[nodiscard]] ProbingPath* large_probe() noexcept;
+  bool begin_path_probe(const Task& task);
+  void send_large_probe();
+  void give_up_large_probe();
+  void on_path_probe_response(const ProbingPath& probe);
 
   // exchange_mobike.cpp
   void offer_mobike(std::vector<Payload>& payloads) const;

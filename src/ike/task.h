@@ -19,6 +19,7 @@ struct Task {
     rekey_ike,
     delete_child,        ///< `spi`: inbound SPI, also of one that only the peer may have
     probe,               ///< liveness check (RFC 7296 §2.4)
+    probe_path,          ///< does a packet of `size` bytes reach the peer? (path_probe.cpp)
     redirect,            ///< send the peer to another gateway (RFC 5685 §5)
     announce_token,      ///< QCD_TOKEN of an IKE SA that our rekey has made (RFC 6290 §4.4)
     update_addresses,    ///< MOBIKE: the peer learns where we are now (RFC 4555 §3.5)
@@ -37,6 +38,7 @@ struct Task {
   std::shared_ptr<const crypto::KeyExchange> prepared;  ///< our key pair for it, once it has been made
   std::optional<Trigger> trigger;
   std::uint32_t message_id = 0;
+  std::uint16_t size = 0;  ///< probe_path: bytes of IP
 
   /// Two tasks that would ask for the same.
   [[nodiscard]] bool same(const Task& other) const noexcept {

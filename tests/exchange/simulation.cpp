@@ -428,6 +428,8 @@ void Simulation::act(Side side, Action& action) {
     } else {
       send(side, send_action->path, std::move(send_action->bytes));
     }
+  } else if (auto* probed = std::get_if<PathProbed>(&action)) {
+    node.probed.push_back(*probed);
   } else if (auto* install = std::get_if<InstallChild>(&action)) {
     const Spi spi = install->keys.inbound_spi;
     ++node.installs;

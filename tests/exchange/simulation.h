@@ -82,6 +82,7 @@ struct Node {
   int incarnation = 0;
   std::deque<std::shared_ptr<Compute>> computing;  ///< to be done at the end of perform()
   int computed = 0;
+  std::vector<PathProbed> probed;
   std::vector<AskRadius> asked;
   std::vector<UserSession> logins;
   std::vector<UserSessionEnd> logouts;

@@ -54,6 +54,9 @@ struct PeerReport {
   std::string suite, spi_i, spi_r;
   bool nat_local = false, nat_remote = false;
   bool mobike = false;
+  std::optional<std::uint64_t> path_mtu;  ///< bytes of IP that reach it; nothing while it is not up, or by TCP
+  std::string path_mtu_state;  ///< "unconfirmed", "searching", "confirmed", "dark", "off"; empty: not asked
+  std::optional<std::uint64_t> rtt_us, jitter_us;  ///< of IKE exchanges
   std::uint64_t ike_sas = 0, child_sas = 0;  ///< held with the peer, also those that others are about to replace
   std::uint64_t established_s = 0;  ///< age: seconds since it came up, 0 when down
   std::optional<std::uint64_t> rekey_in_s, retry_in_s;

@@ -41,6 +41,15 @@ struct SendDatagram {
   Path path;
   Bytes bytes;      ///< an IKE message, or the single byte 0xFF of a NAT keepalive when `keepalive`
   bool keepalive = false;
+  bool dont_fragment = false;  ///< DF, whatever is known of the path; too large for our own link: as if lost on the way
+};
+/// What came of IkeEndpoint::probe_path.
+struct PathProbed {
+  PeerId peer;
+  Path path;
+  std::uint16_t size = 0;  ///< bytes of IP, a little less than asked for where a cipher has blocks
+  bool passed = false;
+  bool possible = true;  ///< false: this peer cannot be asked (it takes no INFORMATIONAL in fragments)
 };
 /// Inbound is ready before this returns to the wire (make before break). Outbound of the child switches to it only when
 /// `use_outbound`, else at ActivateOutbound.
@@ -169,7 +178,7 @@ struct UseVirtualNet {
   std::optional<VirtualNet> net;
 };
 
-using Action = std::variant<KeepTicketKeys, KeepLease, UseVirtualNet, SendDatagram, InstallChild, ActivateOutbound, RemoveChild, MoveChild, FindPaths, ResolveAddresses,
+using Action = std::variant<PathProbed, KeepTicketKeys, KeepLease, UseVirtualNet, SendDatagram, InstallChild, ActivateOutbound, RemoveChild, MoveChild, FindPaths, ResolveAddresses,
                             Report, CountDrop, Compute, CheckRevocation, AskRadius, UserSession, UserSessionEnd, DebugIkeKeys>;
 using Actions = std::vector<Action>;
 
@@ -203,6 +212,8 @@ struct PeerStatus {
   std::optional<std::chrono::sys_seconds> remote_certificate_until;  ///< the first moment at which its chain is over
   bool nat_local = false, nat_remote = false;
   bool mobike = false;                    ///< RFC 4555 is in use
+  std::optional<Duration> rtt;            ///< of INFORMATIONAL exchanges, smoothed
+  Duration jitter{};
   std::size_t ike_sas = 0, child_sas = 0; ///< held with the peer, also those that others are about to replace
   TimePoint established{};
   std::optional<TimePoint> rekey_at, retry_at;
@@ -298,6 +309,10 @@ class IkeEndpoint {
   [[nodiscard]] Actions on_esp_moved(TimePoint now, Spi inbound_spi, const Path& path);
   /// An SA pair sends, and nothing has come back for a while: its path may have died, or its NAT may have forgotten it.
   [[nodiscard]] Actions on_unanswered_traffic(TimePoint now, Spi inbound_spi);
+  /// Asks whether a packet of `size` bytes of IP (at least 576) reaches the peer in one piece, whatever ICMP says. PathProbed
+  /// follows, in the time of a few round trips; it may not when the peer goes or moves meanwhile. Nothing happens, and
+  /// false comes back, when the peer is not up or does not know RFC 7383.
+  [[nodiscard]] std::pair<bool, Actions> probe_path(TimePoint now, PeerId peer, std::uint16_t size);
   /// A packet waits for the child: bring it up. The selectors are the packet's own (RFC 7296 §2.9).
   [[nodiscard]] Actions on_acquire(TimePoint now, ChildId child, const TrafficSelector& source, const TrafficSelector& destination);
   [[nodiscard]] Actions on_child_event(TimePoint now, Spi inbound_spi, ChildEvent event);

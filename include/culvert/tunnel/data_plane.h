@@ -136,6 +136,9 @@ class DataPlane {
 
   /// Sends an IKE message from `local`; adds the non-ESP marker when local.port is the NAT-T port and it is no keepalive.
   [[nodiscard]] virtual Result<void> send_control(const Endpoint& local, const Endpoint& remote, ByteView bytes, bool keepalive) = 0;
+  /// The same for an IKE message that must not be fragmented anywhere: DF, whatever the kernel believes of the path. What
+  /// our own link is too small for is lost on the way.
+  virtual void send_whole(const Endpoint& local, const Endpoint& remote, ByteView bytes) = 0;
   /// Whose requests for an IKE SA come through in a flood (FloodEvent); in place of those of before.
   virtual void expect_from(std::span<const IpAddress> addresses) = 0;
   /// Readable when poll_events has something.

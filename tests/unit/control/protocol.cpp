@@ -60,6 +60,9 @@ PeerReport sample_peer() {
   peer.spi_r = "0x1112131415161718";
   peer.nat_remote = true;
   peer.mobike = true;
+  peer.path_mtu = 1440;
+  peer.path_mtu_state = "confirmed";
+  peer.rtt_us = 8200;
   peer.ike_sas = 1;
   peer.child_sas = 2;
   peer.established_s = 8000;
@@ -92,7 +95,7 @@ constexpr std::string_view golden_status =
     R"({"schema":1,"ok":true,"status":{"version":"0.1.0","id":"paris.example.net","uptime_s":86400,"pid":4711,"aead":"vaes512","workers":4,"packet_memory":17890304,"peers":[)"
     R"({"name":"tokyo","state":"up","remote_id":"tokyo.example.net","local_auth":"pre-shared key","remote_auth":"certificate CN=tokyo","local":"192.0.2.1:4500","remote":"198.51.100.1:4500",)"
     R"("role":"initiator","suite":"AES-GCM-16-256 PRF-HMAC-SHA2-384 x25519","spi_i":"0x0102030405060708","spi_r":"0x1112131415161718",)"
-    R"("nat_local":false,"nat_remote":true,"mobike":true,"ike_sas":1,"child_sas":2,"established_s":8000,"rekey_in_s":6400,"retry_in_s":null,"reason":"","clients":2,)"
+    R"("nat_local":false,"nat_remote":true,"mobike":true,"path_mtu":1440,"path_mtu_state":"confirmed","rtt_us":8200,"jitter_us":null,"ike_sas":1,"child_sas":2,"established_s":8000,"rekey_in_s":6400,"retry_in_s":null,"reason":"","clients":2,)"
     R"("virtual_addresses":["10.99.0.1"],"dns":["10.1.0.53"],"domains":["lan"],"children":[)"
     R"({"name":"tokyo-gre","state":"up","inbound_spi":"0xc0ffee01","outbound_spi":"0xdeadbeef","suite":"AES-GCM-16-256 x25519 ESN",)"
     R"("mode":"transport","encapsulation":"udp","esn":true,"local":["192.0.2.1/32[gre]"],"remote":["198.51.100.1/32[gre]"],)"

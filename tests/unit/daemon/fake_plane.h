@@ -26,6 +26,7 @@ class FakePlane : public tunnel::DataPlane {
   void move(Spi, const Endpoint&, const Endpoint&, EspEncapsulation) override {}
   void remove(Spi) override {}
   void flush_waiting(ChildId) override {}
+  void send_whole(const Endpoint&, const Endpoint&, ByteView) override {}
   Result<void> send_control(const Endpoint&, const Endpoint&, ByteView, bool) override { return {}; }
   void expect_from(std::span<const IpAddress>) override {}
   int event_fd() const noexcept override { return -1; }

@@ -85,6 +85,7 @@ struct World {
                         std::move(peers),
                         [](const Endpoint& endpoint) { return endpoint.to_string(); },
                         [](TunnelId id) { return static_cast<std::uint16_t>(1400 + id.value()); },
+                        nullptr,
                         now,
                         now - 120s,
                         {},
