@@ -23,10 +23,10 @@ class Machine:
         self.holder.wait_output("ready")
 
     def run(self, *argv, **options):
-        return sh("nsenter", "-t", self.holder.pid, "-m", "-n", *argv, **options)
+        return sh("nsenter", "-t", self.holder.pid, "-m", "-r", "-n", *argv, **options)
 
     def start(self, *argv, log):
-        return Process(["nsenter", "-t", self.holder.pid, "-m", "-n", *argv], log=log)
+        return Process(["nsenter", "-t", self.holder.pid, "-m", "-r", "-n", *argv], log=log)
 
     def stop(self):
         self.holder.kill()
