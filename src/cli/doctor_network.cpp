@@ -186,6 +186,7 @@ void check_shadows(const Case& patient, const std::vector<Behind>& behind, const
     });
   };
   for (const Behind& one : behind) {
+    if (one.tunnel->table != config::main_table) continue;  // the rules say who looks there
     bool there = false;
     for (const RouteFacts& route : routes) {
       if (route.to.address.family() != one.prefix.address.family() || route.reject) continue;
@@ -220,6 +221,7 @@ void check_shadows(const Case& patient, const std::vector<Behind>& behind, const
 
 /// The way to the peer must not lead through the tunnel that the peer is the end of.
 void check_loops(const Case& patient, const std::vector<RouteFacts>& routes, Findings& findings) {
+  if (patient.config->gateway.fwmark != 0) return;  // our own packets may be routed by other tables
   for (const auto& peer : patient.config->peers) {
     for (const auto& name : peer.addresses) {
       const auto address = IpAddress::parse(name);

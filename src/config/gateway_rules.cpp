@@ -131,6 +131,7 @@ GatewayConfig check_gateway(const RawGateway& raw, const std::filesystem::path& 
     findings.error(raw.redirect.at, "gateway.redirect",
                    fmt::format("expected a host name or an address, got {}", in_quotes(gateway.redirect)));
   }
+  gateway.fwmark = static_cast<std::uint32_t>(raw.fwmark.value.value_or(0));
   gateway.crash_detection = raw.crash_detection.value.value_or(gateway.crash_detection);
   gateway.user = raw.user.value.value_or(gateway.user);
   gateway.sandbox = raw.sandbox.value.value_or(gateway.sandbox);

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "profiles.h"
+#include "routing_tables.h"
 
 namespace culvert::config {
 namespace {
@@ -60,7 +61,8 @@ constexpr KeySpec<RawGateway> gateway_table[] = {
      [](V v, RawGateway& g) { g.users = v.text(); }},
     {"listen", "array of addresses", "`[\"0.0.0.0\", \"::\"]`", "where `port` and `nat_port` are opened (UDP)",
      [](V v, RawGateway& g) { g.listen = v.addresses(); }, ReloadEffect::restart},
-    {"port", "integer 1 … 65535", "500", "IKE port", [](V v, RawGateway& g) { g.port = v.integer(1, max_port); }, ReloadEffect::restart},
+    {"port", "integer 1 … 65535", "500", "IKE port", [](V v, RawGateway& g) { g.port = v.integer(1, max_port); },
+     ReloadEffect::restart},
     {"nat_port", "integer 1 … 65535", "4500", "port of IKE and ESP in UDP (NAT-T); not the same as `port`",
      [](V v, RawGateway& g) { g.nat_port = v.integer(1, max_port); }, ReloadEffect::restart},
     {"tcp_port", "integer 1 … 65535", "none",
@@ -74,6 +76,10 @@ constexpr KeySpec<RawGateway> gateway_table[] = {
     {"aead", "`\"auto\"`, `\"openssl\"`, `\"aesni-avx2\"`, `\"vaes256\"`, `\"vaes512\"`", "`\"auto\"`",
      "implementation of AES-GCM; auto is the fastest that this CPU has",
      [](V v, RawGateway& g) { g.aead = v.choice<std::string_view>(aeads); }, ReloadEffect::restart},
+    {"fwmark", "integer 1 … 4294967295", "none",
+     "mark (SO_MARK) on all packets that culvertd sends to peers, IKE and ESP, for `ip rule` and nftables: see "
+     "[routing.md](routing.md#policy-routing)",
+     [](V v, RawGateway& g) { g.fwmark = v.integer(1, std::numeric_limits<std::uint32_t>::max()); }},
     {"log_level", "`\"debug\"`, `\"info\"`, `\"warn\"`, `\"error\"`", "`\"info\"`", "how much is logged",
      [](V v, RawGateway& g) { g.log_level = v.choice<log::Level>(log_levels); }},
     {"log_format", "`\"auto\"`, `\"text\"`, `\"json\"`, `\"journald\"`", "`\"auto\"`",
@@ -199,7 +205,8 @@ constexpr KeySpec<RawPeer> peer_table[] = {
 };
 
 constexpr KeySpec<RawTunnel> tunnel_table[] = {
-    {"peer", "string", "required", "a `[peer.NAME]`", [](V v, RawTunnel& t) { t.peer = v.text(); }, ReloadEffect::remakes},
+    {"peer", "string", "required", "a `[peer.NAME]`", [](V v, RawTunnel& t) { t.peer = v.text(); },
+     ReloadEffect::remakes},
     {"carry", "`\"gre\"` or `\"ip\"`", "required", "routed GRE inside ESP, or plain ESP tunnel mode",
      [](V v, RawTunnel& t) { t.carry = v.choice<tunnel::Carry>(carries); }, ReloadEffect::remakes},
     {"device", "string", "required", "TUN device, at most 15 characters; one tunnel a device",
@@ -230,6 +237,12 @@ constexpr KeySpec<RawTunnel> tunnel_table[] = {
      [](V v, RawTunnel& t) { t.address = v.prefixes(HostBits::allowed, true); }},
     {"routes", "array of prefixes", "gre: `[]`; ip: `remote`", "routes into the device",
      [](V v, RawTunnel& t) { t.routes = v.prefixes(HostBits::refused, true); }},
+    {"table", "name or integer 1 … 4294967295, or `\"off\"`", "`\"main\"`",
+     "routing table of `routes`: its number, or its name in `/etc/iproute2/rt_tables`; off: none are made",
+     [](V v, RawTunnel& t) { t.table = read_routing_table(v); }},
+    {"metric", "integer 0 … 3999999999", "0 (IPv6: 1024)",
+     "of `routes`: among equal prefixes of a table the lowest is used",
+     [](V v, RawTunnel& t) { t.metric = v.integer(0, max_route_metric); }},
     {"fail_closed", "boolean", "true",
      "behind `routes` and the nets of `address` stands an unreachable route each, which outlives a crash",
      [](V v, RawTunnel& t) { t.fail_closed = v.boolean(); }},
@@ -293,6 +306,12 @@ constexpr std::pair<std::string_view, std::string_view> hints[] = {
     {"remote_ts", "traffic selectors are called local and remote, and stand in [tunnel.NAME]"},
     {"dpd_delay", "it is called liveness"},
     {"dpd", "it is called liveness"},
+    {"fwmark",
+     "it stands in [gateway]: the mark of the packets that culvertd sends. For marked packets to go into a tunnel: "
+     "table = N, and 'ip rule add fwmark MARK lookup N'"},
+    {"mark", "it is called fwmark, and stands in [gateway]: the mark of the packets that culvertd sends"},
+    {"mark_out", "it is called fwmark, and stands in [gateway]: the mark of the packets that culvertd sends"},
+    {"set_mark_out", "it is called fwmark, and stands in [gateway]: the mark of the packets that culvertd sends"},
 };
 
 }  // namespace

@@ -81,8 +81,9 @@ void check_swallowing(const RawTunnel& raw, const ike::PeerConfig& peer, Finding
     return nullptr;
   };
   const bool is_explicit = raw.routes.present;
+  const bool by_policy = route_target(raw).table != main_table;  // who looks into other tables the rules say
   for (const auto& [route, at] : effective_routes(raw)) {
-    const std::string* address = swallowed(route);
+    const std::string* address = by_policy ? nullptr : swallowed(route);
     if (!address) continue;
     findings.error(
         at, raw.key(is_explicit ? "routes" : "remote"),
@@ -123,7 +124,8 @@ bool locals_overlap(const RawTunnel& a, const RawTunnel& b) {
 /// Why the remote nets of two plain tunnels may not overlap, or "".
 std::string_view why_apart(const RawTunnel& a, const RawTunnel& b, bool same_peer) {
   if (same_peer && locals_overlap(a, b)) return "the peer could not tell which of the two a packet belongs to";
-  if (!a.routes.present && !b.routes.present)
+  const bool nowhere = a.table.value == 0U || b.table.value == 0U;
+  if (!a.routes.present && !b.routes.present && !nowhere && route_target(a) == route_target(b))
     return "a packet to both could only be routed into one of them; name `routes` to say which";
   return {};
 }
@@ -158,19 +160,20 @@ void check_remotes_apart(const std::vector<RawTunnel>& raw, const std::vector<Tu
   }
 }
 
-/// The kernel holds one route to a prefix.
+/// The kernel holds one route to a prefix in a table, of one metric.
 void check_routes_apart(const std::vector<RawTunnel>& raw, Findings& findings) {
-  std::map<IpPrefix, const RawTunnel*> routes;
+  std::map<std::pair<IpPrefix, RouteTarget>, const RawTunnel*> routes;
   for (const RawTunnel& tunnel : raw) {
     for (const auto& [route, at] : effective_routes(tunnel)) {
-      const auto [first, is_new] = routes.try_emplace(route, &tunnel);
+      const auto [first, is_new] = routes.try_emplace({route, route_target(tunnel)}, &tunnel);
       const RawTunnel& other = *first->second;
       if (is_new || (!tunnel.routes.present && !other.routes.present))
         continue;  // equal remote nets are reported as such
       const std::string where =
           &other == &tunnel ? "this tunnel" : fmt::format("tunnel {} ({})", other.name, findings.place(other.at));
       findings.error(at, tunnel.key(tunnel.routes.present ? "routes" : "remote"),
-                     fmt::format("{} is routed into {} already", route.to_string(), where));
+                     fmt::format("{} is routed into {} already: another `metric` or `table` would make both possible",
+                                 route.to_string(), where));
     }
   }
 }

@@ -81,6 +81,7 @@ struct RawGateway {
   Field<std::int64_t> port, nat_port, tcp_port;
   Field<std::int64_t> workers;  ///< 0: "auto"
   Field<std::int64_t> busy_poll_us;
+  Field<std::int64_t> fwmark;
   Field<std::string_view> aead;  ///< one of the words of the reference
   Field<log::Level> log_level;
   Field<LogFormat> log_format;
@@ -154,6 +155,8 @@ struct RawTunnel {
   Field<IpAddress> source, destination;
   List<IpPrefix> local, remote, address, routes;
   Field<std::int64_t> mtu, mss;
+  Field<std::uint32_t> table;  ///< 0: "off"
+  Field<std::int64_t> metric;
   Field<bool> fail_closed, clamp_mss, copy_dscp;
   Field<std::int64_t> replay_window;
 

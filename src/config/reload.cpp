@@ -58,9 +58,9 @@ bool same_device(const TunnelSettings& a, const TunnelSettings& b) {
 
 bool same_settings(const TunnelSettings& a, const TunnelSettings& b) {
   const tunnel::TunnelConfig &x = a.plane, &y = b.plane;
-  return a.addresses == b.addresses && a.routes == b.routes && a.routes_as_granted == b.routes_as_granted &&
-         a.fail_closed == b.fail_closed && x.mtu == y.mtu && x.clamp_mss == y.clamp_mss && x.max_mss == y.max_mss &&
-         x.copy_dscp == y.copy_dscp && x.trap == y.trap;
+  return a.addresses == b.addresses && a.routes == b.routes && a.table == b.table && a.metric == b.metric &&
+         a.routes_as_granted == b.routes_as_granted && a.fail_closed == b.fail_closed && x.mtu == y.mtu &&
+         x.clamp_mss == y.clamp_mss && x.max_mss == y.max_mss && x.copy_dscp == y.copy_dscp && x.trap == y.trap;
 }
 
 // ---- peers

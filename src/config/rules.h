@@ -77,6 +77,15 @@ void make_children(const std::vector<RawTunnel>& raw, std::vector<TunnelSettings
 /// The routes that a tunnel will have: `routes`, or for carry = "ip" without them `remote`.
 [[nodiscard]] const std::vector<Located<IpPrefix>>& effective_routes(const RawTunnel& raw);
 
+/// Where they go; main when the file does not say, or says it wrong (and that is reported).
+struct RouteTarget {
+  std::uint32_t table = main_table, metric = 0;
+  friend auto operator<=>(const RouteTarget&, const RouteTarget&) noexcept = default;
+};
+[[nodiscard]] inline RouteTarget route_target(const RawTunnel& raw) {
+  return {raw.table.value.value_or(main_table), static_cast<std::uint32_t>(raw.metric.value.value_or(0))};
+}
+
 /// Most prefixes in `local` or `remote`: 64 selectors ride in a TS payload, and one is kept for the packet that
 /// triggered.
 inline constexpr std::size_t max_selectors_of_tunnel = 63;

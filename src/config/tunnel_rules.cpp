@@ -143,6 +143,21 @@ void check_mtu(const RawTunnel& raw, Findings& findings) {
   }
 }
 
+void check_table(const RawTunnel& raw, Findings& findings) {
+  const bool off = raw.table.value == 0U;
+  if (off && raw.metric.present)
+    findings.error(raw.metric.at, raw.key("metric"), "has no effect with table = \"off\": remove one of the two");
+  if (off && raw.routes.value && !raw.routes.value->empty())
+    findings.warn(raw.routes.at, raw.key("routes"), "has no effect with table = \"off\"");
+  if (!raw.virtual_local || !raw.routes_as_granted) return;
+  if (raw.table.value && !off && *raw.table.value != main_table)
+    findings.error(raw.table.at, raw.key("table"),
+                   "routes that the peer grants go into the main table or, with table = \"off\", nowhere: name "
+                   "`routes`, or leave them to others");
+  if (raw.metric.present)
+    findings.error(raw.metric.at, raw.key("metric"), "does not go with routes that the peer grants: name `routes`");
+}
+
 std::vector<IpPrefix> values_of(const std::vector<Located<IpPrefix>>& list) {
   std::vector<IpPrefix> values;
   for (const auto& entry : list) values.push_back(entry.value);
@@ -171,6 +186,7 @@ tunnel::TunnelConfig plane_of(const RawTunnel& raw, TunnelId id) {
 
 const std::vector<Located<IpPrefix>>& effective_routes(const RawTunnel& raw) {
   static const std::vector<Located<IpPrefix>> none;
+  if (raw.table.value == 0U) return none;
   if (raw.routes.present) return raw.routes.value ? *raw.routes.value : none;
   return raw.carry.value == tunnel::Carry::ip && raw.remote.value ? *raw.remote.value : none;
 }
@@ -182,6 +198,7 @@ TunnelSettings check_tunnel(const RawTunnel& raw, TunnelId id, PeerId peer, Find
   check_device_addresses(raw, findings);
   check_mtu(raw, findings);
   check_mss(raw, findings);
+  check_table(raw, findings);
 
   TunnelSettings settings;
   settings.peer = peer;
@@ -189,7 +206,9 @@ TunnelSettings check_tunnel(const RawTunnel& raw, TunnelId id, PeerId peer, Find
   if (raw.address.value) settings.addresses = values_of(*raw.address.value);
   settings.routes = values_of(effective_routes(raw));
   settings.virtual_address = raw.virtual_local;
-  settings.routes_as_granted = raw.routes_as_granted;
+  settings.table = route_target(raw).table;
+  settings.metric = route_target(raw).metric;
+  settings.routes_as_granted = raw.routes_as_granted && settings.table != 0;
   settings.fail_closed = raw.fail_closed.value.value_or(true);
   return settings;
 }

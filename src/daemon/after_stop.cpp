@@ -86,7 +86,12 @@ Result<void> clean_up_after_stop(const std::filesystem::path& state_dir) {
       return removed;
   }
   for (const auto& guard : state->leftovers().guards)
-    if (auto removed = netlink->remove_guard(guard); !removed && removed.error().code != Errc::not_found)
+    if (auto removed = netlink->remove_guard(guard.to, guard.table);
+        !removed && removed.error().code != Errc::not_found)
+      return removed;
+  for (const IpPrefix& guard : state->leftovers().former_guards)
+    if (auto removed = netlink->remove_guard(guard, main_table, former_protocol);
+        !removed && removed.error().code != Errc::not_found)
       return removed;
   state->forget();
   return {};

@@ -12,7 +12,6 @@ namespace culvert::daemon {
 namespace {
 
 constexpr std::uint32_t pin_priority = 5200, specific_priority = 5210, tunnel_priority = 5220, tunnel_table = 5220;
-constexpr std::uint32_t main_table = 254;
 constexpr std::size_t max_pins = 32;      // addresses of gateways
 constexpr std::size_t max_prefixes = 64;  // of one granted range
 
@@ -44,6 +43,10 @@ std::optional<IpAddress> successor(const IpAddress& address) {
   for (std::size_t i = bytes.size(); i-- > 0;)
     if (++bytes[i] != 0) return IpAddress::from_bytes(bytes);
   return std::nullopt;
+}
+
+RoutePlace place_of(const IpPrefix& route) {
+  return {route.length == 0 ? tunnel_table : main_table, 0};
 }
 
 }  // namespace
@@ -111,7 +114,7 @@ void ClientNetwork::set_routes(Netlink& netlink, Connection& connection, const s
   ClientConnection& said = connection.said;
   for (const IpPrefix& route : said.routes) {
     if (contains(wanted, route)) continue;
-    const auto removed = netlink.remove_route(connection.ifindex, route, route.length == 0 ? tunnel_table : main_table);
+    const auto removed = netlink.remove_route(connection.ifindex, route, place_of(route));
     if (!removed && removed.error().code != Errc::not_found) complain(said.peer, removed);
   }
   std::vector<IpPrefix> set;
@@ -121,8 +124,8 @@ void ClientNetwork::set_routes(Netlink& netlink, Connection& connection, const s
       continue;
     }
     const IpAddress* source = said.net.address(route.address.family());
-    const auto added = netlink.add_route(connection.ifindex, route, source ? std::optional(*source) : std::nullopt,
-                                         route.length == 0 ? tunnel_table : main_table);
+    const auto added =
+        netlink.add_route(connection.ifindex, route, source ? std::optional(*source) : std::nullopt, place_of(route));
     complain(said.peer, added);
     if (added) set.push_back(route);
   }

@@ -17,6 +17,7 @@
 #include "culvert/config/users.h"
 #include "culvert/crypto/aead.h"
 #include "culvert/crypto/random.h"
+#include "outer_mark.h"
 
 namespace culvert::daemon {
 namespace {
@@ -118,6 +119,7 @@ Result<void> Daemon::open(const DaemonOptions& options) {
   auto plane = tunnel::DataPlane::create(std::move(plane_options));
   if (!plane) return std::unexpected(plane.error());
   plane_ = std::move(*plane);
+  if (auto marked = mark_sockets(plane_->descriptors(), gateway.fwmark); !marked) return marked;
   if (auto ready = machine_->set_up(*plane_); !ready) return ready;
   plane_->close_kept();
 
@@ -140,6 +142,7 @@ Result<void> Daemon::open(const DaemonOptions& options) {
   ResolverOptions resolver_options;
   resolver_options.listen = gateway.listen;
   resolver_options.ike_port = gateway.ike_port;
+  resolver_options.mark = gateway.fwmark;
   resolver_options.refuse = [this](const IpAddress& remote) { return machine_->leads_into_tunnel(remote); };
   if (client_)
     resolver_options.lookup = [names = client_->names()](const std::string& name) { return names->find(name); };

@@ -154,6 +154,7 @@ class Daemon {
   [[nodiscard]] std::expected<config::ReloadPlan, Mistakes> reload(std::optional<std::chrono::seconds> confirm);
   [[nodiscard]] Result<void> apply(config::Config& next, const config::ReloadPlan& plan);
   [[nodiscard]] Result<void> prepare(const config::Config& before, const config::ReloadPlan& plan);
+  void follow_mark(const config::Config& before);
   [[nodiscard]] ike::Reconfiguration reconfiguration(const config::Config& before,
                                                      const config::ReloadPlan& plan) const;
   void await_confirmation(config::Config before, std::chrono::seconds within);

@@ -24,16 +24,16 @@ bool too_small_for_v6(const config::TunnelSettings& settings, std::uint16_t mtu)
 
 }  // namespace
 
-/// What must not leave another way when its device is gone, each once. Not a default route: the machine's own has a
-/// better metric than any guard, and would be taken.
-std::vector<IpPrefix> Machine::guards_of(const config::Config& config) {
-  std::set<IpPrefix> guards;
+/// What must not leave another way when its device is gone, each once. Not a default route of the main table: the
+/// machine's own has a better metric than any guard, and would be taken.
+std::vector<GuardRecord> Machine::guards_of(const config::Config& config) {
+  std::set<GuardRecord> guards;
   for (const auto& settings : config.tunnels) {
     if (!settings.fail_closed) continue;
     for (const auto& route : settings.routes)
-      if (route.length != 0) guards.insert(route);
+      if (route.length != 0 || settings.table != main_table) guards.insert({route, settings.table});
     for (const auto& address : settings.addresses)
-      if (address.length != address.address.bits()) guards.insert({address.network(), address.length});
+      if (address.length != address.address.bits()) guards.insert({{address.network(), address.length}, main_table});
   }
   return {guards.begin(), guards.end()};
 }
@@ -41,6 +41,7 @@ std::vector<IpPrefix> Machine::guards_of(const config::Config& config) {
 Result<Machine> Machine::create(const config::Config& config, Netlink netlink, StateDir state,
                                 const tunnel::KeptDescriptors& kept) {
   Machine machine(config, std::move(netlink), std::move(state));
+  machine.follow_mark();
   if (auto removed = machine.remove_leftovers(kept); !removed) return std::unexpected(removed.error());
   return machine;
 }
@@ -65,9 +66,17 @@ Result<void> Machine::remove_leftovers(const tunnel::KeptDescriptors& kept) {
   for (const auto& guard : state_.leftovers().guards) {
     if (std::ranges::find(wanted, guard) != wanted.end()) {
       ours_.guards.push_back(guard);  // no moment without it
-    } else if (auto removed = netlink_.remove_guard(guard); !removed && removed.error().code != Errc::not_found) {
+    } else if (auto removed = netlink_.remove_guard(guard.to, guard.table);
+               !removed && removed.error().code != Errc::not_found) {
       return removed;
     }
+  }
+  for (const IpPrefix& former : state_.leftovers().former_guards) {
+    const GuardRecord guard{former, main_table};
+    const bool stays = std::ranges::find(wanted, guard) != wanted.end();
+    if (stays) ours_.guards.push_back(guard);
+    const auto done = stays ? netlink_.add_guard(former) : netlink_.remove_guard(former, main_table, former_protocol);
+    if (!done && done.error().code != Errc::not_found) return done;
   }
   return keep_record();
 }
@@ -83,7 +92,7 @@ Result<void> Machine::set_up_guards() {
   ours_.guards = guards_of(*config_);
   if (auto recorded = keep_record(); !recorded) return recorded;
   for (const auto& guard : ours_.guards)
-    if (auto added = netlink_.add_guard(guard); !added) return added;
+    if (auto added = netlink_.add_guard(guard.to, guard.table); !added) return added;
   return {};
 }
 
@@ -132,8 +141,10 @@ Result<void> Machine::remove_unwanted(const config::TunnelSettings& settings, in
   const auto routes = netlink_.routes_of(ifindex);
   if (!routes) return std::unexpected(routes.error());
   for (const auto& route : *routes) {
-    if (std::ranges::find(settings.routes, route) != settings.routes.end()) continue;
-    if (auto removed = netlink_.remove_route(ifindex, route); !gone(removed)) return removed;
+    const bool wanted = std::ranges::find(settings.routes, route.to) != settings.routes.end();
+    if (wanted && route.place == as_kernel_has_it(route.to, place_of(settings))) continue;
+    const auto removed = netlink_.remove_route(ifindex, route.to, route.place, route.protocol);
+    if (!gone(removed)) return removed;
   }
   return {};
 }
@@ -176,7 +187,8 @@ Result<void> Machine::set_up_device(const config::TunnelSettings& settings, int 
   const auto ours = netlink_.addresses();
   if (!ours) return std::unexpected(ours.error());
   for (const auto& route : settings.routes)
-    if (auto added = netlink_.add_route(ifindex, route, source_for(settings, route, *ours)); !added) return added;
+    if (auto added = netlink_.add_route(ifindex, route, source_for(settings, route, *ours), place_of(settings)); !added)
+      return added;
   return {};
 }
 
@@ -232,7 +244,8 @@ void Machine::remove_devices(tunnel::DataPlane& plane) {
 void Machine::remove_guards() {
   for (const auto& guard : ours_.guards) {
     if (std::ranges::find(kept_guards_, guard) != kept_guards_.end()) continue;
-    if (auto removed = netlink_.remove_guard(guard); !removed && removed.error().code != Errc::not_found)
+    if (auto removed = netlink_.remove_guard(guard.to, guard.table);
+        !removed && removed.error().code != Errc::not_found)
       log::warn("{}", removed.error().detail);
   }
   ours_.guards = kept_guards_;

@@ -70,6 +70,8 @@ class Machine {
   [[nodiscard]] const StateDir& state() const noexcept { return state_; }
   [[nodiscard]] std::uint16_t mtu(TunnelId id) const;
   /// Our addresses have changed: find_paths looks at them anew.
+  /// Routes to peers are from now on looked up as those of packets with `gateway.fwmark`.
+  void follow_mark() noexcept { netlink_.set_mark(config_->gateway.fwmark); }
   void refresh_addresses() { path_finder_.refresh(netlink_); }
   /// See PathFinder; without those that lead into one of our own devices.
   [[nodiscard]] std::vector<ike::Path> find_paths(std::vector<IpAddress> remotes, const std::vector<IpAddress>& ours);
@@ -89,12 +91,14 @@ class Machine {
   [[nodiscard]] Result<void> set_up_guards();
   void remove_devices(tunnel::DataPlane& plane);
   void remove_guards();
-  [[nodiscard]] static std::vector<IpPrefix> guards_of(const config::Config& config);
+  [[nodiscard]] static std::vector<GuardRecord> guards_of(const config::Config& config);
   // machine_reload.cpp
   using Undo = std::vector<std::function<void()>>;
   [[nodiscard]] Result<void> add_guards(Undo& undo);
   [[nodiscard]] Result<void> withdraw(const config::TunnelSettings& from, const std::vector<IpPrefix>& routes,
                                       const std::vector<IpPrefix>& addresses, Undo& undo);
+  [[nodiscard]] Result<void> change_routes(const config::TunnelSettings& before, const config::TunnelSettings& next,
+                                           int ifindex, Undo& undo);
   [[nodiscard]] Result<void> make_room(const config::Config& before, const config::ReloadPlan& plan,
                                        tunnel::DataPlane& plane, Undo& undo);
   [[nodiscard]] Result<void> add_tunnel(const config::TunnelSettings& settings, tunnel::DataPlane& plane, Undo& undo);
@@ -105,6 +109,9 @@ class Machine {
   void remove_tunnels(const std::vector<const config::TunnelSettings*>& gone, tunnel::DataPlane& plane);
   [[nodiscard]] Result<void> set_up(const config::TunnelSettings& settings, tunnel::DataPlane& plane);
   [[nodiscard]] Result<void> set_up_device(const config::TunnelSettings& settings, int ifindex, std::uint16_t mtu);
+  [[nodiscard]] static RoutePlace place_of(const config::TunnelSettings& settings) noexcept {
+    return {settings.table, settings.metric};
+  }
   [[nodiscard]] std::uint16_t initial_mtu(const config::TunnelSettings& settings);
   [[nodiscard]] std::optional<IpAddress> source_for(const config::TunnelSettings& settings, const IpPrefix& route,
                                                     const std::vector<IpPrefix>& ours) const;
@@ -115,7 +122,7 @@ class Machine {
   PathFinder path_finder_;
   ClientNetwork client_network_;
   MachineRecord ours_;                 ///< as recorded
-  std::vector<IpPrefix> kept_guards_;  ///< not to be removed by abandon
+  std::vector<GuardRecord> kept_guards_;  ///< not to be removed by abandon
   std::map<TunnelId, std::uint16_t> mtus_;
   std::multimap<ChildId, const config::TunnelSettings*> tunnels_of_;
 };

@@ -17,16 +17,30 @@ const config::TunnelSettings* tunnel_of(const config::Config& config, TunnelId i
   return found == config.tunnels.end() ? nullptr : &*found;
 }
 
-bool has(const std::vector<IpPrefix>& list, const IpPrefix& prefix) {
-  return std::ranges::find(list, prefix) != list.end();
+/// Those of `from` that are not in `others`.
+template <class T>
+std::vector<T> without(const std::vector<T>& from, const std::vector<T>& others) {
+  std::vector<T> rest;
+  for (const T& one : from)
+    if (std::ranges::find(others, one) == others.end()) rest.push_back(one);
+  return rest;
 }
 
-/// Those of `from` that are not in `others`.
-std::vector<IpPrefix> without(const std::vector<IpPrefix>& from, const std::vector<IpPrefix>& others) {
-  std::vector<IpPrefix> rest;
-  for (const IpPrefix& prefix : from)
-    if (!has(others, prefix)) rest.push_back(prefix);
-  return rest;
+/// What the kernel holds once.
+using PlacedRoute = std::pair<RoutePlace, IpPrefix>;
+
+/// Routes of a tunnel that has changed that must go before anything is added: those that it no longer has, and those in
+/// whose place another one wants to stand. The others wait until what comes after them is there.
+std::vector<IpPrefix> in_the_way(const config::TunnelSettings& was, const config::TunnelSettings& is,
+                                 const std::set<PlacedRoute>& wanted) {
+  const RoutePlace before{was.table, was.metric}, after{is.table, is.metric};
+  std::vector<IpPrefix> routes;
+  for (const IpPrefix& route : was.routes) {
+    const bool stays = std::ranges::find(is.routes, route) != is.routes.end();
+    if (stays && (before == after || !wanted.contains({as_kernel_has_it(route, before), route}))) continue;
+    routes.push_back(route);
+  }
+  return routes;
 }
 
 std::unexpected<Error> about(const config::TunnelSettings& settings, const Error& error) {
@@ -79,8 +93,8 @@ void Machine::finish_reload(const config::Config& before, const config::ReloadPl
 
 /// Recorded first, as at the start.
 Result<void> Machine::add_guards(Undo& undo) {
-  const std::vector<IpPrefix> was = ours_.guards;
-  const std::vector<IpPrefix> added = without(guards_of(*config_), was);
+  const std::vector<GuardRecord> was = ours_.guards;
+  const std::vector<GuardRecord> added = without(guards_of(*config_), was);
   if (added.empty()) return {};
   ours_.guards.insert(ours_.guards.end(), added.begin(), added.end());
   undo.push_back([this, was] {
@@ -88,8 +102,8 @@ Result<void> Machine::add_guards(Undo& undo) {
     remove_guards();
   });
   if (auto recorded = keep_record(); !recorded) return recorded;
-  for (const IpPrefix& guard : added)
-    if (auto done = netlink_.add_guard(guard); !done) return done;
+  for (const GuardRecord& guard : added)
+    if (auto done = netlink_.add_guard(guard.to, guard.table); !done) return done;
   return {};
 }
 
@@ -102,10 +116,10 @@ Result<void> Machine::withdraw(const config::TunnelSettings& from, const std::ve
   const auto ours = netlink_.addresses();
   if (!ours) return std::unexpected(ours.error());
   for (const IpPrefix& route : routes) {
-    auto removed = netlink_.remove_route(ifindex, route);
+    auto removed = netlink_.remove_route(ifindex, route, place_of(from));
     if (!removed && removed.error().code != Errc::not_found) return removed;
-    undo.push_back([this, ifindex, route, source = source_for(from, route, *ours)] {
-      complain(netlink_.add_route(ifindex, route, source));
+    undo.push_back([this, ifindex, route, place = place_of(from), source = source_for(from, route, *ours)] {
+      complain(netlink_.add_route(ifindex, route, source, place));
     });
   }
   for (const IpPrefix& address : addresses) {
@@ -119,31 +133,34 @@ Result<void> Machine::withdraw(const config::TunnelSettings& from, const std::ve
 /// What is gone or changed gives up what others want: routes, addresses, the names of devices, packets of a child SA.
 Result<void> Machine::make_room(const config::Config& before, const config::ReloadPlan& plan, tunnel::DataPlane& plane,
                                 Undo& undo) {
-  for (const TunnelId id : plan.changed_tunnels) {
-    const config::TunnelSettings &was = *tunnel_of(before, id), &is = *tunnel_of(*config_, id);
-    if (auto done = withdraw(was, without(was.routes, is.routes), without(was.addresses, is.addresses), undo); !done)
-      return about(was, done.error());
-  }
   std::set<std::string> devices;
   std::set<ChildId> children;
-  std::vector<IpPrefix> wanted;
+  std::set<PlacedRoute> wanted;
   for (const auto* ids : {&plan.new_tunnels, &plan.changed_tunnels}) {
     for (const TunnelId id : *ids) {
       const config::TunnelSettings& settings = *tunnel_of(*config_, id);
       devices.insert(settings.plane.device);
       children.insert(settings.plane.child);
-      wanted.insert(wanted.end(), settings.routes.begin(), settings.routes.end());
+      for (const IpPrefix& route : settings.routes) wanted.emplace(as_kernel_has_it(route, place_of(settings)), route);
     }
+  }
+  for (const TunnelId id : plan.changed_tunnels) {
+    const config::TunnelSettings &was = *tunnel_of(before, id), &is = *tunnel_of(*config_, id);
+    if (auto done = withdraw(was, in_the_way(was, is, wanted), without(was.addresses, is.addresses), undo); !done)
+      return about(was, done.error());
   }
   for (const TunnelId id : plan.gone_tunnels) {
     const config::TunnelSettings& settings = *tunnel_of(before, id);
     if (devices.contains(settings.plane.device) || children.contains(settings.plane.child)) {
       remove_tunnels({&settings}, plane);
       undo.push_back([this, &settings, &plane] { complain(set_up(settings, plane)); });
-    } else if (auto done = withdraw(settings, without(settings.routes, without(settings.routes, wanted)), {}, undo);
-               !done) {
-      return about(settings, done.error());
+      continue;
     }
+    std::vector<IpPrefix> routes = settings.routes;
+    std::erase_if(routes, [&](const IpPrefix& route) {
+      return !wanted.contains({as_kernel_has_it(route, place_of(settings)), route});
+    });
+    if (auto done = withdraw(settings, routes, {}, undo); !done) return about(settings, done.error());
   }
   return {};
 }
@@ -165,15 +182,32 @@ Result<void> Machine::change(const config::TunnelSettings& before, const config:
     if (auto added = netlink_.add_address(ifindex, address); !added) return added;
     undo.push_back([this, ifindex, address] { complain(netlink_.remove_address(ifindex, address)); });
   }
-  const auto ours = netlink_.addresses();
-  if (!ours) return std::unexpected(ours.error());
-  for (const IpPrefix& route : without(next.routes, before.routes)) {
-    if (auto added = netlink_.add_route(ifindex, route, source_for(next, route, *ours)); !added) return added;
-    undo.push_back([this, ifindex, route] { complain(netlink_.remove_route(ifindex, route)); });
-  }
+  if (auto changed = change_routes(before, next, ifindex, undo); !changed) return changed;
   plane.adjust(next.plane);
   undo.push_back([&before, &plane] { plane.adjust(before.plane); });
   return {};
+}
+
+/// A route that only goes to another place is there before it is gone from where it was (make_room has taken what was
+/// in the way).
+Result<void> Machine::change_routes(const config::TunnelSettings& before, const config::TunnelSettings& next,
+                                    int ifindex, Undo& undo) {
+  const auto ours = netlink_.addresses();
+  if (!ours) return std::unexpected(ours.error());
+  const bool moves = place_of(before) != place_of(next);
+  for (const IpPrefix& route : moves ? next.routes : without(next.routes, before.routes)) {
+    const RoutePlace place = place_of(next);
+    if (auto added = netlink_.add_route(ifindex, route, source_for(next, route, *ours), place); !added) return added;
+    if (moves && as_kernel_has_it(route, place) == as_kernel_has_it(route, place_of(before))) continue;
+    undo.push_back([this, ifindex, route, place] { complain(netlink_.remove_route(ifindex, route, place)); });
+  }
+  if (!moves) return {};
+  std::vector<IpPrefix> left = before.routes;
+  std::erase_if(left, [&](const IpPrefix& route) {
+    return std::ranges::find(next.routes, route) == next.routes.end() ||
+           as_kernel_has_it(route, place_of(before)) == as_kernel_has_it(route, place_of(next));
+  });
+  return withdraw(before, left, {}, undo);
 }
 
 Result<void> Machine::change_mtu(const config::TunnelSettings& before, const config::TunnelSettings& next, int ifindex,

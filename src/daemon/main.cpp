@@ -9,8 +9,10 @@
 #include <cstdio>
 #include <exception>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <utility>
 
@@ -18,6 +20,7 @@
 #include "client_mode.h"
 #include "culvert/base/log.h"
 #include "culvert/config/config.h"
+#include "culvert/config/describe.h"
 #include "culvert/config/secret_file.h"
 #include "culvert/crypto/aead.h"
 #include "daemon.h"
@@ -32,6 +35,7 @@ struct Arguments {
   std::filesystem::path config = "/etc/culvert/culvert.toml";
   std::string check;
   std::string debug_keys;
+  std::string describe_keys;
   std::string client, disconnect;
   culvert::daemon::ClientOptions client_options;
   bool after_stop = false;
@@ -61,6 +65,15 @@ int check(const std::filesystem::path& file) {
 int fatal(const std::string& why) {
   std::fprintf(stderr, "culvertd: %s\n", why.c_str());
   return 1;
+}
+
+int describe_keys(const std::string& file) {
+  std::ifstream in(file, std::ios::binary);
+  std::ostringstream text;
+  text << in.rdbuf();
+  if (!in) return fatal("cannot read " + file);
+  const std::string described = culvert::config::with_key_tables(text.view());
+  return std::fwrite(described.data(), 1, described.size(), stdout) == described.size() ? 0 : 1;
 }
 
 int clean_up(const Arguments& arguments) {
@@ -137,6 +150,9 @@ int main(int argc, char** argv) {
   app.add_option("--debug-keys", arguments.debug_keys,
                  "DEBUG ONLY: append the keys of all SAs to FILE (mode 0600), as options for tshark")
       ->type_name("FILE");
+  app.add_option("--describe-keys", arguments.describe_keys,
+                 "only print this document with the reference of all keys in its places, see scripts/describe-keys")
+      ->type_name("FILE");
   app.add_option("--client", arguments.client, "be a client, as `culvert connect` wants it")->type_name("PROFILE");
   CLI::Option* disconnect =
       app.add_option("--disconnect", arguments.disconnect, "end a client, as `culvert disconnect` wants it")
@@ -151,6 +167,7 @@ int main(int argc, char** argv) {
   try {
     if (disconnect->count() > 0)
       return culvert::daemon::disconnect_client(arguments.disconnect, arguments.client_options.run_dir);
+    if (!arguments.describe_keys.empty()) return describe_keys(arguments.describe_keys);
     if (arguments.after_stop) return clean_up(arguments);
     return arguments.check.empty() ? run(arguments) : check(arguments.check);
   } catch (const std::exception& error) {

@@ -69,13 +69,13 @@ std::unexpected<Error> out_of_memory() {
 
 constexpr std::uint32_t guard_metric = 4'000'000'000;  ///< worse than what anybody takes for a route that is used
 
-RoutePtr make_guard(const IpPrefix& to) {
+RoutePtr make_guard(const IpPrefix& to, std::uint32_t table, std::uint8_t protocol) {
   RoutePtr route(rtnl_route_alloc());
   const NlAddrPtr destination = to_nl(to.network(), to.length);
   if (!route || !destination) return nullptr;
   rtnl_route_set_family(route.get(), static_cast<std::uint8_t>(family_of(to.address)));
-  rtnl_route_set_table(route.get(), RT_TABLE_MAIN);
-  rtnl_route_set_protocol(route.get(), guard_protocol);
+  rtnl_route_set_table(route.get(), table);
+  rtnl_route_set_protocol(route.get(), protocol);
   rtnl_route_set_type(route.get(), RTN_UNREACHABLE);
   rtnl_route_set_scope(route.get(), RT_SCOPE_UNIVERSE);
   rtnl_route_set_priority(route.get(), guard_metric);
@@ -84,7 +84,7 @@ RoutePtr make_guard(const IpPrefix& to) {
 }
 
 /// A route of this prefix by this device, without flags or source.
-Result<RoutePtr> make_route(int ifindex, const IpPrefix& to) {
+Result<RoutePtr> make_route(int ifindex, const IpPrefix& to, const RoutePlace& place, std::uint8_t protocol) {
   RoutePtr route(rtnl_route_alloc());
   const NlAddrPtr destination = to_nl(to.network(), to.length);
   rtnl_nexthop* hop = rtnl_route_nh_alloc();
@@ -95,8 +95,9 @@ Result<RoutePtr> make_route(int ifindex, const IpPrefix& to) {
   rtnl_route_nh_set_ifindex(hop, ifindex);
   rtnl_route_add_nexthop(route.get(), hop);
   rtnl_route_set_family(route.get(), static_cast<std::uint8_t>(family_of(to.address)));
-  rtnl_route_set_table(route.get(), RT_TABLE_MAIN);
-  rtnl_route_set_protocol(route.get(), RTPROT_STATIC);
+  rtnl_route_set_table(route.get(), place.table);
+  rtnl_route_set_protocol(route.get(), protocol);
+  rtnl_route_set_priority(route.get(), as_kernel_has_it(to, place).metric);  // a delete without one would take any
   rtnl_route_set_type(route.get(), RTN_UNICAST);
   rtnl_route_set_scope(route.get(), to.address.is_v4() ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE);
   rtnl_route_set_dst(route.get(), destination.get());
@@ -290,20 +291,23 @@ Result<std::vector<IpPrefix>> Netlink::addresses_of(int ifindex) {
   return result;
 }
 
-Result<std::vector<IpPrefix>> Netlink::routes_of(int ifindex) {
+Result<std::vector<DeviceRoute>> Netlink::routes_of(int ifindex) {
   nl_cache* cache_raw = nullptr;
   if (const int error = rtnl_route_alloc_cache(socket_.get(), AF_UNSPEC, 0, &cache_raw); error < 0)
     return netlink_error("routes", error);
   const CachePtr cache(cache_raw);
-  std::vector<IpPrefix> result;
+  std::vector<DeviceRoute> result;
   for (nl_object* object = nl_cache_get_first(cache_raw); object != nullptr; object = nl_cache_get_next(object)) {
     auto* route = reinterpret_cast<rtnl_route*>(object);
-    if (rtnl_route_get_table(route) != RT_TABLE_MAIN || rtnl_route_get_protocol(route) != RTPROT_STATIC) continue;
+    const std::uint8_t protocol = rtnl_route_get_protocol(route);
+    const RoutePlace place{rtnl_route_get_table(route), rtnl_route_get_priority(route)};
+    // As static routes of the main table we made them up to version 0.1.
+    if (protocol != our_protocol && (protocol != RTPROT_STATIC || place.table != main_table)) continue;
     if (rtnl_route_get_nnexthops(route) != 1) continue;
     if (rtnl_route_nh_get_ifindex(rtnl_route_nexthop_n(route, 0)) != ifindex) continue;
     nl_addr* to = rtnl_route_get_dst(route);
     const auto prefix = to_prefix(to, to == nullptr ? 0 : static_cast<int>(nl_addr_get_prefixlen(to)));
-    if (prefix) result.push_back(*prefix);
+    if (prefix) result.push_back({*prefix, place, protocol});
   }
   return result;
 }
@@ -328,10 +332,9 @@ Result<std::vector<LocalAddress>> Netlink::local_addresses() {
 }
 
 Result<void> Netlink::add_route(int ifindex, const IpPrefix& to, const std::optional<IpAddress>& source,
-                                std::uint32_t table) {
-  auto route = make_route(ifindex, to);
+                                const RoutePlace& place) {
+  auto route = make_route(ifindex, to, place, our_protocol);
   if (!route) return std::unexpected(route.error());
-  rtnl_route_set_table(route->get(), table);
   if (source) {
     const NlAddrPtr preferred = to_nl(*source, source->bits());
     if (!preferred) return out_of_memory();
@@ -340,10 +343,11 @@ Result<void> Netlink::add_route(int ifindex, const IpPrefix& to, const std::opti
   int error = rtnl_route_add(socket_.get(), route->get(), NLM_F_CREATE | NLM_F_EXCL);
   if (error == -NLE_EXIST) {
     bool same_device = false;
-    const std::string existing = describe_routes(to, ifindex, same_device);
+    const std::string existing = describe_routes(to, place, ifindex, same_device);
     if (!same_device)
       return fail(Errc::invalid,
-                  fmt::format("route {} exists already, {}: remove that route, or take the prefix out of `routes`",
+                  fmt::format("route {} exists already, {}: remove that route, take the prefix out of `routes`, or set "
+                              "another `metric`",
                               to.to_string(), existing));
     error = rtnl_route_add(socket_.get(), route->get(), NLM_F_CREATE | NLM_F_REPLACE);
   }
@@ -351,33 +355,31 @@ Result<void> Netlink::add_route(int ifindex, const IpPrefix& to, const std::opti
   return {};
 }
 
-Result<void> Netlink::remove_route(int ifindex, const IpPrefix& to, std::uint32_t table) {
-  auto route = make_route(ifindex, to);
+Result<void> Netlink::remove_route(int ifindex, const IpPrefix& to, const RoutePlace& place, std::uint8_t protocol) {
+  auto route = make_route(ifindex, to, place, protocol);
   if (!route) return std::unexpected(route.error());
-  rtnl_route_set_table(route->get(), table);
   if (const int error = rtnl_route_delete(socket_.get(), route->get(), 0); error < 0)
     return netlink_error(fmt::format("remove route {}", to.to_string()), error);
   return {};
 }
 
-Result<void> Netlink::add_guard(const IpPrefix& to) {
-  const RoutePtr guard = make_guard(to);
+Result<void> Netlink::add_guard(const IpPrefix& to, std::uint32_t table) {
+  const RoutePtr guard = make_guard(to, table, our_protocol);
   if (!guard) return out_of_memory();
-  const int error = rtnl_route_add(socket_.get(), guard.get(), NLM_F_CREATE | NLM_F_EXCL);
-  if (error < 0 && error != -NLE_EXIST)
-    return netlink_error(fmt::format("unreachable route {}", to.to_string()), error);
+  const int error = rtnl_route_add(socket_.get(), guard.get(), NLM_F_CREATE | NLM_F_REPLACE);
+  if (error < 0) return netlink_error(fmt::format("unreachable route {}", to.to_string()), error);
   return {};
 }
 
-Result<void> Netlink::remove_guard(const IpPrefix& to) {
-  const RoutePtr guard = make_guard(to);
+Result<void> Netlink::remove_guard(const IpPrefix& to, std::uint32_t table, std::uint8_t protocol) {
+  const RoutePtr guard = make_guard(to, table, protocol);
   if (!guard) return out_of_memory();
   if (const int error = rtnl_route_delete(socket_.get(), guard.get(), 0); error < 0)
     return netlink_error(fmt::format("remove unreachable route {}", to.to_string()), error);
   return {};
 }
 
-std::string Netlink::describe_routes(const IpPrefix& to, int ifindex, bool& same_device) {
+std::string Netlink::describe_routes(const IpPrefix& to, const RoutePlace& place, int ifindex, bool& same_device) {
   same_device = false;
   nl_cache* cache_raw = nullptr;
   if (rtnl_route_alloc_cache(socket_.get(), family_of(to.address), 0, &cache_raw) < 0) return "but could not be read";
@@ -386,7 +388,8 @@ std::string Netlink::describe_routes(const IpPrefix& to, int ifindex, bool& same
   std::string text;
   for (nl_object* object = nl_cache_get_first(cache_raw); object != nullptr; object = nl_cache_get_next(object)) {
     auto* route = reinterpret_cast<rtnl_route*>(object);
-    if (rtnl_route_get_table(route) != RT_TABLE_MAIN || rtnl_route_get_protocol(route) == guard_protocol) continue;
+    if (RoutePlace{rtnl_route_get_table(route), rtnl_route_get_priority(route)} != as_kernel_has_it(to, place))
+      continue;
     nl_addr* dst = rtnl_route_get_dst(route);
     if (dst == nullptr || !destination || nl_addr_cmp(dst, destination.get()) != 0) continue;
     for (int i = 0; i < rtnl_route_get_nnexthops(route); ++i)
@@ -418,6 +421,7 @@ Result<Netlink::RouteAnswer> Netlink::ask_route(const IpAddress& to, const IpAdd
   if (from != nullptr) header.rtm_src_len = static_cast<unsigned char>(from->bits());
   header.rtm_flags = RTM_F_FIB_MATCH;
   if (nlmsg_append(request.get(), &header, sizeof header, NLMSG_ALIGNTO) < 0 ||
+      (mark_ != 0 && nla_put_u32(request.get(), RTA_MARK, mark_) < 0) ||
       nla_put(request.get(), RTA_DST, static_cast<int>(to.size()), to.bytes().data()) < 0 ||
       (from != nullptr && nla_put(request.get(), RTA_SRC, static_cast<int>(from->size()), from->bytes().data()) < 0))
     return out_of_memory();

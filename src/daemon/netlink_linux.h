@@ -35,8 +35,32 @@ struct LocalAddress {
   int ifindex = 0;
 };
 
-/// Of the unreachable routes that stand behind a tunnel's routes (add_guard); iproute2's table of names leaves it free.
-inline constexpr std::uint8_t guard_protocol = 197;
+/// Protocol number of our routes, guards (add_guard) and rules. Nobody else's: not the kernel's (linux/rtnetlink.h: up
+/// to 18, 42, 84, 99, 186–192), not FRR's (zebra/rt_netlink.h: 186–198; zebra deletes at its start what has one of
+/// those), Calico's (80) or Coil's (30).
+inline constexpr std::uint8_t our_protocol = 233;
+/// What it was up to version 0.1: FRR's openfabric.
+inline constexpr std::uint8_t former_protocol = 197;
+inline constexpr std::uint32_t main_table = 254;  ///< RT_TABLE_MAIN
+
+/// Where a route stands beside its prefix.
+struct RoutePlace {
+  std::uint32_t table = main_table;
+  std::uint32_t metric = 0;  ///< 0: 1024 for IPv6, as the kernel has it
+  friend auto operator<=>(const RoutePlace&, const RoutePlace&) noexcept = default;
+};
+/// As the kernel says it of a route to `to`.
+[[nodiscard]] inline RoutePlace as_kernel_has_it(const IpPrefix& to, RoutePlace place) noexcept {
+  if (place.metric == 0 && !to.address.is_v4()) place.metric = 1024;  // IP6_RT_PRIO_USER
+  return place;
+}
+
+/// As the kernel has it.
+struct DeviceRoute {
+  IpPrefix to;
+  RoutePlace place;  ///< as_kernel_has_it
+  std::uint8_t protocol = our_protocol;
+};
 
 /// A rule of the routing policy (ip rule), with our protocol number.
 struct RoutingRule {
@@ -83,29 +107,34 @@ class Netlink {
   [[nodiscard]] Result<std::vector<IpPrefix>> addresses();
   /// Of one device, but for those that the kernel has made itself (link-local ones).
   [[nodiscard]] Result<std::vector<IpPrefix>> addresses_of(int ifindex);
-  /// What add_route has put into the main table for this device, or somebody else by hand.
-  [[nodiscard]] Result<std::vector<IpPrefix>> routes_of(int ifindex);
+  /// What add_route has put anywhere for this device, and static routes of the main table.
+  [[nodiscard]] Result<std::vector<DeviceRoute>> routes_of(int ifindex);
   /// Neither loopback nor link-local ones, nor such as are not ready yet or about to go.
   [[nodiscard]] Result<std::vector<LocalAddress>> local_addresses();
 
-  /// Main table unless another is named, scope link. A route to the same prefix through the same device is replaced; one through another device
-  /// is left alone: Errc::invalid then names it. `source` is the preferred source address of what this host itself
-  /// sends.
+  /// Scope link. A route to the same prefix in the same place through the same device is replaced; one through another
+  /// device is left alone: Errc::invalid then names it. `source` is the preferred source address of what this host
+  /// itself sends.
   [[nodiscard]] Result<void> add_route(int ifindex, const IpPrefix& to, const std::optional<IpAddress>& source,
-                                       std::uint32_t table = 254);
+                                       const RoutePlace& place = {});
   /// Errc::not_found when there is none.
-  [[nodiscard]] Result<void> remove_route(int ifindex, const IpPrefix& to, std::uint32_t table = 254);
+  [[nodiscard]] Result<void> remove_route(int ifindex, const IpPrefix& to, const RoutePlace& place = {},
+                                          std::uint8_t protocol = our_protocol);
   /// There already: as wanted.
   [[nodiscard]] Result<void> add_rule(const RoutingRule& rule);
   /// Errc::not_found when there is none.
   [[nodiscard]] Result<void> remove_rule(const RoutingRule& rule);
-  /// Removes one rule of ours with this priority; false: there is none.
+  /// Removes one rule of ours with this priority, also one with our former number; false: there is none.
   [[nodiscard]] bool remove_rules(IpFamily family, std::uint32_t priority);
-  /// An unreachable route in the main table behind all others to the same prefix: with a metric and a protocol of our
-  /// own, bound to no device. There already: as wanted.
-  [[nodiscard]] Result<void> add_guard(const IpPrefix& to);
+  /// An unreachable route behind all others to the same prefix in its table: with a metric and a protocol of our own,
+  /// bound to no device. There already: as wanted; it takes the place of one with our former number.
+  [[nodiscard]] Result<void> add_guard(const IpPrefix& to, std::uint32_t table = main_table);
   /// Errc::not_found when there is none.
-  [[nodiscard]] Result<void> remove_guard(const IpPrefix& to);
+  [[nodiscard]] Result<void> remove_guard(const IpPrefix& to, std::uint32_t table = main_table,
+                                          std::uint8_t protocol = our_protocol);
+  /// Lookups are from now on those of packets with this mark (SO_MARK); 0: of packets without one.
+  void set_mark(std::uint32_t mark) noexcept { mark_ = mark; }
+  [[nodiscard]] std::uint32_t mark() const noexcept { return mark_; }
   [[nodiscard]] Result<RouteLookup> lookup_route(const IpAddress& to);
   /// The device by which a packet from `from`, one of our own addresses, would leave. Errc::not_found: by none.
   [[nodiscard]] Result<int> route_device(const IpAddress& to, const IpAddress& from);
@@ -122,10 +151,12 @@ class Netlink {
   [[nodiscard]] Result<RouteAnswer> ask_route(const IpAddress& to, const IpAddress* from);
   static int take_route(nl_msg* message, void* out);
   [[nodiscard]] Result<LinkInfo> link_by(int ifindex, const char* name);
-  /// In words, the routes to exactly `to`; sets `same_device` when one of them leads to `ifindex`.
-  [[nodiscard]] std::string describe_routes(const IpPrefix& to, int ifindex, bool& same_device);
+  /// In words, the routes to exactly `to` in this place; sets `same_device` when one of them leads to `ifindex`.
+  [[nodiscard]] std::string describe_routes(const IpPrefix& to, const RoutePlace& place, int ifindex,
+                                            bool& same_device);
 
   std::unique_ptr<nl_sock, Close> socket_;
+  std::uint32_t mark_ = 0;
 };
 
 }  // namespace culvert::daemon

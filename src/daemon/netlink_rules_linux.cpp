@@ -18,7 +18,8 @@ std::unexpected<Error> rule_error(const char* what, const RoutingRule& rule, int
 }
 
 /// nullptr: out of memory. nl_send_sync frees it.
-nl_msg* message_of(int type, int flags, const RoutingRule& rule, bool by_priority_alone) {
+nl_msg* message_of(int type, int flags, const RoutingRule& rule, bool by_priority_alone,
+                   std::uint8_t protocol = our_protocol) {
   nl_msg* const message = nlmsg_alloc_simple(type, flags);
   if (!message) return nullptr;
   fib_rule_hdr header{};
@@ -27,7 +28,7 @@ nl_msg* message_of(int type, int flags, const RoutingRule& rule, bool by_priorit
   if (rule.to) header.dst_len = static_cast<std::uint8_t>(rule.to->bits());
   bool fine = nlmsg_append(message, &header, sizeof header, NLMSG_ALIGNTO) >= 0 &&
               nla_put_u32(message, FRA_PRIORITY, rule.priority) >= 0 &&
-              nla_put_u8(message, FRA_PROTOCOL, guard_protocol) >= 0;
+              nla_put_u8(message, FRA_PROTOCOL, protocol) >= 0;
   if (!by_priority_alone) fine = fine && nla_put_u32(message, FRA_TABLE, rule.table) >= 0;
   if (rule.to)
     fine = fine && nla_put(message, FRA_DST, static_cast<int>(rule.to->size()), rule.to->bytes().data()) >= 0;
@@ -56,8 +57,11 @@ Result<void> Netlink::remove_rule(const RoutingRule& rule) {
 }
 
 bool Netlink::remove_rules(IpFamily family, std::uint32_t priority) {
-  nl_msg* const message = message_of(RTM_DELRULE, 0, {family, priority, 0, std::nullopt, false}, true);
-  return message && nl_send_sync(socket_.get(), message) >= 0;
+  for (const std::uint8_t protocol : {our_protocol, former_protocol}) {
+    nl_msg* const message = message_of(RTM_DELRULE, 0, {family, priority, 0, std::nullopt, false}, true, protocol);
+    if (message && nl_send_sync(socket_.get(), message) >= 0) return true;
+  }
+  return false;
 }
 
 }  // namespace culvert::daemon

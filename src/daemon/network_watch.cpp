@@ -35,7 +35,8 @@ int device_of(nlmsghdr* header) {
     case RTM_NEWROUTE:
     case RTM_DELROUTE: {
       const auto* route = static_cast<const rtmsg*>(data);
-      const bool of_ours = route->rtm_protocol == guard_protocol;
+      const bool of_ours =
+          route->rtm_protocol == our_protocol && nlmsg_find_attr(header, sizeof(rtmsg), RTA_OIF) == nullptr;
       if (of_ours || route->rtm_table == RT_TABLE_LOCAL || (route->rtm_flags & RTM_F_CLONED) != 0) return -1;
       const nlattr* device = nlmsg_find_attr(header, sizeof(rtmsg), RTA_OIF);
       return device == nullptr ? 0 : static_cast<int>(nla_get_u32(device));

@@ -29,7 +29,8 @@ std::vector<ike::Path> PathFinder::find(Netlink& netlink, const std::vector<IpAd
                                         const std::vector<IpAddress>& ours) const {
   std::vector<ike::Path> chosen, others;
   for (const IpAddress& remote : remotes) {
-    const auto first = ours.empty() ? local_address_towards({remote, 500}, listen_) : fail(Errc::no_match, "");
+    const auto first =
+        ours.empty() ? local_address_towards({remote, 500}, listen_, netlink.mark()) : fail(Errc::no_match, "");
     if (first) chosen.push_back({{*first, 0}, {remote, 0}});
     const auto add = [&](const LocalAddress& own) {
       if (own.address.family() != remote.family() || (first && own.address == *first)) return;

@@ -11,6 +11,7 @@
 #include "culvert/base/log.h"
 #include "daemon.h"
 #include "log_output.h"
+#include "outer_mark.h"
 
 namespace culvert::daemon {
 namespace {
@@ -161,6 +162,9 @@ Result<void> Daemon::apply(config::Config& next, const config::ReloadPlan& plan)
     std::swap(config_, next);
     next_metrics_.reset();
     machine_->index_tunnels();
+    machine_->follow_mark();
+    if (auto back = mark_sockets(plane_->descriptors(), config_.gateway.fwmark); !back)
+      log::warn("{}", back.error().detail);
     if (auto back = streams_.replace_peers(config_); !back) log::warn("{}", back.error().detail);
     return prepared;
   }
@@ -173,6 +177,7 @@ Result<void> Daemon::apply(config::Config& next, const config::ReloadPlan& plan)
   perform(ike_->reconfigure(Clock::now(), reconfiguration(before, plan)));
   leases_.note_change();
   machine_->finish_reload(before, plan, *plane_);
+  follow_mark(before);
   note_counters();
   if (!plan.new_tunnels.empty() || !plan.gone_tunnels.empty()) {
     manager_.keep({});  // also one that was made anew under its old name
@@ -192,7 +197,16 @@ Result<void> Daemon::prepare(const config::Config& before, const config::ReloadP
     if (!metrics) return std::unexpected(metrics.error());
     next_metrics_ = std::move(*metrics);
   }
+  machine_->follow_mark();
+  if (auto marked = mark_sockets(plane_->descriptors(), config_.gateway.fwmark); !marked) return marked;
   return machine_->reconfigure(before, plan, *plane_);
+}
+
+/// Another mark may mean other routes to every peer.
+void Daemon::follow_mark(const config::Config& before) {
+  if (before.gateway.fwmark == config_.gateway.fwmark) return;
+  resolver_->set_mark(config_.gateway.fwmark);
+  on_network_change();
 }
 
 ike::Reconfiguration Daemon::reconfiguration(const config::Config& before, const config::ReloadPlan& plan) const {

@@ -65,10 +65,12 @@ class UdpProbe {
 };
 
 /// `from` unspecified: the kernel chooses.
-Result<IpAddress> probe(const Endpoint& remote, const IpAddress& from) {
+Result<IpAddress> probe(const Endpoint& remote, const IpAddress& from, std::uint32_t mark) {
   const UdpProbe socket(remote.address.is_v4() ? AF_INET : AF_INET6);
   sockaddr_storage address;
   if (socket.fd() < 0) return fail(Errc::io, std::strerror(errno), errno);
+  if (mark != 0 && setsockopt(socket.fd(), SOL_SOCKET, SO_MARK, &mark, sizeof mark) != 0)
+    return fail(Errc::io, fmt::format("fwmark {}: {}", mark, std::strerror(errno)), errno);
   if (!from.is_unspecified()) {
     const socklen_t len = to_sockaddr(from, 0, address);
     if (bind(socket.fd(), reinterpret_cast<sockaddr*>(&address), len) != 0)
@@ -107,11 +109,12 @@ Result<std::vector<IpAddress>> system_lookup(const std::string& name) {
   return addresses;
 }
 
-Result<IpAddress> local_address_towards(const Endpoint& remote, const std::vector<IpAddress>& listen) {
+Result<IpAddress> local_address_towards(const Endpoint& remote, const std::vector<IpAddress>& listen,
+                                        std::uint32_t mark) {
   std::optional<Error> first_error;
   for (const IpAddress& address : listen) {
     if (address.family() != remote.address.family()) continue;
-    auto local = probe(remote, address);
+    auto local = probe(remote, address, mark);
     if (local) return local;
     if (!first_error) first_error = local.error();
   }
@@ -235,7 +238,7 @@ void Resolver::take_answers() {
       const Endpoint remote{address, port};
       if (const auto refused = options_.refuse ? options_.refuse(address) : std::nullopt) {
         add_reason(why, *refused);
-      } else if (const auto local = local_address_towards(remote, ours)) {
+      } else if (const auto local = local_address_towards(remote, ours, options_.mark)) {
         const ike::Path path{{*local, options_.ike_port}, remote};
         if (std::ranges::find(paths, path) == paths.end()) paths.push_back(path);
       } else {

@@ -21,12 +21,15 @@ namespace culvert::daemon {
 [[nodiscard]] Result<std::vector<IpAddress>> system_lookup(const std::string& name);
 
 /// The address the kernel would send from towards `remote` (a connected UDP socket; nothing is sent), among those that
-/// `listen` allows. Errc::no_match: we listen on no address of that family; Errc::io: the kernel has no route.
-[[nodiscard]] Result<IpAddress> local_address_towards(const Endpoint& remote, const std::vector<IpAddress>& listen);
+/// `listen` allows, with this mark (SO_MARK; 0: none). Errc::no_match: we listen on no address of that family;
+/// Errc::io: the kernel has no route.
+[[nodiscard]] Result<IpAddress> local_address_towards(const Endpoint& remote, const std::vector<IpAddress>& listen,
+                                                      std::uint32_t mark = 0);
 
 struct ResolverOptions {
   std::vector<IpAddress> listen;
   std::uint16_t ike_port = 500;
+  std::uint32_t mark = 0;       ///< of what is sent to peers
   std::size_t max_lookups = 8;  ///< threads at one time that wait for a name server; others queue
   /// Name → addresses in the order of the system; blocks; called on threads of its own. Empty: getaddrinfo.
   std::function<Result<std::vector<IpAddress>>(const std::string& name)> lookup;
@@ -51,6 +54,7 @@ class Resolver {
   /// answer. `ours`: our addresses to use, in order of preference; empty: `listen`, and the kernel's choice among them.
   void resolve(PeerId peer, const std::vector<std::string>& names, std::uint16_t port,
                const std::vector<IpAddress>& ours = {});
+  void set_mark(std::uint32_t mark) noexcept { options_.mark = mark; }
 
  private:
   struct Mailbox;

@@ -113,7 +113,7 @@ StateDir::~StateDir() {
 Result<void> StateDir::record(const MachineRecord& machine) const {
   std::string text = here() + "\n";
   for (const auto& device : machine.devices) text += fmt::format("device {} {}\n", device.name, device.ifindex);
-  for (const auto& guard : machine.guards) text += fmt::format("guard {}\n", guard.to_string());
+  for (const auto& guard : machine.guards) text += fmt::format("guard {} {}\n", guard.to.to_string(), guard.table);
   const auto path = directory_ / record_name;
   const auto fresh = directory_ / (std::string(record_name) + ".new");
   const int fd = ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -145,7 +145,12 @@ MachineRecord StateDir::read_record() const {
     if (!(fields >> kind >> name)) continue;
     if (kind == "device" && fields >> ifindex && ifindex > 0) machine.devices.push_back({name, ifindex});
     const auto guard = kind == "guard" ? IpPrefix::parse(name) : std::nullopt;
-    if (guard) machine.guards.push_back(*guard);
+    if (!guard) continue;
+    if (std::uint32_t table = 0; fields >> table) {
+      machine.guards.push_back({*guard, table});
+    } else {
+      machine.former_guards.push_back(*guard);
+    }
   }
   return machine;
 }

@@ -20,11 +20,19 @@ struct DeviceRecord {
   friend bool operator==(const DeviceRecord&, const DeviceRecord&) = default;
 };
 
+/// An unreachable route behind those of the tunnels.
+struct GuardRecord {
+  IpPrefix to;
+  std::uint32_t table = 0;
+  friend auto operator<=>(const GuardRecord&, const GuardRecord&) = default;
+};
+
 /// What a daemon has put on the machine, and what must not be left there without one.
 struct MachineRecord {
   std::vector<DeviceRecord> devices;
-  std::vector<IpPrefix> guards;  ///< unreachable routes behind those of the tunnels; they outlive a crash
-  [[nodiscard]] bool empty() const noexcept { return devices.empty() && guards.empty(); }
+  std::vector<GuardRecord> guards;      ///< they outlive a crash
+  std::vector<IpPrefix> former_guards;  ///< of a daemon before 0.2: main table, another protocol number; only read
+  [[nodiscard]] bool empty() const noexcept { return devices.empty() && guards.empty() && former_guards.empty(); }
   friend bool operator==(const MachineRecord&, const MachineRecord&) = default;
 };
 

@@ -65,8 +65,11 @@ struct GatewayConfig {
   bool raw_esp = false;                              ///< sockets for IP protocol 50 are open: some peer may speak it
   std::optional<MetricsAddress> metrics;             ///< nullopt: nowhere
   std::vector<IpPrefix> metrics_from;                ///< who may ask for them beside this machine
+  std::uint32_t fwmark = 0;                          ///< SO_MARK of what is sent to peers; 0: none
   bool crash_detection = true;                       ///< give peers a token by which they know that we have restarted
 };
+
+inline constexpr std::uint32_t main_table = 254;  ///< RT_TABLE_MAIN
 
 /// A [tunnel.NAME] as the machine sees it; `plane.mtu` is 0 unless the file sets it.
 struct TunnelSettings {
@@ -74,6 +77,8 @@ struct TunnelSettings {
   tunnel::TunnelConfig plane;
   std::vector<IpPrefix> addresses;  ///< of the device
   std::vector<IpPrefix> routes;     ///< into the device; for carry = "ip" the remote selectors when the file names none
+  std::uint32_t table = main_table;  ///< of `routes`
+  std::uint32_t metric = 0;          ///< of `routes`; 0: the kernel's own default, which is 1024 for IPv6
   bool virtual_address = false;     ///< the peer gives us its addresses
   bool routes_as_granted = false;   ///< with virtual_address: routes follow from what the peer grants
   bool fail_closed = true;          ///< what the routes stand for does not leave another way when the device is gone

@@ -203,6 +203,20 @@ TEST_CASE("a GRE tunnel that joins others leaves them the child SA that they sha
   CHECK(reload.plan.summary() == "1 peer changed; 1 tunnel added");  // the child has another name
 }
 
+TEST_CASE("table, metric and fwmark change in place") {
+  const Folder folder;
+  for (const char* keys : {"table = 100", "metric = 7", "table = \"off\""}) {
+    const Reload reload(folder, sound_ip, with(sound_ip, "# tunnel", keys));
+    CHECK(reload.plan.changed_tunnels.size() == 1);
+    CHECK(reload.plan.renewals.empty());
+    CHECK(reload.only_change().effect == ReloadEffect::in_place);
+  }
+  const Reload mark(folder, sound_ip, with(sound_ip, "# gateway", "fwmark = 0xca6c"));
+  CHECK(mark.after.gateway.fwmark == 51820);
+  CHECK(mark.plan.changed_tunnels.empty());
+  CHECK(mark.only_change().effect == ReloadEffect::in_place);
+}
+
 TEST_CASE("what is made once at the start needs a restart, and says so") {
   const Folder folder;
   const Reload reload(folder, sound_ip, with(sound_ip, "# gateway", "workers = 3\nlog_level = \"debug\""));

@@ -1,5 +1,6 @@
 // How keys fit together. Lines and columns were counted by hand in the text of fixture.h.
 #include "fixture.h"
+#include "routing_tables.h"
 
 using namespace culvert::config;
 using namespace culvert::config::test;
@@ -277,6 +278,54 @@ TEST_CASE("a route outside the remote nets, or into two devices, is refused") {
   const Folder folder;  // longest prefix wins: that is what routing is for
   const std::string nested = "routes = [\"10.0.0.0/8\"]\n" + with_second_gre("key = 1\nroutes = [\"10.2.0.0/16\"]");
   CHECK(sound(folder, replaced(sound_gre, "# tunnel", nested)).tunnels.size() == 2);
+}
+
+TEST_CASE("routes go into a table by number or by iproute2's name, or nowhere") {
+  const Folder folder;
+  const auto tunnel = [&](const char* keys) { return sound(folder, replaced(sound_gre, "# tunnel", keys)).tunnels[0]; };
+  const std::string routes = "routes = [\"10.2.0.0/16\"]\n";
+  CHECK(tunnel("").table == 254);  // RT_TABLE_MAIN
+  CHECK(tunnel("table = \"main\"").table == 254);
+  CHECK(tunnel("table = 254").table == 254);
+  CHECK(tunnel("table = 100\nmetric = 7").table == 100);
+  CHECK(tunnel("table = 100\nmetric = 7").metric == 7);
+  CHECK(tunnel("table = 4294967295").table == 4294967295);
+  CHECK(tunnel("table = \"default\"").table == 253);  // /etc/iproute2/rt_tables of Debian
+  CHECK(tunnel((routes + "table = \"off\"").c_str()).routes.empty());
+  CHECK(sound(folder, replaced(sound_ip, "# tunnel", "table = \"off\"")).tunnels[0].routes.empty());
+  CHECK(tunnel("table = 100\nroutes = [\"0.0.0.0/0\"]").routes.size() == 1);  // the peer is reached by other tables
+  const std::string reserved = "the kernel keeps the tables 0 and 255 (local) for itself";
+  check_mistakes(sound_gre,
+                 {
+                     {"# tunnel", "table = \"nowhere\"", 13, 9, "tunnel.t.table", "add it there, or write its number"},
+                     {"# tunnel", "table = 0", 13, 9, "tunnel.t.table", "1 … 4294967295"},
+                     {"# tunnel", "table = 255", 13, 9, "tunnel.t.table", reserved.c_str()},
+                     {"# tunnel", "table = \"local\"", 13, 9, "tunnel.t.table", reserved.c_str()},
+                     {"# tunnel", "table = true", 13, 9, "tunnel.t.table", "integer"},
+                     {"# tunnel", "metric = 4000000000", 13, 10, "tunnel.t.metric", "0 … 3999999999"},
+                     {"# tunnel", "table = \"off\"\nmetric = 1", 14, 10, "tunnel.t.metric", "has no effect"},
+                     {"# tunnel", "fwmark = 1", 13, 1, "tunnel.t.fwmark", "it stands in [gateway]"},
+                     {"# gateway", "fwmark = 0", 3, 10, "gateway.fwmark", "1 … 4294967295"},
+                 });
+}
+
+TEST_CASE("one prefix goes into two tunnels by another metric or table") {
+  const Folder folder;
+  const std::string first = "routes = [\"10.2.0.0/16\"]\n", second = "key = 1\n" + first;
+  for (const char* place : {"metric = 10", "table = 100"})
+    CHECK(sound(folder, replaced(sound_gre, "# tunnel", first + with_second_gre(second + place))).tunnels.size() == 2);
+  check_mistakes(sound_gre, {
+                                {"# tunnel", first + "metric = 10\n" + with_second_gre(second + "metric = 10"), 20, 11,
+                                 "tunnel.u.routes", "another `metric` or `table` would make both possible"},
+                            });
+}
+
+TEST_CASE("names of routing tables are read as iproute2 writes them") {
+  // ip-route(8), and /etc/iproute2/rt_tables of Debian 12.
+  const RoutingTables tables = parse_routing_tables(
+      "#\n# reserved values\n#\n255\tlocal\n 0x64 wan # comment\n\n7\nx y\n100 isp2 more\n"
+      "5000000000 big\n1 last");
+  CHECK(tables == RoutingTables{{"local", 255}, {"wan", 100}, {"isp2", 100}, {"last", 1}});
 }
 
 TEST_CASE("remote nets of two plain tunnels do not overlap") {

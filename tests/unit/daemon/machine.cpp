@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <array>
 #include <cstdio>
+#include <fstream>
 #include <map>
 #include <string>
 #include <utility>
@@ -161,7 +162,7 @@ TEST_CASE("what this host sends into plain ESP comes from an address that the se
   auto machine = world.machine();
   REQUIRE(machine.has_value());
   REQUIRE(machine->set_up(world.plane).has_value());
-  CHECK(contains(ip("route show"), "10.2.0.0/16 dev cvt0 proto static scope link src 10.1.0.1"));
+  CHECK(contains(ip("route show"), "10.2.0.0/16 dev cvt0 proto 233 scope link src 10.1.0.1"));
   CHECK_FALSE(contains(ip("addr show dev cvt0"), "fe80::"));
 }
 
@@ -238,7 +239,7 @@ TEST_CASE("after a crash the next start removes the device that was recorded, an
     auto state = StateDir::open(world.dir.path());
     REQUIRE(state.has_value());
     // other0 has another index than was recorded: it is not the device that was ours.
-    REQUIRE(state->record({{{"cvt0", ours}, {"other0", foreign + 1000}}, {}}).has_value());
+    REQUIRE(state->record({{{"cvt0", ours}, {"other0", foreign + 1000}}, {}, {}}).has_value());
   }
   auto machine = world.machine();
   REQUIRE(machine.has_value());
@@ -308,6 +309,111 @@ TEST_CASE(
     CHECK_FALSE(contains(ip("link show"), "cvt0"));
     CHECK(unreachable("10.2.0.0/16"));
   }
+}
+
+TEST_CASE("routes and guards follow a tunnel into another table, and a reload moves them there and back") {
+  const test::PrivateNetns netns;
+  NEEDS_NETNS(netns);
+  const Quiet quiet;
+  World world(tunnel::Carry::gre);
+  ip("link set lo up");
+  world.tunnel().routes = {prefix("10.2.0.0/16"), prefix("0.0.0.0/0"), prefix("fd02::/48")};
+  world.tunnel().addresses = {prefix("169.254.10.1/30")};
+  world.tunnel().table = 100;
+  auto machine = world.machine();
+  REQUIRE(machine.has_value());
+  REQUIRE(machine->set_up(world.plane).has_value());
+  const auto table = [](const char* name) {
+    return ip((std::string("route show table ") + name).c_str()) +
+           ip((std::string("-6 route show table ") + name).c_str());
+  };
+  for (const char* shown : {"\n10.2.0.0/16 dev cvt0", "default dev cvt0", "fd02::/48 dev cvt0",
+                            "unreachable 10.2.0.0/16", "unreachable default", "unreachable fd02::/48"})
+    CHECK(contains("\n" + table("100"), shown));
+  CHECK_FALSE(contains(table("main"), "10.2.0.0/16"));
+  CHECK(contains(table("main"), "unreachable 169.254.10.0/30"));  // where the kernel puts the route of an address
+
+  config::ReloadPlan plan;
+  plan.changed_tunnels = {TunnelId(0)};
+  const auto reload = [&](std::uint32_t to, std::uint32_t metric) {
+    config::Config before = world.config;
+    world.tunnel().table = to;
+    world.tunnel().metric = metric;
+    const auto done = machine->reconfigure(before, plan, world.plane);
+    if (done) {
+      machine->finish_reload(before, plan, world.plane);
+    } else {
+      world.config = before;
+      machine->index_tunnels();
+    }
+    return done;
+  };
+  REQUIRE(reload(101, 0).has_value());
+  CHECK(table("100") == "");
+  for (const char* shown : {"default dev cvt0", "unreachable default", "unreachable fd02::/48"})
+    CHECK(contains(table("101"), shown));
+  REQUIRE(reload(101, 77).has_value());
+  CHECK(contains(table("101"), "10.2.0.0/16 dev cvt0 proto 233 scope link metric 77"));
+  CHECK(contains(table("101"), "fd02::/48 dev cvt0 proto 233 metric 77"));
+  CHECK_FALSE(contains(table("101"), "metric 1024"));
+
+  // What somebody else has put there stops all of it, and nothing has moved.
+  ip("route add 10.2.0.0/16 dev wan table 102 metric 77");
+  const auto refused = reload(102, 77);
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(contains(refused.error().detail, "route 10.2.0.0/16 exists already, dev wan"));
+  CHECK(contains(table("101"), "10.2.0.0/16 dev cvt0 proto 233 scope link metric 77"));
+  CHECK_FALSE(contains(table("102"), "cvt0"));
+  CHECK_FALSE(contains(table("102"), "unreachable"));
+
+  machine->tear_down(world.plane);
+  CHECK(table("101") == "");
+}
+
+TEST_CASE("two tunnels may exchange the metrics of the same prefix") {
+  const test::PrivateNetns netns;
+  NEEDS_NETNS(netns);
+  const Quiet quiet;
+  World world(tunnel::Carry::gre);
+  ip("link set lo up");
+  config::TunnelSettings second = world.tunnel();
+  second.plane.id = TunnelId(1);
+  second.plane.name = "backup";
+  second.plane.device = "cvt1";
+  second.metric = 20;
+  world.tunnel().metric = 10;
+  world.config.tunnels.push_back(second);
+  auto machine = world.machine();
+  REQUIRE(machine.has_value());
+  REQUIRE(machine->set_up(world.plane).has_value());
+  CHECK(contains(ip("route get 10.2.3.4"), "dev cvt0"));
+  const config::Config before = world.config;
+  std::swap(world.config.tunnels[0].metric, world.config.tunnels[1].metric);
+  config::ReloadPlan plan;
+  plan.changed_tunnels = {TunnelId(0), TunnelId(1)};
+  REQUIRE(machine->reconfigure(before, plan, world.plane).has_value());
+  machine->finish_reload(before, plan, world.plane);
+  CHECK(contains(ip("route get 10.2.3.4"), "dev cvt1"));
+  CHECK(contains(ip("route show"), "10.2.0.0/16 dev cvt0 proto 233 scope link metric 20"));
+  CHECK(contains(ip("route show"), "10.2.0.0/16 dev cvt1 proto 233 scope link metric 10"));
+}
+
+TEST_CASE("guards of an older daemon are taken over under the new number, or removed") {
+  const test::PrivateNetns netns;
+  NEEDS_NETNS(netns);
+  const Quiet quiet;
+  World world(tunnel::Carry::gre);
+  REQUIRE(StateDir::open(world.dir.path()).value().record({{}, {{prefix("10.99.0.0/16"), 254}}, {}}).has_value());
+  std::ofstream(world.dir.path() / "machine", std::ios::app) << "guard 10.2.0.0/16\nguard 10.3.0.0/16\n";
+  for (const char* net : {"10.2.0.0/16", "10.3.0.0/16"})
+    ip((std::string("route add unreachable ") + net + " proto 197 metric 4000000000").c_str());
+  auto machine = world.machine();
+  REQUIRE(machine.has_value());
+  CHECK(contains(ip("-N route show"), "7 10.2.0.0/16 proto 233"));  // RTN_UNREACHABLE; also before the device is there
+  CHECK_FALSE(contains(ip("route show"), "10.3.0.0/16"));
+  REQUIRE(machine->set_up(world.plane).has_value());
+  machine->tear_down(world.plane);
+  CHECK_FALSE(contains(ip("route show"), "unreachable"));
 }
 
 TEST_CASE("a tunnel that is not fail_closed leaves nothing behind that refuses") {

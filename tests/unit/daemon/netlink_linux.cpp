@@ -10,7 +10,11 @@
 #include "tun_device.h"
 
 using namespace culvert;
+using daemon::DeviceRoute;
+using daemon::former_protocol;
+using daemon::main_table;
 using daemon::Netlink;
+using daemon::RoutePlace;
 
 namespace {
 
@@ -85,11 +89,11 @@ TEST_CASE("routes of both families lead into the device with the preferred sourc
   REQUIRE(netlink->add_address(index, prefix("10.1.0.1/16")).has_value());
 
   REQUIRE(netlink->add_route(index, prefix("10.2.0.0/16"), address("10.1.0.1")).has_value());
-  CHECK(contains(ip("route show"), "10.2.0.0/16 dev cvt0 proto static scope link src 10.1.0.1"));
+  CHECK(contains(ip("route show"), "10.2.0.0/16 dev cvt0 proto 233 scope link src 10.1.0.1"));
   REQUIRE(netlink->add_route(index, prefix("10.2.0.0/16"), std::nullopt).has_value());
-  CHECK(contains(ip("route show"), "10.2.0.0/16 dev cvt0 proto static scope link \n"));
+  CHECK(contains(ip("route show"), "10.2.0.0/16 dev cvt0 proto 233 scope link \n"));
   REQUIRE(netlink->add_route(index, prefix("fd02::/48"), std::nullopt).has_value());
-  CHECK(contains(ip("-6 route show"), "fd02::/48 dev cvt0 proto static"));
+  CHECK(contains(ip("-6 route show"), "fd02::/48 dev cvt0 proto 233"));
   REQUIRE(netlink->add_route(index, prefix("0.0.0.0/0"), std::nullopt).has_value());
   CHECK(contains(ip("route show"), "default dev cvt0"));
   REQUIRE(
@@ -146,7 +150,7 @@ TEST_CASE("a guard is an unreachable route that everything else to the prefix be
   for (const char* shown : {"unreachable 10.2.0.0/16 proto ", "unreachable fd02::/48 dev lo proto "})
     CHECK(contains(ip("route show") + ip("-6 route show"), shown));
   // By its number: other packages may have a name for it (FRR has).
-  for (const char* shown : {"10.2.0.0/16 proto 197 ", "fd02::/48 dev lo proto 197 "})
+  for (const char* shown : {"10.2.0.0/16 proto 233 ", "fd02::/48 dev lo proto 233 "})
     CHECK(contains(ip("-N route show") + ip("-N -6 route show"), shown));
   CHECK(contains(ip("route show"), "metric 4000000000"));
   CHECK(contains(ip("route get 10.2.3.4"), "No route to host"));
@@ -164,6 +168,78 @@ TEST_CASE("a guard is an unreachable route that everything else to the prefix be
   const auto gone = netlink->remove_guard(prefix("10.2.0.0/16"));
   REQUIRE_FALSE(gone.has_value());
   CHECK(gone.error().code == Errc::not_found);
+}
+
+TEST_CASE("routes and guards stand in the table and with the metric that they are given") {
+  const test::PrivateNetns netns;
+  NEEDS_NETNS(netns);
+  const Tun tun("cvt0");
+  auto netlink = Netlink::open();
+  REQUIRE(netlink.has_value());
+  ip("link set lo up");
+  const int index = netlink->find_link("cvt0").value().index;
+  REQUIRE(netlink->change_link(index, {1400, true}).has_value());
+  const RoutePlace near{100, 0}, far{100, 50};
+  for (const char* net : {"10.2.0.0/16", "fd02::/48"}) {
+    REQUIRE(netlink->add_route(index, prefix(net), std::nullopt, far).has_value());
+    REQUIRE(netlink->add_route(index, prefix(net), std::nullopt, near).has_value());
+    REQUIRE(netlink->add_guard(prefix(net), 100).has_value());
+  }
+  CHECK(ip("route show") == "");
+  CHECK(contains(ip("route show table 100"), "10.2.0.0/16 dev cvt0 proto 233 scope link metric 50"));
+  CHECK(contains(ip("route show table 100"), "10.2.0.0/16 dev cvt0 proto 233 scope link \n"));
+  CHECK(contains(ip("-6 route show table 100"), "fd02::/48 dev cvt0 proto 233 metric 50"));
+  CHECK(contains(ip("-6 route show table 100"), "fd02::/48 dev cvt0 proto 233 metric 1024"));  // the kernel's default
+  CHECK(contains(ip("route show table 100"), "unreachable 10.2.0.0/16 proto 233 metric 4000000000"));
+  CHECK(contains(ip("-6 route show table 100"), "unreachable fd02::/48 dev lo proto 233 metric 4000000000"));
+
+  // Each by itself, also the one of the kernel's default metric.
+  for (const char* net : {"10.2.0.0/16", "fd02::/48"})
+    REQUIRE(netlink->remove_route(index, prefix(net), near).has_value());
+  CHECK(contains(ip("route show table 100"), "dev cvt0 proto 233 scope link metric 50"));
+  CHECK(contains(ip("-6 route show table 100"), "dev cvt0 proto 233 metric 50"));
+  CHECK_FALSE(contains(ip("-6 route show table 100"), "metric 1024"));
+  const auto routes = netlink->routes_of(index);
+  REQUIRE(routes.has_value());
+  REQUIRE(routes->size() == 2);
+  for (const DeviceRoute& route : *routes) CHECK(route.place == far);
+  CHECK_FALSE(netlink->remove_guard(prefix("10.2.0.0/16")).has_value());  // none in the main table
+  REQUIRE(netlink->remove_guard(prefix("10.2.0.0/16"), 100).has_value());
+  REQUIRE(netlink->remove_guard(prefix("fd02::/48"), 100).has_value());
+}
+
+TEST_CASE("a guard with the number of older versions is taken over, or found to be removed") {
+  const test::PrivateNetns netns;
+  NEEDS_NETNS(netns);
+  auto netlink = Netlink::open();
+  REQUIRE(netlink.has_value());
+  ip("link set lo up");
+  ip("route add unreachable 10.2.0.0/16 proto 197 metric 4000000000");
+  ip("-6 route add unreachable fd02::/48 proto 197 metric 4000000000");
+  for (const char* net : {"10.2.0.0/16", "fd02::/48"}) REQUIRE(netlink->add_guard(prefix(net)).has_value());
+  CHECK(contains(ip("-N route show"), "7 10.2.0.0/16 proto 233"));
+  CHECK(contains(ip("-N -6 route show"), "7 fd02::/48 dev lo proto 233"));  // RTN_UNREACHABLE
+  CHECK_FALSE(contains(ip("-N route show") + ip("-N -6 route show"), "proto 197"));
+  ip("route add unreachable 10.3.0.0/16 proto 197 metric 4000000000");
+  REQUIRE(netlink->remove_guard(prefix("10.3.0.0/16"), main_table, former_protocol).has_value());
+  CHECK_FALSE(contains(ip("route show"), "10.3.0.0/16"));
+}
+
+TEST_CASE("a lookup is that of a packet with our mark") {
+  const test::PrivateNetns netns;
+  NEEDS_NETNS(netns);
+  const Tun tun("cvt0");
+  const Tun other("other0");
+  auto netlink = Netlink::open();
+  REQUIRE(netlink.has_value());
+  for (const char* device : {"cvt0", "other0"})
+    REQUIRE(netlink->change_link(netlink->find_link(device).value().index, {1400, true}).has_value());
+  ip("route add default dev cvt0");
+  ip("route add default dev other0 table 7");
+  ip("rule add fwmark 51820 lookup 7");
+  CHECK(netlink->lookup_route(address("198.51.100.1")).value().device == "cvt0");
+  netlink->set_mark(51820);
+  CHECK(netlink->lookup_route(address("198.51.100.1")).value().device == "other0");
 }
 
 TEST_CASE("a route lookup names the device and its MTU, or that of the route") {

@@ -33,7 +33,8 @@ TEST_CASE("the lock goes with its daemon, and leaves no file") {
 TEST_CASE("what was recorded and not forgotten is a leftover for the next daemon") {
   const test::TempDir dir;
   const MachineRecord some{{{"cv-tokyo", 12}, {"guard", 13}},
-                           {IpPrefix::parse("10.2.0.0/16").value(), IpPrefix::parse("fd02::/48").value()}};
+                           {{IpPrefix::parse("10.2.0.0/16").value(), 254}, {IpPrefix::parse("fd02::/48").value(), 100}},
+                           {}};
   {
     auto state = StateDir::open(dir.path());
     REQUIRE(state.has_value());
@@ -56,10 +57,21 @@ TEST_CASE("a record of another boot, or one that makes no sense, is ignored") {
     std::ofstream(dir.path() / "machine") << text;
     CHECK(StateDir::open(dir.path()).value().leftovers().empty());
   }
-  REQUIRE(StateDir::open(dir.path()).value().record({{{"cv0", 13}}, {}}).has_value());
+  REQUIRE(StateDir::open(dir.path()).value().record({{{"cv0", 13}}, {}, {}}).has_value());
   std::ofstream(dir.path() / "machine", std::ios::app)
       << "device\ndevice cv1\ndevice cv2 x\ndevice cv3 0\nguard\nguard 10.2.0.0/33\nguard nonsense\nother 1 2\n\n";
-  CHECK(StateDir::open(dir.path()).value().leftovers() == MachineRecord{{{"cv0", 13}}, {}});
+  CHECK(StateDir::open(dir.path()).value().leftovers() == MachineRecord{{{"cv0", 13}}, {}, {}});
+}
+
+TEST_CASE("guards of a daemon that wrote no tables are known to be those of the former number") {
+  const test::TempDir dir;
+  REQUIRE(
+      StateDir::open(dir.path()).value().record({{}, {{IpPrefix::parse("10.3.0.0/16").value(), 254}}, {}}).has_value());
+  std::ofstream(dir.path() / "machine", std::ios::app) << "guard 10.2.0.0/16\nguard 10.4.0.0/16 x\n";
+  const auto left = StateDir::open(dir.path()).value().leftovers();
+  CHECK(left.guards.size() == 1);
+  CHECK(left.former_guards ==
+        std::vector{IpPrefix::parse("10.2.0.0/16").value(), IpPrefix::parse("10.4.0.0/16").value()});
 }
 
 TEST_CASE("directories are open to pass through whatever the umask, files to nobody else") {
@@ -68,7 +80,7 @@ TEST_CASE("directories are open to pass through whatever the umask, files to nob
   const auto state = StateDir::open(dir.path() / "a" / "b");
   umask(old_umask);
   REQUIRE(state.has_value());
-  REQUIRE(state->record({{{"cv0", 13}}, {}}).has_value());
+  REQUIRE(state->record({{{"cv0", 13}}, {}, {}}).has_value());
   struct stat status {};
   REQUIRE(stat((dir.path() / "a" / "b").c_str(), &status) == 0);
   CHECK((status.st_mode & 0777) == 0755);
