@@ -33,6 +33,7 @@ struct Arguments {
   std::vector<std::string> words;  ///< to complete
   std::string client, run_dir = "/run/culvert", profile;
   bool background = false, is_profile = false;
+  bool monitor_json = false;
 };
 
 void add_status(CLI::App& app, Arguments& arguments) {
@@ -68,6 +69,13 @@ CLI::App* add_peer_command(CLI::App& app, const char* name, const char* descript
   CLI::App* command = app.add_subcommand(name, description);
   command->add_option("PEER", arguments.peer, "a [peer.NAME] of the configuration")->required();
   return command;
+}
+
+void add_monitor(CLI::App& app, Arguments& arguments) {
+  CLI::App* monitor = app.add_subcommand(
+      "monitor", "events as they happen: tunnels up and down and why, rekeys, moves, reloads; until Ctrl-C");
+  monitor->add_option("PEER", arguments.peer, "only of this [peer.NAME] and its clients");
+  monitor->add_flag("--json", arguments.monitor_json, "a line of JSON for each (docs/control.md)");
 }
 
 CLI::App* add_rekey(CLI::App& app, Arguments& arguments) {
@@ -244,6 +252,7 @@ ExitCode dispatch(const CLI::App& app, const std::string& command, Arguments& ar
       arguments.status.watch_seconds = arguments.watch.empty() ? 2.0 : std::strtod(arguments.watch.c_str(), nullptr);
     return run_status(arguments.socket, arguments.status);
   }
+  if (command == "monitor") return run_monitor(arguments.socket, arguments.peer, arguments.monitor_json);
   if (command == "drops") return run_drops(arguments.socket, arguments.drops_json, arguments.drops_all);
   if (command == "doctor") return run_doctor(arguments.socket, arguments.doctor);
   if (command == "reload") {
@@ -298,6 +307,7 @@ void add_commands(CLI::App& app, Arguments& arguments) {
       ->capture_default_str()
       ->type_name("DIR");
   add_status(app, arguments);
+  add_monitor(app, arguments);
   add_doctor(app, arguments.doctor);
   CLI::App* check = app.add_subcommand("check", "is this configuration sound? Prints every mistake at once");
   check->add_option("FILE", arguments.file, "configuration")->required();

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
 namespace culvert::cli {
 namespace {
@@ -28,6 +29,11 @@ class Connection {
   [[nodiscard]] Result<void> open();
   [[nodiscard]] Result<void> send_line(std::string line);
   [[nodiscard]] Result<std::string> receive_line();
+  /// From here on for as long as it takes, or until this descriptor can be read: Errc::cancelled.
+  void wait_until(int interrupt) {
+    deadline_.reset();
+    interrupt_ = interrupt;
+  }
 
  private:
   [[nodiscard]] int remaining_ms() const;
@@ -38,19 +44,23 @@ class Connection {
   }
 
   std::string path_;
-  Clock::time_point deadline_;
+  std::string received_;  ///< and not yet asked for
+  std::optional<Clock::time_point> deadline_;
+  int interrupt_ = -1;
   int fd_ = -1;
 };
 
 int Connection::remaining_ms() const {
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline_ - Clock::now()).count();
+  if (!deadline_) return -1;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline_ - Clock::now()).count();
   return static_cast<int>(std::max<std::int64_t>(left, 0));
 }
 
 Result<void> Connection::wait_for(short events) const {
-  pollfd waiting{fd_, events, 0};
+  pollfd waiting[] = {{fd_, events, 0}, {interrupt_, POLLIN, 0}};  // poll skips what is negative
   for (;;) {
-    const int ready = ::poll(&waiting, 1, remaining_ms());
+    const int ready = ::poll(waiting, 2, remaining_ms());
+    if (ready > 0 && waiting[1].revents != 0) return fail(Errc::cancelled, "interrupted");
     if (ready > 0) return {};
     if (ready == 0) return fail(Errc::io, fmt::format("culvertd does not answer on {}: it is busy or stopped", path_));
     if (errno != EINTR) return broken(std::strerror(errno));
@@ -107,15 +117,17 @@ Result<void> Connection::send_line(std::string line) {
 }
 
 Result<std::string> Connection::receive_line() {
-  std::string line;
   char chunk[16384];
-  while (line.size() <= control::max_response_len) {
+  for (std::size_t searched = 0; received_.size() <= control::max_response_len;) {
+    if (const std::size_t end = received_.find('\n', searched); end != std::string::npos) {
+      std::string line = received_.substr(0, end);
+      received_.erase(0, end + 1);
+      return line;
+    }
+    searched = received_.size();
     const ssize_t got = ::recv(fd_, chunk, sizeof chunk, 0);
     if (got > 0) {
-      const std::string_view piece(chunk, static_cast<std::size_t>(got));
-      const std::size_t end = piece.find('\n');
-      line += piece.substr(0, end);
-      if (end != std::string_view::npos) return line;
+      received_.append(chunk, static_cast<std::size_t>(got));
     } else if (got == 0) {
       return broken("it was closed before the whole answer came");
     } else if (errno == EAGAIN) {
@@ -128,11 +140,8 @@ Result<std::string> Connection::receive_line() {
               fmt::format("what answers on {} sends more than {} bytes", path_, control::max_response_len));
 }
 
-}  // namespace
-
-Result<control::Response> ask(const std::filesystem::path& socket, const control::Request& request,
-                              std::chrono::milliseconds timeout) {
-  Connection connection(socket, timeout);
+Result<control::Response> exchange(Connection& connection, const std::filesystem::path& socket,
+                                   const control::Request& request) {
   if (auto opened = connection.open(); !opened) return std::unexpected(opened.error());
   if (auto sent = connection.send_line(control::to_json(request)); !sent) return std::unexpected(sent.error());
   auto line = connection.receive_line();
@@ -142,6 +151,27 @@ Result<control::Response> ask(const std::filesystem::path& socket, const control
     return fail(Errc::malformed, fmt::format("what answers on {} is no culvertd of this version: {}", socket.string(),
                                              response.error().detail));
   return response;
+}
+
+}  // namespace
+
+Result<control::Response> ask(const std::filesystem::path& socket, const control::Request& request,
+                              std::chrono::milliseconds timeout) {
+  Connection connection(socket, timeout);
+  return exchange(connection, socket, request);
+}
+
+Result<control::Response> follow(const std::filesystem::path& socket, const control::Request& request,
+                                 const LineReader& on_line, int interrupt, std::chrono::milliseconds timeout) {
+  Connection connection(socket, timeout);
+  auto response = exchange(connection, socket, request);
+  if (!response || !response->ok) return response;
+  connection.wait_until(interrupt);
+  for (;;) {
+    auto line = connection.receive_line();
+    if (!line) return std::unexpected(line.error());
+    if (!on_line(*line)) return response;
+  }
 }
 
 }  // namespace culvert::cli

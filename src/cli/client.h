@@ -1,6 +1,7 @@
 #pragma once
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <string>
 
 #include "culvert/base/result.h"
@@ -13,5 +14,15 @@ namespace culvert::cli {
 /// that keeps it from answering, Errc::malformed when what came is no response. Blocks.
 [[nodiscard]] Result<control::Response> ask(const std::filesystem::path& socket, const control::Request& request,
                                             std::chrono::milliseconds timeout = std::chrono::seconds(5));
+
+/// False: enough.
+using LineReader = std::function<bool(const std::string& line)>;
+
+/// The same, and then every line that follows a good response goes to `on_line`, until that has enough. What the daemon
+/// refuses comes back as it is. Errc::io: the daemon has ended; Errc::cancelled: `interrupt` (a descriptor, or -1) can
+/// be read. Blocks; `timeout` is that of the response.
+[[nodiscard]] Result<control::Response> follow(const std::filesystem::path& socket, const control::Request& request,
+                                               const LineReader& on_line, int interrupt,
+                                               std::chrono::milliseconds timeout = std::chrono::seconds(5));
 
 }  // namespace culvert::cli

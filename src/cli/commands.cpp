@@ -110,12 +110,14 @@ ExitCode run_request(const std::filesystem::path& socket, const control::Request
     return ExitCode::unreachable;
   }
   if (response->ok) return printed(response->message.empty() ? "" : printable(response->message) + "\n");
-  if (response->code == "not_found" && !request.peer.empty()) {
-    complain(fmt::format("there is no peer {}", printable(request.peer)));
-    name_known_peers(socket);
-  } else {
-    complain(printable(response->error));
-  }
+  if (response->code == "not_found" && !request.peer.empty()) return refused_peer(socket, request.peer);
+  complain(printable(response->error));
+  return ExitCode::failed;
+}
+
+ExitCode refused_peer(const std::filesystem::path& socket, const std::string& peer) {
+  complain(fmt::format("there is no peer {}", printable(peer)));
+  name_known_peers(socket);
   return ExitCode::failed;
 }
 

@@ -47,6 +47,11 @@ struct PkiArguments {
 [[nodiscard]] ExitCode run_doctor(const std::filesystem::path& socket, const DoctorOptions& options);
 /// up, down and rekey: prints the daemon's one line.
 [[nodiscard]] ExitCode run_request(const std::filesystem::path& socket, const control::Request& request);
+/// Says that there is no such peer, and which there are.
+[[nodiscard]] ExitCode refused_peer(const std::filesystem::path& socket, const std::string& peer);
+/// Events as they happen, of everybody when `peer` is empty, until SIGINT or SIGTERM (ExitCode::ok), until the daemon
+/// ends (ExitCode::unreachable) or nobody reads standard output any more (ExitCode::failed).
+[[nodiscard]] ExitCode run_monitor(const std::filesystem::path& socket, const std::string& peer, bool json);
 [[nodiscard]] ExitCode run_reload(const std::filesystem::path& socket, const ReloadOptions& options);
 /// What a reload would change; with FILE in place of the configuration.
 [[nodiscard]] ExitCode run_diff(const std::filesystem::path& socket, const std::optional<std::filesystem::path>& file,

@@ -2,6 +2,7 @@
 #include <string>
 #include <vector>
 
+#include "culvert/control/events.h"
 #include "culvert/control/protocol.h"
 #include "human.h"
 
@@ -15,6 +16,12 @@ namespace culvert::cli {
 
 /// A row for each user that is connected.
 [[nodiscard]] std::string render_users(const std::vector<control::UserReport>& users, const Display& display);
+
+/// "2026-11-23 03:00:01.123  peer-up  peer tokyo: up: …", in local time; the text on a line of its own where it is
+/// narrow.
+[[nodiscard]] std::string render_event(const control::EventReport& event, const Display& display);
+/// RFC 3339 in UTC, as people here say it; what is no such time stays as it is.
+[[nodiscard]] std::string local_time(const std::string& utc);
 
 [[nodiscard]] bool any_tunnel_down(const control::StatusReport& status);
 

@@ -4,125 +4,13 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/json.hpp>
 #include <charconv>
 
 #include "culvert/base/text.h"
-#include "fields.h"
+#include "json_object.h"
 
 namespace culvert::control {
 namespace {
-
-namespace json = boost::json;
-
-// ---- writing
-// ------------------------------------------------------------------------------------------------------------------
-
-class ObjectWriter {
- public:
-  void operator()(std::string_view name, const std::string& text) { put(name, value_of(text)); }
-  void operator()(std::string_view name, bool value) { put(name, value); }
-  void operator()(std::string_view name, unsigned value) { put(name, value); }
-  void operator()(std::string_view name, std::uint64_t value) { put(name, value); }
-  template <class T>
-  void operator()(std::string_view name, const std::optional<T>& value) {
-    put(name, value ? json::value(*value) : json::value(nullptr));
-  }
-  template <class T>
-  void operator()(std::string_view name, const std::vector<T>& items) {
-    put(name, array_of(items));
-  }
-
-  template <class T>
-  static json::array array_of(const std::vector<T>& items) {
-    json::array array;
-    array.reserve(items.size());
-    for (const T& item : items) array.emplace_back(value_of(item));
-    return array;
-  }
-  template <class T>
-  static json::value value_of(const T& report) {
-    ObjectWriter writer;
-    visit_fields(writer, report);
-    return std::move(writer.object);
-  }
-  static json::value value_of(const std::string& text) { return json::value(json::string(printable(text))); }
-
-  json::object object;
-
- private:
-  void put(std::string_view name, json::value value) { object.emplace(json::string_view(name), std::move(value)); }
-};
-
-// ---- reading, tolerant
-// --------------------------------------------------------------------------------------------------------
-
-class ObjectReader {
- public:
-  explicit ObjectReader(const json::object& object) : object_(object) {}
-
-  void operator()(std::string_view name, std::string& text) const { read(find(name), text); }
-  void operator()(std::string_view name, bool& value) const {
-    const json::value* found = find(name);
-    if (found && found->is_bool()) value = found->get_bool();
-  }
-  void operator()(std::string_view name, std::uint64_t& value) const { read_number(find(name), value); }
-  void operator()(std::string_view name, std::uint32_t& value) const { read_number(find(name), value); }
-  template <class T>
-  void operator()(std::string_view name, std::optional<T>& value) const {
-    const json::value* found = find(name);
-    T number{};
-    if (read_number(found, number)) value = number;
-  }
-  template <class T>
-  void operator()(std::string_view name, std::vector<T>& items) const {
-    const json::value* found = find(name);
-    if (!found || !found->is_array()) return;
-    for (const json::value& element : found->get_array()) {
-      T item{};
-      if (read(&element, item)) items.push_back(std::move(item));
-    }
-  }
-  [[nodiscard]] const json::value* find(std::string_view name) const {
-    return object_.if_contains(json::string_view(name));
-  }
-
- private:
-  static bool read(const json::value* from, std::string& text) {
-    if (!from || !from->is_string()) return false;
-    text.assign(from->get_string().data(), from->get_string().size());
-    return true;
-  }
-  template <class T>
-  static bool read(const json::value* from, T& report) {
-    if (!from || !from->is_object()) return false;
-    ObjectReader reader(from->get_object());
-    visit_fields(reader, report);
-    return true;
-  }
-  template <class T>
-  static bool read_number(const json::value* from, T& number) {
-    if (!from) return false;
-    boost::system::error_code not_a_number;
-    const T value = from->to_number<T>(not_a_number);
-    if (!not_a_number) number = value;
-    return !not_a_number;
-  }
-
-  const json::object& object_;
-};
-
-/// Depth 8 is enough for every message of the protocol; Boost.JSON parses without recursion, its limit bounds the
-/// value's depth.
-Result<json::object> parse_object(std::string_view line) {
-  json::parse_options options;
-  options.max_depth = 8;
-  boost::system::error_code error;
-  json::value value = json::parse(json::string_view(line), error, {}, options);
-  if (error) return fail(Errc::malformed, fmt::format("not JSON: {}", error.message()));
-  if (!value.is_object()) return fail(Errc::malformed, "expected a JSON object");
-  return std::move(value.get_object());
-}
 
 // ---- requests
 // -----------------------------------------------------------------------------------------------------------------
@@ -131,14 +19,22 @@ struct CommandShape {
   std::string_view name;
   bool takes_peer;
   bool takes_what;
+  bool peer_optional = false;
 };
 constexpr std::size_t max_path_len = 1024;
 constexpr std::size_t max_gateway_len = 253;  // of a host name
 constexpr std::array commands = {
-    CommandShape{"status", false, false}, CommandShape{"drops", false, false}, CommandShape{"up", true, false},
-    CommandShape{"down", true, false},    CommandShape{"rekey", true, true},   CommandShape{"redirect", false, true},
-    CommandShape{"users", false, false},  CommandShape{"kick", false, true},
-    CommandShape{"reload", false, true},  CommandShape{"diff", false, true},
+    CommandShape{"status", false, false},
+    CommandShape{"drops", false, false},
+    CommandShape{"up", true, false},
+    CommandShape{"down", true, false},
+    CommandShape{"rekey", true, true},
+    CommandShape{"redirect", false, true},
+    CommandShape{"users", false, false},
+    CommandShape{"kick", false, true},
+    CommandShape{"reload", false, true},
+    CommandShape{"diff", false, true},
+    CommandShape{"monitor", true, false, true},
 };
 
 Result<void> check_members(const json::object& object) {
@@ -164,13 +60,14 @@ Result<void> check_shape(Request& request) {
   if (shape == commands.end()) {
     return fail(Errc::malformed,
                 "\"command\" must be \"status\", \"users\", \"drops\", \"up\", \"down\", \"rekey\", \"redirect\", "
-                "\"kick\", \"reload\" or \"diff\"");
+                "\"kick\", \"reload\", \"diff\" or \"monitor\"");
   }
-  if (shape->takes_peer != !request.peer.empty()) {
+  if (shape->takes_peer != !request.peer.empty() && !(shape->peer_optional && request.peer.empty())) {
     return fail(Errc::malformed,
                 fmt::format("\"{}\" {} \"peer\"", shape->name, shape->takes_peer ? "needs a" : "takes no"));
   }
-  if (request.peer.size() > max_name_len) return fail(Errc::malformed, "\"peer\" is longer than a name can be");
+  const std::size_t longest = shape->peer_optional ? max_user_len : max_name_len;  // a client's name has its user in it
+  if (request.peer.size() > longest) return fail(Errc::malformed, "\"peer\" is longer than a name can be");
   if (!shape->takes_what) {
     if (request.what.empty()) return {};
     return fail(Errc::malformed, fmt::format("\"{}\" takes no \"what\"", shape->name));
@@ -273,6 +170,10 @@ Result<Request> parse_request(std::string_view line) {
   reader("what", request.what);
   if (auto fits = check_shape(request); !fits) return std::unexpected(fits.error());
   return request;
+}
+
+bool is_stream(const Request& request) noexcept {
+  return request.command == "monitor";
 }
 
 Result<Response> parse_response(std::string_view line) {

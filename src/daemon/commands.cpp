@@ -47,12 +47,13 @@ control::Response Daemon::answer(const control::Request& request) {
       users.push_back(make_user(client, config_, *plane_, now));
     return response;
   }
+  if (request.command == "monitor") return answer_monitor(request);
   if (request.command == "diff")
     return answer_diff(request.what.empty() ? config_file_ : std::filesystem::path(request.what));
   if (request.command == "reload" && request.what == "dry-run") return answer_diff(config_file_);
-  log::Subject{.peer = log::sanitize(request.peer)}.info("operator: {}{}{} {}", request.command,
-                                                         request.what.empty() ? "" : " ", log::sanitize(request.what),
-                                                         log::sanitize(request.peer));
+  tell(log::Level::info, log::Subject{.peer = log::sanitize(request.peer), .event = EventKind::operator_command},
+       fmt::format("operator: {}{}{} {}", request.command, request.what.empty() ? "" : " ", log::sanitize(request.what),
+                   log::sanitize(request.peer)));
   if (request.command == "reload") return answer_reload(request.what);
   if (request.command == "up")
     return answer_change(ike_->up(now, request.peer), fmt::format("{}: coming up", request.peer));

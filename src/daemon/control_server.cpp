@@ -87,7 +87,10 @@ class ControlServer::Client : public std::enable_shared_from_this<Client> {
     // What cannot be read as a configuration is quoted in the answer.
     if (request && request->command == "diff" && !request->what.empty() && !is_root())
       return write(refusal("invalid", "only root may have any file read as a configuration"));
-    write(request ? response_line(server_->handler_(*request)) : refusal("malformed", request.error().detail));
+    if (!request) return write(refusal("malformed", request.error().detail));
+    const control::Response response = server_->handler_(*request);
+    if (response.ok && control::is_stream(*request)) stream_ = *request;
+    write(response_line(response));
   }
 
   [[nodiscard]] bool is_root() {
@@ -104,9 +107,17 @@ class ControlServer::Client : public std::enable_shared_from_this<Client> {
                       [self = shared_from_this()](const ErrorCode& error, std::size_t) {
                         if (self->server_ == nullptr) return;
                         if (error || self->last_) return self->finish();
+                        if (self->stream_) return self->hand_over();
                         self->arm_limit();
                         self->take_line();
                       });
+  }
+
+  void hand_over() {
+    const Streamer& streamer = server_->streamer_;
+    Protocol::socket socket = std::move(socket_);
+    finish();
+    streamer(*stream_, std::move(socket));
   }
 
   ControlServer* server_;  ///< null once dropped
@@ -115,6 +126,7 @@ class ControlServer::Client : public std::enable_shared_from_this<Client> {
   std::array<char, 4096> chunk_{};
   std::string received_;  ///< at most a request and a chunk
   std::string response_;
+  std::optional<control::Request> stream_;  ///< what the connection is for, once this has been answered
   bool last_ = false;
 };
 

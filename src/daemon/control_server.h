@@ -12,6 +12,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "culvert/base/result.h"
 #include "culvert/control/protocol.h"
@@ -30,6 +31,10 @@ struct ControlServerOptions {
 class ControlServer {
  public:
   using Handler = std::function<control::Response(const control::Request&)>;
+  using Protocol = boost::asio::local::stream_protocol;
+  /// Gets the connection of a request for a stream (control::is_stream), once it has been answered well. It no longer
+  /// counts as a client, and has no time limit.
+  using Streamer = std::function<void(const control::Request&, Protocol::socket)>;
 
   /// Makes the directory (0755), removes a socket on which nobody listens, and listens: mode 0660 and the group when
   /// that exists, else 0600. Errc::invalid: another daemon listens there, or the path is no socket.
@@ -39,11 +44,11 @@ class ControlServer {
   ControlServer(const ControlServer&) = delete;
   ControlServer& operator=(const ControlServer&) = delete;
 
+  void stream_by(Streamer streamer) { streamer_ = std::move(streamer); }
   [[nodiscard]] std::size_t num_clients() const noexcept { return clients_.size(); }
 
  private:
   class Client;
-  using Protocol = boost::asio::local::stream_protocol;
 
   ControlServer(boost::asio::io_context& io, ControlServerOptions options, Handler handler);
   [[nodiscard]] Result<void> listen();
@@ -55,6 +60,7 @@ class ControlServer {
   boost::asio::io_context& io_;
   ControlServerOptions options_;
   Handler handler_;
+  Streamer streamer_ = [](const control::Request&, Protocol::socket) {};
   Protocol::acceptor acceptor_;
   boost::asio::steady_timer accept_pause_;
   std::set<std::shared_ptr<Client>> clients_;

@@ -63,7 +63,10 @@ Result<std::unique_ptr<Daemon>> Daemon::create(config::Config config, const Daem
   return daemon;
 }
 
-Daemon::Daemon(config::Config config) : config_(std::move(config)) {
+Daemon::Daemon(config::Config config)
+    : config_(std::move(config)), events_([this](bool watched) {
+        if (ike_) ike_->watch(watched);
+      }) {
   config_history_.loaded = started_at_;
 }
 
@@ -186,6 +189,9 @@ Result<void> Daemon::open_control_socket() {
       ControlServer::open(io_, std::move(options), [this](const control::Request& request) { return answer(request); });
   if (!control) return std::unexpected(control.error());
   control_ = std::move(*control);
+  control_->stream_by([this](const control::Request& request, ControlServer::Protocol::socket socket) {
+    watch(request, std::move(socket));
+  });
   return {};
 }
 
@@ -358,7 +364,8 @@ void Daemon::announce_expiry(TimePoint now) {
   const auto wall_time = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
   for (const auto& watched : config_.certificates) {
     if (const auto warning = config::expiry_warning(watched, wall_time))
-      log::warn("{}: {}", watched.key, log::sanitize(*warning));
+      tell(log::Level::warn, log::Subject{.event = EventKind::certificate},
+           fmt::format("{}: {}", watched.key, log::sanitize(*warning)));
   }
 }
 
@@ -394,12 +401,14 @@ void Daemon::wait_for_signals() {
 void Daemon::shut_down() {
   manager_.say_stopping();
   const bool hands_over = manager_.keeps_any();
-  log::info("going down: telling the peers, {} devices and routes", hands_over ? "leaving" : "removing");
+  tell(log::Level::info, log::Subject{.event = EventKind::stopping},
+       fmt::format("going down: telling the peers, {} devices and routes", hands_over ? "leaving" : "removing"));
   perform(ike_->shut_down(Clock::now()));
   save_leases(true);
   stopping_ = true;
   radius_->end_all();
   control_.reset();
+  events_.close();
   metrics_.reset();
   network_.reset();
   plane_events_.close();

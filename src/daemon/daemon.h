@@ -25,6 +25,7 @@
 #include "culvert/ike/endpoint.h"
 #include "culvert/tunnel/data_plane.h"
 #include "debug_keys.h"
+#include "event_hub.h"
 #include "file_stamp.h"
 #include "heap_trimmer.h"
 #include "lease_book.h"
@@ -152,6 +153,7 @@ class Daemon {
   [[nodiscard]] control::Response answer_diff(const std::filesystem::path& file);
   [[nodiscard]] std::expected<config::Config, Mistakes> load_next(const std::filesystem::path& file) const;
   [[nodiscard]] std::expected<config::ReloadPlan, Mistakes> reload(std::optional<std::chrono::seconds> confirm);
+  [[nodiscard]] std::expected<config::ReloadPlan, Mistakes> try_reload(std::optional<std::chrono::seconds> confirm);
   [[nodiscard]] Result<void> apply(config::Config& next, const config::ReloadPlan& plan);
   [[nodiscard]] Result<void> prepare(const config::Config& before, const config::ReloadPlan& plan);
   void follow_mark(const config::Config& before);
@@ -167,6 +169,11 @@ class Daemon {
   void adapt_mtu(const InstalledSa& sa);
   void probe_soon();
   [[nodiscard]] ike::Actions next_probe(TimePoint now);
+
+  // events.cpp: what those who watch are told
+  void tell(log::Level level, const log::Subject& about, const std::string& text);
+  void watch(const control::Request& request, ControlServer::Protocol::socket socket);
+  [[nodiscard]] control::Response answer_monitor(const control::Request& request) const;
 
   // commands.cpp: what the operator wants
   [[nodiscard]] control::Response answer(const control::Request& request);
@@ -203,6 +210,7 @@ class Daemon {
   std::unique_ptr<RadiusService> radius_;
   FileStamp users_stamp_;  ///< of the file of users as last read
   std::unique_ptr<NetworkWatch> network_;
+  EventHub events_;
   std::unique_ptr<ControlServer> control_;
   ConfigHistory config_history_;
   CounterHistory counter_history_;

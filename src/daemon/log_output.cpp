@@ -87,6 +87,7 @@ std::string log_json(const log::Record& record, std::chrono::system_clock::time_
   put_known("tunnel", record.about.tunnel);
   put_known("spi", record.about.spi);
   put_known("reason", record.about.reason);
+  put_known("event", std::string(event_name(record.about.event)));
   return json::serialize(object);
 }
 
@@ -101,6 +102,7 @@ std::vector<std::string> journal_fields(const log::Record& record) {
   put_known("TUNNEL", record.about.tunnel);
   put_known("SPI", record.about.spi);
   put_known("REASON", record.about.reason);
+  put_known("EVENT", std::string(event_name(record.about.event)));
   return fields;
 }
 

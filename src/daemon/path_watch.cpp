@@ -82,10 +82,12 @@ void Daemon::perform_one(ike::PathProbed& probed) {
   if (known->state() == PathMtu::State::dark && before != PathMtu::State::dark)
     log::debug("peer {}: the MTU of the path is unknown: not even small probes were answered", name_of(probed.peer));
   if (!changed) return;
-  log::info("peer {}: the path to {} carries packets of {} bytes{}", name_of(probed.peer),
-            probed.path.remote.address.to_string(), known->size(),
-            known->size() < known->largest() ? fmt::format(" (our link takes {}); larger ones vanish", known->largest())
-                                             : "");
+  tell(log::Level::info, log::Subject{.peer = name_of(probed.peer), .event = EventKind::path_mtu},
+       fmt::format("peer {}: the path to {} carries packets of {} bytes{}", name_of(probed.peer),
+                   probed.path.remote.address.to_string(), known->size(),
+                   known->size() < known->largest()
+                       ? fmt::format(" (our link takes {}); larger ones vanish", known->largest())
+                       : ""));
   for (const auto& [spi, sa] : installed_)
     if (sa.peer == probed.peer) adapt_mtu(sa);
 }

@@ -122,8 +122,7 @@ void Daemon::perform_one(ike::FindPaths& find) {
   const auto by_stream = streams_.take_from(find.peer, find.remotes);
   if (client_)  // the gateway has told us of these, or we know them
     for (const IpAddress& remote : find.remotes) client_->allow(remote);
-  auto paths =
-      machine_->find_paths(std::move(find.remotes), peer ? peer->local_addresses : std::vector<IpAddress>{});
+  auto paths = machine_->find_paths(std::move(find.remotes), peer ? peer->local_addresses : std::vector<IpAddress>{});
   if (by_stream) paths.push_back(*by_stream);
   follow_ups_.push_back(
       [this, id = find.peer, paths = std::move(paths)](TimePoint now) { return ike_->on_paths(now, id, paths); });
@@ -138,11 +137,15 @@ void Daemon::perform_one(ike::ResolveAddresses& resolve) {
 }
 
 void Daemon::perform_one(ike::Report& report) {
+  const bool is_told = events_.is_watched() && report.about.event != EventKind::none;
+  const bool is_logged = !report.unlogged && log::enabled(report.level);
+  if (!is_told && !is_logged) return;
   // Names and identities in it were chosen by whoever sent the message.
-  if (!log::enabled(report.level)) return;
   for (std::string* value : {&report.about.peer, &report.about.tunnel, &report.about.spi, &report.about.reason})
     *value = log::sanitize(*value);
-  log::write(report.level, log::sanitize(report.text), report.about);
+  const std::string text = log::sanitize(report.text);
+  if (is_told) events_.publish(make_event(report.about, text, std::chrono::system_clock::now()));
+  if (is_logged) log::write(report.level, text, report.about);
 }
 
 void Daemon::perform_one(ike::CountDrop& drop) {

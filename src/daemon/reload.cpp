@@ -80,7 +80,6 @@ void Daemon::on_hangup() {
   if (done) return;
   // Not through the log: it would leave out what exceeds ten lines a second.
   for (const std::string& mistake : done.error()) std::fprintf(stderr, "%s\n", log::sanitize(mistake).c_str());
-  log::error("not reloaded: everything stays as it was");
 }
 
 control::Response Daemon::answer_reload(const std::string& how) {
@@ -95,7 +94,7 @@ control::Response Daemon::answer_reload(const std::string& how) {
     }
     unconfirmed_.reset();
     confirmation_.cancel();
-    log::info("the reload is confirmed");
+    tell(log::Level::info, log::Subject{.event = EventKind::reload_confirmed}, "the reload is confirmed");
     return report({}, "confirmed");
   }
   std::optional<std::chrono::seconds> confirm;
@@ -132,6 +131,22 @@ std::expected<config::Config, Daemon::Mistakes> Daemon::load_next(const std::fil
 }
 
 std::expected<config::ReloadPlan, Daemon::Mistakes> Daemon::reload(std::optional<std::chrono::seconds> confirm) {
+  auto done = try_reload(confirm);
+  if (done) {
+    tell(log::Level::info, log::Subject{.event = EventKind::reloaded},
+         fmt::format("reloaded {}: {}", config_file_.string(), done->summary()));
+    for (const auto& change : done->changes) log::debug("reload: {}", log::sanitize(to_string(change)));
+  } else {
+    const std::string first = log::sanitize(done.error().front());
+    const std::size_t more = done.error().size() - 1;
+    tell(log::Level::error, log::Subject{.reason = first, .event = EventKind::reload_refused},
+         fmt::format("not reloaded: everything stays as it was; {}{}", first,
+                     more == 0 ? "" : fmt::format(" (and {} more mistakes)", more)));
+  }
+  return done;
+}
+
+std::expected<config::ReloadPlan, Daemon::Mistakes> Daemon::try_reload(std::optional<std::chrono::seconds> confirm) {
   if (unconfirmed_ && !confirm)
     return std::unexpected(Mistakes{"the last reload waits to be confirmed: culvert reload --confirmed, or --revert"});
   auto next = load_next(config_file_);
@@ -146,8 +161,6 @@ std::expected<config::ReloadPlan, Daemon::Mistakes> Daemon::reload(std::optional
   if (!applied) return std::unexpected(Mistakes{applied.error().detail});
   for (const auto& warning : config_.warnings) log::warn("{}", log::sanitize(warning.to_string()));
   revocation_->refresh();
-  log::info("reloaded {}: {}", config_file_.string(), plan.summary());
-  for (const auto& change : plan.changes) log::debug("reload: {}", log::sanitize(to_string(change)));
   if (confirm) await_confirmation(std::move(*next), *confirm);
   return plan;
 }
@@ -247,7 +260,8 @@ Result<config::ReloadPlan> Daemon::revert(std::string_view why) {
     log::error("{}, and the configuration of before cannot be used: {}", why, applied.error().detail);
     return std::unexpected(applied.error());
   }
-  log::warn("{}: back to the configuration of before: {}", why, plan.summary());
+  tell(log::Level::warn, log::Subject{.reason = std::string(why), .event = EventKind::reload_reverted},
+       fmt::format("{}: back to the configuration of before: {}", why, plan.summary()));
   return plan;
 }
 

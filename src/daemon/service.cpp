@@ -50,6 +50,8 @@ void Daemon::on_lost_device(int ifindex) {
   if (stopping_ || !machine_->owns(ifindex)) return;
   if (auto renewed = machine_->renew_device(*plane_, ifindex); !renewed)
     return log::error("{}", renewed.error().detail);
+  tell(log::Level::info, log::Subject{.event = EventKind::device_renewed},
+       "a device that somebody had deleted is there again");
   manager_.keep({});  // the manager has given the device's up when it was gone
   keep_descriptors();
 }

@@ -70,7 +70,7 @@ void Association::make_current(Session& session) {
 void Association::succeed_by(Session& session) {
   make_current(session);
   peer_.note_handshake(PeerEvent::ike_rekey);
-  core_.report(log::Level::info, peer_.about(),
+  core_.report(log::Level::info, peer_.about().as(EventKind::ike_rekeyed),
                fmt::format("{}: IKE SA rekeyed{} ({})", peer_.label(), session.initiator() ? "" : " by the peer",
                            to_string(session.suite())));
 }
@@ -151,8 +151,8 @@ void Association::run() {
     auto next = std::ranges::find_if(
         tasks_, [&](const Task& task) { return due(task) && task.kind == Task::Kind::delete_child; });
     if (next == tasks_.end())
-      next = std::ranges::find_if(
-          tasks_, [&](const Task& task) { return due(task) && task.kind != Task::Kind::probe_path; });
+      next = std::ranges::find_if(tasks_,
+                                  [&](const Task& task) { return due(task) && task.kind != Task::Kind::probe_path; });
     if (next == tasks_.end()) next = std::ranges::find_if(tasks_, due);
     if (next == tasks_.end()) return;
     Session* by = next->kind == Task::Kind::update_addresses ? session_for_update() : current_;

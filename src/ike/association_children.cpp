@@ -26,11 +26,12 @@ ChildSa& Association::install(NewChild made) {
   if (!made.send && !redundant_ && peer_.sends_elsewhere(*this, *installed.config))
     installed.activate_at = core_.now() + hold_time;
   if (twin_of(installed)) tidy_at_ = core_.now() + tidy_time;
-  peer_.on_child_up(*installed.config);
+  const bool first = peer_.on_child_up(*installed.config);
   peer_.count(made.rekey ? PeerEvent::child_rekey : PeerEvent::child_up);
   log::Subject about = peer_.about();
   about.tunnel = installed.config->name;
   about.spi = fmt::format("0x{:08x}", installed.inbound.value());
+  about.event = first ? EventKind::tunnel_up : made.rekey ? EventKind::child_rekeyed : EventKind::child_up;
   core_.report(log::Level::info, std::move(about),
                fmt::format("{}: child {} {}: {}, {} mode over {}, {} to {}", peer_.label(), installed.config->name,
                            made.rekey ? "rekeyed" : "up", to_string(installed.suite),
@@ -157,13 +158,16 @@ void Association::drop_child(Spi inbound) {
     if (!successor) successor = peer_.best_child(*gone.config, inbound);
     if (successor) activate(*successor);
   }
-  remove_from_plane(gone, successor != nullptr || peer_.best_child(*gone.config, inbound) != nullptr);
+  const bool has_other = successor != nullptr || peer_.best_child(*gone.config, inbound) != nullptr;
+  remove_from_plane(gone, has_other);
+  if (has_other) peer_.tell_deleted(*gone.config, inbound);
 }
 
 void Association::remove_from_plane(ChildSa& child, bool linger) {
   if (!child.in_plane) return core_.release_esp_spi(child.inbound);
   child.in_plane = false;
   child.sends = false;
+  peer_.on_child_gone();
   if (linger) return core_.linger(child.inbound, peer_.config().id);
   core_.emit(RemoveChild{child.inbound});
   core_.release_esp_spi(child.inbound);
@@ -211,6 +215,7 @@ void Association::expire(ChildSa& child) {
     if (ChildSa* other = peer_.best_child(config, child.inbound)) activate(*other);
   }
   if (child.in_plane) core_.emit(RemoveChild{child.inbound});
+  peer_.on_child_gone();
   child.in_plane = false;
   child.sends = false;
   drop_tasks(Task::Kind::rekey_child, child.inbound);

@@ -155,7 +155,7 @@ void Association::change_local(const Path& path) {
     check_liveness();
   }
   peer_.count(PeerEvent::move);
-  core_.report_limited("move " + peer_.config().name, log::Level::info, peer_.about(),
+  core_.report_limited("move " + peer_.config().name, log::Level::info, peer_.about().as(EventKind::peer_moved),
                        fmt::format("{}: our address is {} now", peer_.label(), to.local.address.to_string()));
 }
 
@@ -234,7 +234,8 @@ void Association::lead_to(const Path& path, std::string_view why) {
   mobility_.prefer_at.reset();
   plan_return();
   peer_.count(PeerEvent::move);
-  core_.report_limited("move " + peer_.config().name, log::Level::info, peer_.about(std::string(why)),
+  core_.report_limited("move " + peer_.config().name, log::Level::info,
+                       peer_.about(std::string(why)).as(EventKind::peer_moved),
                        fmt::format("{}: moves to {} ({})", peer_.label(), text_of(path), why));
 }
 
@@ -281,7 +282,7 @@ void Association::verified(const Path& path) {
   move_children();
   if (before == path || lineage_.ours) return;
   peer_.count(PeerEvent::move);
-  core_.report_limited("move " + peer_.config().name, log::Level::info, peer_.about(),
+  core_.report_limited("move " + peer_.config().name, log::Level::info, peer_.about().as(EventKind::peer_moved),
                        fmt::format("{}: now at {}", peer_.label(), path.remote.to_string()));
 }
 

@@ -198,6 +198,7 @@ void Core::report_limited(const std::string& topic, log::Level level, log::Subje
     found = topics_.emplace(topic, Topic{}).first;
   } else if (now_ < found->second.next) {
     ++found->second.left_out;
+    if (watched_ && about.event != EventKind::none) emit(Report{level, std::move(text), std::move(about), true});
     return;
   }
   if (found->second.left_out > 0) text += fmt::format(" ({} times more meanwhile)", found->second.left_out);

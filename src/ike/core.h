@@ -74,6 +74,7 @@ class Core {
   void report_limited(const std::string& topic, log::Level level, std::string text) {
     report_limited(topic, level, {}, std::move(text));
   }
+  void watch(bool watched) noexcept { watched_ = watched; }
   void count(DropReason reason) { emit(CountDrop{reason}); }
   /// Every error notify in what is said, or was said by whoever it is.
   void count_sent_errors(const std::vector<Payload>& payloads);
@@ -255,6 +256,7 @@ class Core {
   Agenda agenda_;
   std::uint64_t num_looks_ = 0;
   ErrorCounters errors_sent_, errors_received_;
+  bool watched_ = false;
 };
 
 template <class Work, class Then>

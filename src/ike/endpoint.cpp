@@ -74,6 +74,10 @@ Actions IkeEndpoint::on_radius(TimePoint now, std::uint64_t id, RadiusAnswer ans
   return impl_->core.finish();
 }
 
+void IkeEndpoint::watch(bool watched) {
+  impl_->core.watch(watched);
+}
+
 void IkeEndpoint::set_users(std::shared_ptr<const eap::UserTable> users) {
   impl_->core.set_users(std::move(users));
 }

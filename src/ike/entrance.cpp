@@ -100,7 +100,7 @@ Core::InitKey Core::init_key(const Path& path, ByteView datagram, IkeSpi spi_i) 
 void Core::refuse_stranger(const Path& path, const Header& header) {
   count(DropReason::ike_stranger);
   if (!may_answer_stranger()) return;
-  report_limited("stranger", log::Level::warn,
+  report_limited("stranger", log::Level::warn, log::Subject{.event = EventKind::refused},
                  fmt::format("{}: IKE_SA_INIT from an address that no configured peer has; refused",
                              path.remote.address.to_string()));
   answer_stateless(path, header, {NotifyPayload{NotifyType::no_proposal_chosen, ProtocolId::none, {}, {}}});
@@ -148,9 +148,10 @@ void Core::answer_init(const Path& path, ByteView datagram, const Message& messa
   if (redirects(path, message)) return;
   const Result<IkeChoice> choice = choose_for(candidates, *message.find<SaPayload>());
   if (!choice) {
-    report_limited("proposal " + from, log::Level::warn,
-                   {.peer = candidates.peers.front()->name, .reason = choice.error().detail},
-                   fmt::format("peer {} ({}): {}", candidates.peers.front()->name, from, choice.error().detail));
+    report_limited(
+        "proposal " + from, log::Level::warn,
+        {.peer = candidates.peers.front()->name, .reason = choice.error().detail, .event = EventKind::refused},
+        fmt::format("peer {} ({}): {}", candidates.peers.front()->name, from, choice.error().detail));
     turn_away(path.remote.address, fmt::format("{}: {}", from, choice.error().detail));
     return answer_stranger(path, header, {NotifyPayload{NotifyType::no_proposal_chosen, ProtocolId::none, {}, {}}});
   }

@@ -62,7 +62,8 @@ bool Session::answer_configuration(const UserGrant& who, const Message& message,
     payloads.emplace_back(make_reply(peer_->client()->net, asked));
     return true;
   }
-  core_.report_limited("child " + config().name, log::Level::warn, about(assigned.error().why),
+  core_.report_limited("child " + config().name, log::Level::warn,
+                       about(assigned.error().why).as(EventKind::child_failed),
                        fmt::format("{}: {}", label(), assigned.error().why));
   payloads.emplace_back(assigned.error().notify);
   return false;

@@ -87,8 +87,10 @@ void Session::on_child_refused(CreatingChild exchange, const NotifyPayload& erro
     ++task.attempts;
     if (error.type != NotifyType::temporary_failure && !early) {
       task.attempts += 4;
-      core_.report(log::Level::warn, log::Subject{.peer = config().name, .tunnel = child.name, .reason = why},
-                   fmt::format("{}: rekey of child {} refused: {}", label(), child.name, why));
+      core_.report(
+          log::Level::warn,
+          log::Subject{.peer = config().name, .tunnel = child.name, .reason = why, .event = EventKind::rekey_failed},
+          fmt::format("{}: rekey of child {} refused: {}", label(), child.name, why));
     }
     return association_->retry_task(std::move(task));
   }
@@ -108,7 +110,10 @@ void Session::on_child_made(CreatingChild exchange, const Message& message) {
     if (exchange.rival) return;
     if (exchange.task.kind == Task::Kind::create_child) return peer_->on_child_down(*offer.config, g_ir.error(), true);
     core_.report(log::Level::warn,
-                 log::Subject{.peer = config().name, .tunnel = offer.config->name, .reason = g_ir.error()},
+                 log::Subject{.peer = config().name,
+                              .tunnel = offer.config->name,
+                              .reason = g_ir.error(),
+                              .event = EventKind::rekey_failed},
                  fmt::format("{}: rekey of child {} failed: {}", label(), offer.config->name, g_ir.error()));
     exchange.task.attempts += 4;
     return association_->retry_task(std::move(exchange.task));
@@ -188,7 +193,7 @@ Session::Reply Session::answer_create_child(const Message& message) {
   Refusal& refused = reply.error();
   if (refused.notify.type == NotifyType::invalid_syntax) return invalid_syntax(refused.why);
   if (!refused.why.empty()) {
-    core_.report_limited("child " + config().name, log::Level::warn, about(refused.why),
+    core_.report_limited("child " + config().name, log::Level::warn, about(refused.why).as(EventKind::child_failed),
                          fmt::format("{}: {}", label(), refused.why));
     peer_->on_child_declined(refused.why);
   }

@@ -229,7 +229,8 @@ Session::Reply Session::answer_eap(const Message& message) {
 void Session::note_wrong_try(const std::string& why) {
   const EapExchange& eap = *handshake_->eap;
   core_.admission().on_failed_authentication(core_.now(), origin_.path.remote.address);
-  core_.report_limited("auth " + eap.peer->name, log::Level::warn, {.peer = eap.peer->name, .reason = why},
+  core_.report_limited("auth " + eap.peer->name, log::Level::warn,
+                       {.peer = eap.peer->name, .reason = why, .event = EventKind::auth_failed},
                        fmt::format("peer {} ({}): {}", origin_.path.remote.address.to_string(),
                                    identity_text(*eap.first.find_id(true)), log::sanitize(why)));
 }

@@ -224,7 +224,7 @@ Session::Reply Session::answer_auth(const Message& message) {
 Session::Reply Session::refuse_initiator(const Message& message, std::string why) {
   const PeerConfig* claimed = claimed_config(message);
   core_.report_limited("auth " + (claimed ? claimed->name : address_of(origin_.path)), log::Level::warn,
-                       {.peer = claimed ? claimed->name : "", .reason = why},
+                       {.peer = claimed ? claimed->name : "", .reason = why, .event = EventKind::auth_failed},
                        fmt::format("peer {} ({}): {}", address_of(origin_.path), identity_text(*message.find_id(true)),
                                    log::sanitize(why)));
   if (Peer* peer = claimed ? core_.find_peer(claimed->id) : nullptr) {
@@ -294,7 +294,8 @@ void Session::answer_first_child(const Message& message, std::vector<Payload>& p
     answer = std::unexpected(std::move(agreed.error()));
   }
   core_.release_esp_spi(spi);
-  core_.report_limited("child " + config().name, log::Level::warn, about(answer.error().why),
+  core_.report_limited("child " + config().name, log::Level::warn,
+                       about(answer.error().why).as(EventKind::child_failed),
                        fmt::format("{}: {}", label(), answer.error().why));
   peer_->on_child_declined(answer.error().why);
   payloads.emplace_back(std::move(answer.error().notify));

@@ -63,7 +63,8 @@ void Session::on_rekey_ike_response(RekeyingIke exchange, const Message& message
       fits ? std::move(*exchange.g_ir) : Result<Secret>(fail(Errc::no_match, "the answer does not fit"));
   if (!g_ir) {
     const std::string& why = choice ? g_ir.error().detail : choice.error().detail;
-    core_.report(log::Level::warn, about(why), fmt::format("{}: rekey of the IKE SA failed: {}", label(), why));
+    core_.report(log::Level::warn, about(why).as(EventKind::rekey_failed),
+                 fmt::format("{}: rekey of the IKE SA failed: {}", label(), why));
     return on_rekey_ike_failed(std::move(exchange), 4);
   }
   Session& made =
@@ -83,7 +84,7 @@ void Session::on_rekey_ike_refused(RekeyingIke exchange, const NotifyPayload& er
   }
   const bool temporary = error.type == NotifyType::temporary_failure;
   if (!temporary && !exchange.rival) {
-    core_.report(log::Level::warn, about(),
+    core_.report(log::Level::warn, about().as(EventKind::rekey_failed),
                  fmt::format("{}: rekey of the IKE SA refused: {}", label(), PeerRefusal{error.type}.to_string()));
   }
   on_rekey_ike_failed(std::move(exchange), temporary ? 1 : 4);
@@ -160,7 +161,8 @@ Session::Reply Session::answer_rekey_ike(const Message& message) {
   const Result<IkeChoice> choice =
       choose_ike(config().ike_proposals, *message.find<SaPayload>(), IkeNegotiation::rekey);
   if (!choice) {
-    core_.report_limited("proposal " + config().name, log::Level::warn, about(choice.error().detail),
+    core_.report_limited("proposal " + config().name, log::Level::warn,
+                         about(choice.error().detail).as(EventKind::rekey_failed),
                          fmt::format("{}: rekey of the IKE SA: {}", label(), choice.error().detail));
     return reply_with(refusal(NotifyType::no_proposal_chosen, {}));
   }

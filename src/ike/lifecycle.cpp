@@ -32,7 +32,8 @@ std::optional<Session::Reply> Session::unwelcome(const Peer& claimed, const Peer
   std::string why =
       peer->refuses_second(origin_.path, created_, initial_contact, *identity_from(*message.find_id(true)));
   if (!why.empty()) {
-    core_.report_limited("second " + claimed.config().name, log::Level::warn, claimed.about(why),
+    core_.report_limited("second " + claimed.config().name, log::Level::warn,
+                         claimed.about(why).as(EventKind::auth_failed),
                          fmt::format("{}: a second IKE SA is refused: {}", claimed.label(), why));
     return refuse(reply_with(refusal(NotifyType::authentication_failed, std::move(why))));
   }

@@ -39,8 +39,8 @@ void Peer::read_addresses() {
 
 Peer::ChildNeed Peer::need_for(const ChildConfig& child) const {
   const bool wanted = config_.start == StartMode::always;
-  return {&child, wanted, std::nullopt, Backoff(std::chrono::seconds(5), std::chrono::minutes(5)), {}, std::nullopt,
-          {}};
+  return {&child, wanted,       false, std::nullopt, Backoff(std::chrono::seconds(5), std::chrono::minutes(5)),
+          {},     std::nullopt, {}};
 }
 
 Peer::Peer(Core& core, PeerConfig config, std::unique_ptr<ClientRole> role) : Peer(core, std::move(config)) {
@@ -108,7 +108,8 @@ void Peer::connect() {
   phase_ = Phase::connecting;
   Session::Origin origin{.initiator = true, .spi_i = core_.new_ike_spi(), .spi_r = IkeSpi(0), .path = path, .nat = {}};
   attempt_ = &core_.add_session(std::make_unique<Session>(core_, origin, Session::State::init_sent, MessageId(0)));
-  core_.report(log::Level::debug, about(), fmt::format("{}: connecting to {}", label(), path.remote.to_string()));
+  core_.report(log::Level::debug, about().as(EventKind::connecting),
+               fmt::format("{}: connecting to {}", label(), path.remote.to_string()));
   const std::unique_ptr<StoredTicket> ticket = std::move(ticket_);  // each is used once
   if (ticket && ticket->expires > core_.now()) return attempt_->start_resuming(*this, std::move(*ticket));
   attempt_->start(*this);
@@ -129,7 +130,7 @@ void Peer::on_attempt_failed(const Session& session, std::string reason) {
   }
   if (path_index_ + 1 < paths_.size()) {
     note(std::move(reason));
-    core_.report_limited("attempt " + config_.name, log::Level::warn, about(reason_),
+    core_.report_limited("attempt " + config_.name, log::Level::warn, about(reason_).as(EventKind::attempt_failed),
                          fmt::format("{}: {}; trying its next address", label(), reason_));
     ++path_index_;
     return connect();
@@ -139,7 +140,7 @@ void Peer::on_attempt_failed(const Session& session, std::string reason) {
 
 void Peer::attempt_over(std::string reason) {
   note(std::move(reason));
-  core_.report_limited("attempt " + config_.name, log::Level::warn, about(reason_),
+  core_.report_limited("attempt " + config_.name, log::Level::warn, about(reason_).as(EventKind::attempt_failed),
                        fmt::format("{}: {}", label(), reason_));
   if (config_.start == StartMode::on_traffic) wanted_ = false;  // the next packet asks again
   retry_later(backoff_.next(core_.random()));
@@ -289,7 +290,7 @@ Association& Peer::establish(Session& session, const AuthenticatedPeer& proof, A
   association.add_session(session, true);
   note_handshake(PeerEvent::handshake);
   const Path& path = session.path();
-  core_.report(log::Level::info, about(),
+  core_.report(log::Level::info, about().as(EventKind::peer_up),
                fmt::format("{}: up: IKE SA with {} ({}), {}{}", label(), path.remote.to_string(),
                            log::sanitize(proof.identity().to_string()), to_string(session.suite()),
                            session.nat().local || session.nat().remote ? ", NAT on the path" : ""));
@@ -336,7 +337,7 @@ void Peer::on_association_ended(Association& association, const std::string& rea
     if (kept) kept->promote();
   }
   if (kept) {
-    core_.report(log::Level::info, about(reason),
+    core_.report(log::Level::info, about(reason).as(EventKind::ike_closed),
                  fmt::format("{}: one of several IKE SAs closed: {}", label(), reason));
     return;
   }
@@ -344,7 +345,8 @@ void Peer::on_association_ended(Association& association, const std::string& rea
   note(reason);
   count(PeerEvent::down);
   if (lost) count(PeerEvent::lost);
-  core_.report(lost ? log::Level::warn : log::Level::info, about(reason), fmt::format("{}: down: {}", label(), reason));
+  core_.report(lost ? log::Level::warn : log::Level::info, about(reason).as(EventKind::peer_down),
+               fmt::format("{}: down: {}", label(), reason));
   for (ChildNeed& need : needs_) need.reason.clear();
   if (config_.start == StartMode::on_traffic) {
     wanted_ = false;
@@ -357,21 +359,25 @@ void Peer::on_association_ended(Association& association, const std::string& rea
   retry_later(first ? spread(return_time, 0.5, 1.5, core_.random()) : pause);
 }
 
-void Peer::on_child_up(const ChildConfig& config) {
+bool Peer::on_child_up(const ChildConfig& config) {
   ChildNeed* need = need_of(config);
-  if (!need) return;
+  if (!need) return false;
   need->backoff.reset();
   need->retry_at.reset();
   need->reason.clear();
   need->declined.clear();
   need->trigger.reset();
+  return !std::exchange(need->up, true);
 }
 
 void Peer::on_child_down(const ChildConfig& config, std::string reason, bool refused) {
   ChildNeed* need = need_of(config);
   if (!need) return;
   core_.report_limited("child " + config.name, log::Level::warn,
-                       {.peer = config_.name, .tunnel = config.name, .reason = reason},
+                       {.peer = config_.name,
+                        .tunnel = config.name,
+                        .reason = reason,
+                        .event = refused ? EventKind::child_failed : EventKind::none},
                        fmt::format("{}: child {}: {}", label(), config.name, reason));
   need->reason = std::move(reason);
   if (config_.start == StartMode::on_traffic) need->wanted = false;
@@ -498,6 +504,7 @@ void Peer::finish() {
   for (std::size_t i = 0; i < associations_.size(); ++i) associations_[i]->settle();
   ensure_children();
   for (std::size_t i = 0; i < associations_.size(); ++i) associations_[i]->run();
+  if (child_gone_) tell_children();
 }
 
 void Peer::sweep() {

@@ -66,7 +66,12 @@ class Peer {
   Association& establish(Session& session, const AuthenticatedPeer& proof, Association::Lineage lineage,
                          bool initial_contact);
   void on_association_ended(Association& association, const std::string& reason, bool lost);
-  void on_child_up(const ChildConfig& config);
+  /// True when there was none before.
+  bool on_child_up(const ChildConfig& config);
+  /// An SA of it has left the data plane: `finish` looks whether it was the last one.
+  void on_child_gone() noexcept { child_gone_ = true; }
+  /// One of several of this configuration is gone.
+  void tell_deleted(const ChildConfig& config, Spi inbound);
   /// A child could not be made, or is gone: said in status, tried again later when it is wanted.
   void on_child_down(const ChildConfig& config, std::string reason, bool refused);
   /// Somebody who calls himself this peer failed to authenticate, or did not accept us.
@@ -138,6 +143,7 @@ class Peer {
   struct ChildNeed {
     const ChildConfig* config = nullptr;
     bool wanted = false;
+    bool up = false;  ///< as last told (tell_children)
     std::optional<TimePoint> retry_at;
     Backoff backoff;
     std::string reason;
@@ -162,6 +168,7 @@ class Peer {
   void adopt_children(std::list<ChildConfig> next);
   void retire(std::list<ChildConfig>::iterator child, bool replaced);
   void settle_retired();
+  void tell_children();
   [[nodiscard]] TimePoint retired_until(const Retired& retired) const;
   [[nodiscard]] bool is_used(const ChildConfig& retired) const;
   void renew(const Renewal& renewal);
@@ -190,6 +197,7 @@ class Peer {
   bool admin_down_ = false;
   bool wanted_ = false;  ///< by start mode, command or traffic
   bool any_address_ = false;
+  bool child_gone_ = false;
   std::vector<IpAddress> literal_addresses_;
   bool has_names_ = false;
   Phase phase_ = Phase::idle;

@@ -75,7 +75,7 @@ void Association::reauthenticate_when_due() {
   if (!authentication_.soft || *authentication_.soft > now) return;
   authentication_.soft = now + spread(std::chrono::seconds(5), 0.8, 1.2, core_.random());  // when it cannot be now
   if (peer_.reauthenticate(*this))
-    core_.report(log::Level::info, peer_.about(),
+    core_.report(log::Level::info, peer_.about().as(EventKind::reauthenticating),
                  fmt::format("{}: authenticating again, by a new IKE SA", peer_.label()));
 }
 
@@ -86,7 +86,7 @@ void Association::on_reauthentication_failed(const std::string& reason) {
     pause = std::clamp<Duration>((*authentication_.hard - core_.now()) / 4, reauthentication_pause, pause);
   authentication_.soft = core_.now() + spread(pause, 0.75, 1.25, core_.random());
   core_.report_limited(
-      "reauthentication " + peer_.config().name, log::Level::warn, peer_.about(reason),
+      "reauthentication " + peer_.config().name, log::Level::warn, peer_.about(reason).as(EventKind::attempt_failed),
       fmt::format("{}: reauthentication failed: {}; the IKE SA that is up goes on", peer_.label(), reason));
 }
 

@@ -130,7 +130,8 @@ void Peer::on_redirected(const Session& session, const std::string& gateway) {
   if (!redirect_loop_.allows(core_.now()))
     return attempt_over(fmt::format("{} sends us to {}, the sixth redirect within 300 s: not followed (RFC 5685)",
                                     from.to_string(), gateway));
-  core_.report(log::Level::info, about(), fmt::format("{}: {} sends us to {}", label(), from.to_string(), gateway));
+  core_.report(log::Level::info, about().as(EventKind::redirected),
+               fmt::format("{}: {} sends us to {}", label(), from.to_string(), gateway));
   ticket_.reset();
   redirected_from_ = from;
   phase_ = Phase::resolving;

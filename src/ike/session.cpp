@@ -378,7 +378,7 @@ void Session::follow(const Path& path) {
   if (!association_ || association_->current() != this) return;
   association_->move_children();
   association_->peer().count(PeerEvent::move);
-  core_.report_limited("move " + config().name, log::Level::info, about(),
+  core_.report_limited("move " + config().name, log::Level::info, about().as(EventKind::peer_moved),
                        fmt::format("{}: now at {}", label(), path.remote.to_string()));
 }
 

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <utility>
 
+#include "culvert/base/event.h"
+
 namespace culvert::log {
 
 enum class Level : std::uint8_t { debug, info, warn, error };
@@ -18,6 +20,13 @@ struct Subject {
   std::string tunnel{};  ///< [tunnel.NAME]; of a child SA that several share, all of them
   std::string spi{};     ///< "0x…", the inbound SPI of ESP or ours of IKE
   std::string reason{};  ///< why it is so, in words
+  EventKind event = EventKind::none;
+
+  /// The same as an event.
+  [[nodiscard]] Subject as(EventKind kind) && {
+    event = kind;
+    return std::move(*this);
+  }
 
   template <class... Args>
   void info(fmt::format_string<Args...> format, Args&&... args) const;

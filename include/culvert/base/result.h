@@ -16,6 +16,7 @@ enum class Errc : std::uint8_t {
   authentication,  ///< a MAC, ICV, signature or identity that does not hold
   exhausted,       ///< a bound was reached (queue, table, sequence numbers)
   io,              ///< a system call failed; Error::system_error holds errno
+  cancelled,       ///< whoever waited for it does not any more
   internal,        ///< a library refused what it should accept
 };
 

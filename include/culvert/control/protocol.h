@@ -20,8 +20,8 @@ inline constexpr std::size_t max_user_len = 1024;           ///< bytes of a user
 inline constexpr std::size_t max_users = 10000;             ///< in one response
 
 struct Request {
-  std::string command;  ///< "status", "drops", "users", "up", "down", "rekey", "redirect", "kick", "reload", "diff"
-  std::string peer;     ///< for up, down, rekey
+  std::string command;  ///< "status", "drops", "users", "up", "down", "rekey", "redirect", "kick", "reload", "diff", "monitor"
+  std::string peer;     ///< for up, down, rekey; for monitor, or empty: everybody
   std::string what;     ///< for rekey: "ike", "children" or "both"; for redirect: the gateway, or "none"; for kick: the user;
                         ///< for reload: "", "dry-run", "confirmed", "revert", or seconds within which to confirm
 };
@@ -158,6 +158,8 @@ struct Response {
 /// Strict: a known command with exactly the members it needs, and at most max_request_len bytes. Errc::malformed says
 /// what is wrong; answer it with code "malformed". `what` of a rekey is "both" when it is left out.
 [[nodiscard]] Result<Request> parse_request(std::string_view line);
+/// Lines follow the response to it, when that is a good one (events.h).
+[[nodiscard]] bool is_stream(const Request& request) noexcept;
 /// Tolerant: members that are missing or not understood are left at their defaults, unknown ones are skipped, so that
 /// an old client reads a new daemon. Errc::malformed when it is no JSON object, or speaks another `schema`.
 [[nodiscard]] Result<Response> parse_response(std::string_view line);

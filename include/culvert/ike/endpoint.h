@@ -85,6 +85,7 @@ struct Report {
   log::Level level = log::Level::info;
   std::string text;
   log::Subject about;  ///< its values may be what the peer chose
+  bool unlogged = false;  ///< only the event counts: a line like it has been written a moment ago
 };
 /// A datagram that ike dropped.
 struct CountDrop {
@@ -348,6 +349,8 @@ class IkeEndpoint {
   /// a new one among them.
   [[nodiscard]] std::vector<Lease> leases() const;
 
+  /// Somebody watches: events are reported also where the lines of the log are limited.
+  void watch(bool watched);
   /// Of the configured peers, without their clients.
   [[nodiscard]] std::vector<PeerStatus> status(TimePoint now) const;
   /// All of it in numbers.

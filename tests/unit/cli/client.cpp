@@ -147,3 +147,65 @@ TEST_CASE("a daemon that goes away, or is none, is said so") {
   });
   CHECK(why_not(other.path()).find("is no culvertd of this version") != std::string::npos);
 }
+
+TEST_CASE("lines that follow a response are handed over one by one, until there are enough or the daemon ends") {
+  const auto serve = [](int fd) {
+    (void)read_request(fd);
+    write_text(fd, "{\"schema\":1,\"ok\":true}\none\ntwo\nthr");
+    std::this_thread::sleep_for(20ms);
+    write_text(fd, "ee\n");
+  };
+  std::vector<std::string> lines;
+  {
+    const Server server(serve);
+    const auto end = follow(
+        server.path(), {"monitor", "", ""},
+        [&](const std::string& line) {
+          lines.push_back(line);
+          return lines.size() < 2;
+        },
+        -1);
+    REQUIRE(end.has_value());
+    CHECK(lines == std::vector<std::string>{"one", "two"});
+  }
+  lines.clear();
+  const Server server(serve);
+  const auto end = follow(
+      server.path(), {"monitor", "", ""},
+      [&](const std::string& line) {
+        lines.push_back(line);
+        return true;
+      },
+      -1);
+  CHECK(lines == std::vector<std::string>{"one", "two", "three"});
+  REQUIRE_FALSE(end.has_value());
+  CHECK(end.error().code == Errc::io);
+}
+
+TEST_CASE("what is readable beside the stream ends it, and a refusal comes back as it is") {
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  REQUIRE(::write(ends[1], "x", 1) == 1);
+  {
+    const Server server([](int fd) {
+      (void)read_request(fd);
+      write_text(fd, "{\"schema\":1,\"ok\":true}\n");
+      char c = 0;
+      (void)!::read(fd, &c, 1);
+    });
+    const auto end = follow(
+        server.path(), {"monitor", "", ""}, [](const std::string&) { return true; }, ends[0]);
+    REQUIRE_FALSE(end.has_value());
+    CHECK(end.error().code == Errc::cancelled);
+  }
+  const Server server([](int fd) {
+    (void)read_request(fd);
+    write_text(fd, "{\"schema\":1,\"ok\":false,\"code\":\"busy\",\"error\":\"too many\"}\n");
+  });
+  const auto end = follow(
+      server.path(), {"monitor", "", ""}, [](const std::string&) { return true; }, -1);
+  REQUIRE(end.has_value());
+  CHECK(end->code == "busy");
+  ::close(ends[0]);
+  ::close(ends[1]);
+}

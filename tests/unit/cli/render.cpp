@@ -245,3 +245,18 @@ TEST_CASE("certificates and lists are shown when somebody must do something abou
         "  CRL       http://b/: out of date; in use: that of 2026-10-01 00:00:00 UTC\n"
         "  CRL       http://c/: no connection\n");
 }
+
+TEST_CASE("an event is a line in local time, wraps behind its name, and stands below it where there is no room") {
+  ::setenv("TZ", "UTC", 1);
+  ::tzset();
+  culvert::control::EventReport event;
+  event.time = "2026-11-23T03:00:01.250Z";
+  event.event = "tunnel-down";
+  event.text = "peer b: child b down: no answer\x1b[31m from far away";
+  const std::string safe = "peer b: child b down: no answer\\x1b[31m from far away";
+  CHECK(render_event(event, {}) == "2026-11-23 03:00:01.250  tunnel-down      " + safe + "\n");
+  CHECK(render_event(event, {.colour = false, .width = 30})
+            .starts_with("2026-11-23 03:00:01.250  tunnel-down      \n    peer b:"));
+  CHECK(render_event(event, {.colour = true, .width = 0}).contains("\x1b[31mtunnel-down"));
+  CHECK(local_time("no time") == "no time");
+}

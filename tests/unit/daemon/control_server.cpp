@@ -85,6 +85,10 @@ class Served {
     });
     REQUIRE(server.has_value());
     server_ = std::move(*server);
+    server_->stream_by([](const control::Request& request, ControlServer::Protocol::socket socket) {
+      const std::string line = "stream of " + request.peer + "\n";
+      (void)!::send(socket.native_handle(), line.data(), line.size(), MSG_NOSIGNAL);
+    });
     thread_ = std::thread([this] { io_.run(); });
   }
   ~Served() {
@@ -126,6 +130,15 @@ TEST_CASE("one connection may send several requests, also in pieces, and gets on
   REQUIRE(client.send_text(request + request));
   CHECK(control::parse_response(client.line()).value().ok);
   CHECK(control::parse_response(client.line()).value().ok);
+}
+
+TEST_CASE("a request for a stream is answered, and its connection then belongs to the stream") {
+  const Served served;
+  const Client client(served.path());
+  REQUIRE(client.send_text("{\"command\":\"monitor\",\"peer\":\"b\"}\n"));
+  CHECK(control::parse_response(client.line()).value().ok);
+  CHECK(client.line() == "stream of b");
+  CHECK(client.closed());
 }
 
 TEST_CASE("what is no request is answered as malformed, and the connection goes on") {

@@ -1,0 +1,41 @@
+// What happens is told to those who watch, as it is to those who read the log.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "daemon.h"
+
+namespace culvert::daemon {
+
+/// A line of the log that is an event, too. `text` and what `about` says have been sanitized where somebody else chose
+/// them.
+void Daemon::tell(log::Level level, const log::Subject& about, const std::string& text) {
+  if (events_.is_watched()) events_.publish(make_event(about, text, std::chrono::system_clock::now()));
+  if (log::enabled(level)) log::write(level, text, about);
+}
+
+/// Whom nobody knows is a mistake in typing more often than a peer that is to come. Clients come and go.
+control::Response Daemon::answer_monitor(const control::Request& request) const {
+  control::Response response;
+  const bool is_client = request.peer.contains('/');
+  const auto& peers = config_.peers;
+  if (!request.peer.empty() && !is_client &&
+      std::ranges::none_of(peers, [&](const auto& peer) { return peer.name == request.peer; })) {
+    response.code = "not_found";
+    response.error = "there is no such peer";
+  } else if (!events_.has_room()) {
+    response.code = "busy";
+    response.error = fmt::format("{} others watch: that is as many as may", events_.num_watchers());
+  } else {
+    response.ok = true;
+  }
+  return response;
+}
+
+void Daemon::watch(const control::Request& request, ControlServer::Protocol::socket socket) {
+  if (!stopping_) events_.add(std::move(socket), request.peer);
+}
+
+}  // namespace culvert::daemon
