@@ -16,7 +16,6 @@ using Instruction = bpf_insn;
 enum : std::uint8_t {
   r0 = BPF_REG_0,
   r1 = BPF_REG_1,
-  r2 = BPF_REG_2,
   r3 = BPF_REG_3,
   r6 = BPF_REG_6,
   r7 = BPF_REG_7,

@@ -20,17 +20,15 @@ namespace culvert::tunnel {
 namespace {
 
 using namespace bpf;
-constexpr Instruction read_choice(std::uint8_t to, std::size_t offset) {  // of FlowSteering::Choice, at r9
-  return make(BPF_LDX | BPF_MEM | BPF_W, to, r9, static_cast<std::int16_t>(offset), 0);
-}
-constexpr std::size_t home_offset = 0, left_out_offset = 4, num_others_offset = 8;
+
+constexpr std::int16_t home_offset = 0, left_out_offset = 4, num_others_offset = 8;
 
 // r7: the hash so far; r8: where the ports are, 0: there are none; r9: what to choose.
 constexpr Instruction by_flow[] = {
     set(r6, r1),
     load_address_of_value(r9),
     second_half(),
-    read_choice(r0, home_offset),
+    read(BPF_W, r0, r9, home_offset),
     jump_if(BPF_JEQ, r0, 0, 2),
     with_number(BPF_SUB, r0, 1),  // at home
     finish(),
@@ -80,10 +78,10 @@ constexpr Instruction by_flow[] = {
     with_number(BPF_RSH, r0, 15),
     with(BPF_XOR, r0, r7),
     // over all queues (the kernel takes the remainder), or over all but one
-    read_choice(r3, num_others_offset),
+    read(BPF_W, r3, r9, num_others_offset),
     jump_if(BPF_JEQ, r3, 0, 4),
     with(BPF_MOD, r0, r3),
-    read_choice(r3, left_out_offset),
+    read(BPF_W, r3, r9, left_out_offset),
     make(BPF_JMP | BPF_JLT | BPF_X, r0, r3, 1, 0),
     with_number(BPF_ADD, r0, 1),
     finish(),

@@ -1,5 +1,4 @@
 #pragma once
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -10,6 +9,8 @@
 #include "file_descriptor.h"
 
 namespace culvert::tunnel {
+
+struct FloodTable;
 
 /// What a flood of requests for an IKE SA costs us is mostly the way of each to us. So in one the kernel keeps back, by
 /// a few instructions of eBPF on the sockets of strangers, the IKE_SA_INIT that bring no COOKIE, but for few at random,
@@ -39,11 +40,10 @@ class StrangerFilter {
   [[nodiscard]] std::uint64_t num_kept_back() const noexcept;  ///< since the start
 
  private:
-  struct Shared;
   [[nodiscard]] std::uint64_t hash(const IpAddress& address) const noexcept;
 
   FileDescriptor map_;
-  Shared* shared_ = nullptr;  ///< with the kernel; nullptr: it does not take eBPF
+  FloodTable* table_ = nullptr;  ///< with the kernel; nullptr: it does not take eBPF
   std::uint64_t num_reported_ = 0;
   std::uint64_t num_seen_ = 0;  ///< requests since period_began_
   TimePoint period_began_{}, last_busy_{};
