@@ -23,19 +23,19 @@ constexpr std::array log_levels = {
     Choice<log::Level>{"debug", log::Level::debug}, Choice<log::Level>{"info", log::Level::info},
     Choice<log::Level>{"warn", log::Level::warn}, Choice<log::Level>{"error", log::Level::error}};
 
-constexpr std::string_view auth_table = "[table](configuration.md#auth-and-peer_auth)";
+constexpr std::string_view link_to_auth = "[table](configuration.md#auth-and-peer_auth)";
 
 constexpr KeySpec<RawClient> client_table[] = {
     {"server", "array of names or addresses", "required", "the gateway, in order of preference",
      [](V v, C c) { c.peer.address = v.peer_addresses(); }},
     {"id", "string", "from the certificate", "who we are; required with `psk_file`",
      [](V v, C c) { c.gateway.id = v.text(); }},
-    {"auth", auth_table, "required", "how we prove who we are", [](V v, C c) { c.peer.auth = read_auth(v); }},
+    {"auth", link_to_auth, "required", "how we prove who we are", [](V v, C c) { c.peer.auth = read_auth(v); }},
     {"server_id", "string", "the first `server`", "the identity that the gateway must prove",
      [](V v, C c) { c.peer.id = v.text(); }},
     {"ca", "array of paths", "required without `psk_file`", "CAs of the gateway's certificate: PEM files or folders",
      [](V v, C c) { c.ca = v.texts(); }},
-    {"peer_auth", auth_table, "by `ca`, or the same `psk_file`",
+    {"peer_auth", link_to_auth, "by `ca`, or the same `psk_file`",
      "how the gateway must prove who it is, in place of `ca`", [](V v, C c) { c.peer.peer_auth = read_peer_auth(v); }},
     {"routes", "array of prefixes", "all that the gateway grants",
      "what goes through the tunnel, as far as the gateway grants it",

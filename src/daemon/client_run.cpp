@@ -29,7 +29,7 @@ namespace culvert::daemon {
 namespace {
 
 constexpr const char* profiles_folder = "/etc/culvert/clients";
-constexpr std::chrono::seconds patience{60};       ///< of --background
+constexpr std::chrono::seconds up_within{60};      ///< of --background
 constexpr std::chrono::seconds time_to_leave{10};  ///< until SIGKILL
 
 int trouble(const std::string& why) {
@@ -93,7 +93,7 @@ void log_to_system(const std::string& name) {
 int wait_in_foreground(int from_child, const std::string& name) {
   std::string line;
   pollfd waiting{from_child, POLLIN, 0};
-  const int ready = ::poll(&waiting, 1, static_cast<int>(std::chrono::milliseconds(patience).count()));
+  const int ready = ::poll(&waiting, 1, static_cast<int>(std::chrono::milliseconds(up_within).count()));
   char text[2000];
   const ssize_t got = ready > 0 ? ::read(from_child, text, sizeof text) : 0;
   if (got > 0 && text[0] == '+') {
@@ -105,7 +105,7 @@ int wait_in_foreground(int from_child, const std::string& name) {
   return trouble(
       fmt::format("not connected within {} s, and still trying: 'culvert --client {} status' says what it "
                   "waits for, 'culvert disconnect {}' ends it",
-                  patience.count(), name, name));
+                  up_within.count(), name, name));
 }
 
 struct Background {

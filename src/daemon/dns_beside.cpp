@@ -12,7 +12,7 @@ namespace culvert::daemon {
 namespace {
 
 constexpr std::size_t max_servers = 4, max_files = 32;
-constexpr std::chrono::seconds patience{2};
+constexpr std::chrono::seconds name_server_patience{2};
 
 /// Where name servers are listed, in the form of resolv.conf(5): the file that we have replaced; what systemd-resolved
 /// and resolvconf know of the other devices.
@@ -51,7 +51,7 @@ std::vector<IpAddress> servers_beside(const std::vector<IpAddress>& tunnel, cons
 Result<std::vector<IpAddress>> look_up_beside(const std::string& name, const std::vector<IpAddress>& tunnel) {
   Error last{Errc::not_found, "no name server is known beside the tunnel"};
   for (const IpAddress& server : servers_beside(tunnel)) {
-    auto found = ask_name_server(server, name, lookup_mark, patience);
+    auto found = ask_name_server(server, name, lookup_mark, name_server_patience);
     if (found) return found;
     last = found.error();
   }

@@ -25,7 +25,8 @@ namespace culvert::daemon {
 namespace {
 
 constexpr std::size_t max_request_len = 65536;
-constexpr timeval patience{5, 0};  // of the daemon: a file on a network that does not answer must not hold it for good
+/// Of the daemon: a file on a network that does not answer must not hold it for good.
+constexpr timeval give_up_after{5, 0};
 
 /// Sends a number, and a descriptor with it unless that is -1.
 bool answer(int socket, int error, int descriptor) {
@@ -156,7 +157,7 @@ Result<std::unique_ptr<FileHelper>> FileHelper::start() {
     serve(STDERR_FILENO + 1);
   }
   ::close(ends[1]);
-  ::setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  ::setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &give_up_after, sizeof give_up_after);
   int none = -1;
   std::unique_ptr<FileHelper> helper(new FileHelper(ends[0]));
   // It may still have sockets open until then that were passed to us.

@@ -15,7 +15,7 @@ namespace culvert::daemon {
 namespace {
 
 constexpr std::size_t max_names = 16, max_addresses = 16;
-constexpr std::chrono::seconds patience{1};
+constexpr std::chrono::seconds lookup_patience{1};
 
 }  // namespace
 
@@ -106,7 +106,7 @@ Result<std::vector<IpAddress>> GatewayNames::find(const std::string& name) {
       return last;
     }
   }
-  answered_.wait_for(lock, patience, [&] { return !under_way_.contains(name); });
+  answered_.wait_for(lock, lookup_patience, [&] { return !under_way_.contains(name); });
   return known_[name];
 }
 

@@ -21,7 +21,7 @@ using Body = http::vector_body<std::uint8_t>;
 using Tcp = asio::ip::tcp;
 
 constexpr std::size_t max_header_len = 16 * 1024;
-constexpr std::size_t max_addresses = 8;
+constexpr std::size_t max_tried_addresses = 8;
 constexpr std::size_t max_location_len = 200;  ///< of a redirect, as it is shown
 constexpr std::chrono::seconds connect_timeout{5};
 
@@ -65,7 +65,7 @@ class HttpClient::Transfer : public std::enable_shared_from_this<Transfer> {
       if (!found)
         return self->fail_with(fmt::format("{} does not resolve: {}", self->request_.url.host, found.error().detail));
       self->addresses_ = std::move(*found);
-      self->addresses_.resize(std::min(self->addresses_.size(), max_addresses));
+      self->addresses_.resize(std::min(self->addresses_.size(), max_tried_addresses));
       self->connect_next();
     });
   }

@@ -12,7 +12,7 @@ constexpr std::uint16_t block = 16;                         // a cipher's: a pro
 constexpr Duration raise_every = std::chrono::minutes(10);  // RFC 8899 §5.1.1: PMTU_RAISE_TIMER, 600 s
 constexpr Duration raise_soon = std::chrono::minutes(1);    // after a search: it may have been loss
 constexpr Duration dark_pause = std::chrono::minutes(1);
-constexpr Duration patience = std::chrono::seconds(30);  // for a result; the peer may have gone
+constexpr Duration probe_patience = std::chrono::seconds(30);  // for a result; the peer may have gone
 constexpr Duration suspicion_pause = std::chrono::seconds(1);
 
 /// What passes on most paths, and then on nearly all: tunnels and PPPoE leave 1400; 1280 is IPv6's least (RFC 8200 §5),
@@ -31,7 +31,8 @@ void PathMtu::ask(std::uint16_t size) noexcept {
 
 std::optional<std::uint16_t> PathMtu::next(TimePoint now) {
   if (state_ == State::off) return std::nullopt;
-  if (asked_ && now - asked_at_ >= patience) ask(*asked_);  // its answer never came: the IKE SA was another by then
+  if (asked_ && now - asked_at_ >= probe_patience)
+    ask(*asked_);  // its answer never came: the IKE SA was another by then
   if (!asked_ && !wanted_ && now >= again_at_) {
     raising_ = state_ == State::confirmed && size_ < largest_;
     ask(raising_ ? largest_ : size_);

@@ -292,7 +292,7 @@ bool announces_hashes(const AuthConfig& config) {
 }
 
 NotifyPayload hashes_payload() {
-  return {NotifyType::signature_hash_algorithms, ProtocolId::none, {}, crypto::HashSet::ours().notify_data()};
+  return make_notify(NotifyType::signature_hash_algorithms, crypto::HashSet::ours().notify_data());
 }
 
 std::optional<crypto::HashSet> announced_hashes(const Message& message) {

@@ -134,7 +134,7 @@ Refusal no_selectors(const ChildContext& context, const TsPayload& ts_i, const T
 }  // namespace
 
 Refusal refusal(NotifyType type, std::string why) {
-  return {NotifyPayload{type, ProtocolId::none, {}, {}}, std::move(why)};
+  return {make_notify(type), std::move(why)};
 }
 
 std::string PeerRefusal::to_string() const {
@@ -198,7 +198,7 @@ ChildOffer make_rekey_offer(const ChildContext& context, const ChildSa& old, Spi
 
 std::vector<Payload> offer_payloads(const ChildOffer& offer) {
   std::vector<Payload> payloads;
-  if (offer.transport) payloads.emplace_back(NotifyPayload{NotifyType::use_transport_mode, ProtocolId::none, {}, {}});
+  if (offer.transport) payloads.emplace_back(make_notify(NotifyType::use_transport_mode));
   payloads.emplace_back(SaPayload{offer.proposals});
   if (!offer.nonce.empty()) payloads.emplace_back(NoncePayload{offer.nonce});
   if (offer.ke) {
@@ -274,7 +274,7 @@ std::expected<ChildAnswer, Refusal> answer_child(const ChildContext& context, co
   answer.agreement = {narrowed.config, spi, choice->peer_spi, choice->suite, narrowed.mode, narrowed.local,
                       narrowed.remote};
   if (narrowed.mode == EspMode::transport) {
-    answer.head.emplace_back(NotifyPayload{NotifyType::use_transport_mode, ProtocolId::none, {}, {}});
+    answer.head.emplace_back(make_notify(NotifyType::use_transport_mode));
   }
   Proposal proposal = choice->answer;
   proposal.spi.resize(4);

@@ -11,7 +11,6 @@ namespace {
 
 constexpr std::size_t max_name_len = 64;  // of the user's part of a client's name
 constexpr std::size_t max_prefixes = 63;  // of a child's local selectors (max_selectors, one for the packet)
-constexpr std::size_t max_dns = 8, max_domains = 32;
 
 std::string cut(std::string text) {
   if (text.size() > max_name_len) text.resize(max_name_len);

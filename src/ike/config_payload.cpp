@@ -11,8 +11,8 @@
 namespace culvert::ike {
 namespace {
 
-constexpr std::size_t max_attributes = 128;                             // of one payload; ours
-constexpr std::size_t max_dns = 8, max_domains = 32, max_subnets = 64;  // that we take from a gateway, and give
+constexpr std::size_t max_attributes = 128;  // of one payload; ours
+constexpr std::size_t max_subnets = 64;      // that we take from a gateway
 
 Bytes copy(ByteView bytes) {
   return {bytes.begin(), bytes.end()};

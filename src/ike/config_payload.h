@@ -14,6 +14,9 @@ namespace culvert::ike {
 
 // What the attributes of a CP payload mean. Their grammar (parse_cp, write_cp in payloads.h) is in the same .cpp.
 
+/// Of name servers and search domains: what we take from a gateway, and give.
+inline constexpr std::size_t max_dns = 8, max_domains = 32;
+
 /// What a client asks for, or is asked on behalf of: with an address it would like that one (RFC 7296 §3.15.1).
 struct AddressRequest {
   bool v4 = false, v6 = false;

@@ -36,7 +36,7 @@ NotifyPayload CrashTokens::token(IkeSpi spi_i, IkeSpi spi_r) const {
   const Secret mac = crypto::prf(crypto::Prf::hmac_sha2_256, secret_->view(),
                                  {as_bytes("culvert QCD"), to_bytes(spi_i), to_bytes(spi_r)});
   const ByteView octets = mac.view();
-  return {NotifyType::qcd_token, ProtocolId::none, {}, {octets.begin(), octets.end()}};
+  return make_notify(NotifyType::qcd_token, {octets.begin(), octets.end()});
 }
 
 // ---- maker
@@ -76,7 +76,7 @@ void Core::answer_unknown_sa(const Path& path, const Header& header) {
 }
 
 void Core::answer_without_sa(const Path& path, const Header& header, bool with_token) {
-  std::vector<Payload> payloads{NotifyPayload{NotifyType::invalid_ike_spi, ProtocolId::none, {}, {}}};
+  std::vector<Payload> payloads{make_notify(NotifyType::invalid_ike_spi)};
   if (!crash_tokens_.makes_tokens() || !with_token) return answer_stranger(path, header, std::move(payloads));
   if (!token_limit_.take(now_)) return;
   payloads.emplace_back(crash_tokens_.token(header.spi_i, header.spi_r));
@@ -100,7 +100,7 @@ void Core::report_unknown_spi(const Path& path, Spi spi) {
     back.remote.port = 500;
     back.local.port = options_.ike_port;
   }
-  NotifyPayload notify{NotifyType::invalid_spi, ProtocolId::none, {}, Bytes(4)};
+  NotifyPayload notify = make_notify(NotifyType::invalid_spi, Bytes(4));
   store_be(notify.data.data(), spi.value());
   const Header header{new_ike_spi(), IkeSpi(0), ExchangeType::informational, true, false, MessageId(0)};
   send(back, build(header, {std::move(notify)}));

@@ -286,7 +286,7 @@ void Core::receive(const Path& path, ByteView datagram) {
     const ParseError& error = raw_header.error();
     // RFC 7296 §2.5: a higher major version is answered with the one that we speak; a response never is.
     if (error.kind == ParseError::Kind::invalid_major_version && !error.header.response) {
-      answer_stranger(path, error.header, {NotifyPayload{NotifyType::invalid_major_version, ProtocolId::none, {}, {}}});
+      answer_stranger(path, error.header, {make_notify(NotifyType::invalid_major_version)});
     }
     return count(DropReason::ike_malformed);
   }

@@ -103,7 +103,7 @@ void Core::refuse_stranger(const Path& path, const Header& header) {
   report_limited("stranger", log::Level::warn, log::Subject{.event = EventKind::refused},
                  fmt::format("{}: IKE_SA_INIT from an address that no configured peer has; refused",
                              path.remote.address.to_string()));
-  answer_stateless(path, header, {NotifyPayload{NotifyType::no_proposal_chosen, ProtocolId::none, {}, {}}});
+  answer_stateless(path, header, {make_notify(NotifyType::no_proposal_chosen)});
 }
 
 /// Of the peers there, those that are not up show it in their status: a hint, nobody has proved anything yet.
@@ -120,7 +120,7 @@ void Core::demand_cookie(const Path& path, const Header& header, ByteView nonce,
     return count(DropReason::ike_flood);
   count(DropReason::ike_cookie_demanded);
   Bytes cookie = cookies_.make(now_, nonce, path.remote.address, header.spi_i);
-  answer_stateless(path, header, {NotifyPayload{NotifyType::cookie, ProtocolId::none, {}, std::move(cookie)}});
+  answer_stateless(path, header, {make_notify(NotifyType::cookie, std::move(cookie))});
 }
 
 void Core::open_session(const Path& path, ByteView datagram, const Admission::Asking& asking) {
@@ -131,8 +131,7 @@ void Core::open_session(const Path& path, ByteView datagram, const Admission::As
       check_payloads(resumes ? MessageKind::resume_request : MessageKind::init_request, message->payloads);
   if (problem) {
     if (problem->kind == PayloadProblem::Kind::unknown_critical) {
-      answer_stranger(path, message->header,
-                      {NotifyPayload{NotifyType::unsupported_critical_payload, ProtocolId::none, {}, {problem->type}}});
+      answer_stranger(path, message->header, {make_notify(NotifyType::unsupported_critical_payload, {problem->type})});
     }
     return count(DropReason::ike_malformed);
   }
@@ -153,7 +152,7 @@ void Core::answer_init(const Path& path, ByteView datagram, const Message& messa
         {.peer = candidates.peers.front()->name, .reason = choice.error().detail, .event = EventKind::refused},
         fmt::format("peer {} ({}): {}", candidates.peers.front()->name, from, choice.error().detail));
     turn_away(path.remote.address, fmt::format("{}: {}", from, choice.error().detail));
-    return answer_stranger(path, header, {NotifyPayload{NotifyType::no_proposal_chosen, ProtocolId::none, {}, {}}});
+    return answer_stranger(path, header, {make_notify(NotifyType::no_proposal_chosen)});
   }
   const auto& ke = *message.find<KePayload>();
   if (ke_fit(choice->suite.ke, &ke) != KeFit::fits) {

@@ -13,10 +13,6 @@
 namespace culvert::ike {
 namespace {
 
-NotifyPayload notify(NotifyType type) {
-  return {type, ProtocolId::none, {}, {}};
-}
-
 std::string address_of(const Path& path) {
   return path.remote.address.to_string();
 }
@@ -37,12 +33,12 @@ void Session::send_auth(std::optional<AuthPayload> ours) {
   // §2.4: we know of no other IKE SA with this peer: what it still has is from before a crash.
   // With unique = "never" it may belong to somebody else who has our identity, too.
   if (!peer_->has_association() && config().unique != UniquePolicy::never)
-    payloads.emplace_back(notify(NotifyType::initial_contact));
+    payloads.emplace_back(make_notify(NotifyType::initial_contact));
   if (!handshake_->resumed)
     for (Payload& payload : certreq_payloads({&auth.theirs})) payloads.push_back(std::move(payload));
   if (!config().remote_id.has_wildcard()) payloads.emplace_back(id_payload(config().remote_id, false));
   if (ours) payloads.emplace_back(std::move(*ours));
-  if (!ours && config().auth.eap_only) payloads.emplace_back(notify(NotifyType::eap_only_authentication));
+  if (!ours && config().auth.eap_only) payloads.emplace_back(make_notify(NotifyType::eap_only_authentication));
   add_auth_notifies(payloads);
   offer_mobike(payloads);
   ask_configuration(payloads);
@@ -89,7 +85,7 @@ void Session::come_up(const Message& message, AuthenticatedPeer proof) {
 
 /// §2.21.2: the responder believes that all is well, so it is told by an exchange of its own.
 void Session::refuse_responder(std::string why) {
-  send_request(ExchangeType::informational, {notify(NotifyType::authentication_failed)}, Probing{});
+  send_request(ExchangeType::informational, {make_notify(NotifyType::authentication_failed)}, Probing{});
   fail_attempt(std::move(why));
 }
 

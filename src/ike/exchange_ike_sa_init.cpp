@@ -17,17 +17,9 @@
 namespace culvert::ike {
 namespace {
 
-constexpr int max_restarts = 6;             // COOKIE and INVALID_KE_PAYLOAD rounds of one attempt
-constexpr std::size_t max_cookie_len = 64;  // §2.6
-
-KePayload ke_payload(const crypto::KeyExchange& ke) {
-  const ByteView value = ke.public_value();
-  return {static_cast<std::uint16_t>(ke.method()), Bytes(value.begin(), value.end())};
-}
-
 /// RFC 7383 §2.3.
 NotifyPayload fragmentation_supported() {
-  return {NotifyType::ikev2_fragmentation_supported, ProtocolId::none, {}, {}};
+  return make_notify(NotifyType::ikev2_fragmentation_supported);
 }
 
 bool wants_udp(const PeerConfig& config) {
@@ -66,8 +58,7 @@ void Session::choose_ke(crypto::KeMethod method) {
 void Session::send_init() {
   std::vector<Payload> payloads;
   if (!handshake_->cookie.empty()) {
-    payloads.emplace_back(
-        NotifyPayload{NotifyType::cookie, ProtocolId::none, {}, handshake_->cookie});  // first of all, §2.6
+    payloads.emplace_back(make_notify(NotifyType::cookie, handshake_->cookie));  // first of all, §2.6
   }
   payloads.emplace_back(SaPayload{handshake_->offered});
   payloads.emplace_back(ke_payload(*handshake_->ke));
@@ -96,7 +87,7 @@ void Session::on_init_response(const Path& path, ByteView datagram, const Messag
   if (on_init_redirect(message)) return;
   if (check_payloads(MessageKind::init_response, message.payloads)) return core_.count(DropReason::ike_malformed);
   if (message.find_notify(NotifyType::cookie) || message.find_notify(NotifyType::invalid_ke_payload)) {
-    if (handshake_->restarts >= max_restarts)
+    if (handshake_->restarts >= Handshake::max_restarts)
       return fail_attempt("it asks for a COOKIE or another key exchange again and again");
     return restart_init(message);
   }
@@ -112,7 +103,7 @@ void Session::on_init_response(const Path& path, ByteView datagram, const Messag
 /// nothing.
 void Session::restart_init(const Message& message) {
   if (const NotifyPayload* cookie = message.find_notify(NotifyType::cookie)) {
-    if (cookie->data.empty() || cookie->data.size() > max_cookie_len || cookie->data == handshake_->cookie) return;
+    if (cookie->data == handshake_->cookie) return;
     handshake_->cookie = cookie->data;
     ++handshake_->restarts;
     return send_init();
@@ -242,8 +233,7 @@ void Session::send_init_response(const Exchanged& exchanged) {
     }
   }
   for (Payload& payload : handshake_->init_extras) payloads.push_back(std::move(payload));
-  if (origin_.announce_childless)
-    payloads.emplace_back(NotifyPayload{NotifyType::childless_ikev2_supported, ProtocolId::none, {}, {}});
+  if (origin_.announce_childless) payloads.emplace_back(make_notify(NotifyType::childless_ikev2_supported));
   if (origin_.fragmentation) payloads.emplace_back(fragmentation_supported());
   Bytes response = build(header(ExchangeType::ike_sa_init, true, MessageId(0)), payloads);
   handshake_->init_response = response;

@@ -40,7 +40,7 @@ void Session::on_delete_child_response(const DeletingChild& exchange) {
 bool Session::begin_probe(const Task& task) {
   std::vector<Payload> payloads;
   if (task.kind == Task::Kind::complain) {
-    NotifyPayload complaint{NotifyType::invalid_message_id, ProtocolId::none, {}, Bytes(4)};
+    NotifyPayload complaint = make_notify(NotifyType::invalid_message_id, Bytes(4));
     store_be(complaint.data.data(), task.message_id);
     payloads.emplace_back(std::move(complaint));
   }

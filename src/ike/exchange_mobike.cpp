@@ -35,10 +35,6 @@ Bytes new_cookie2(crypto::RandomSource& random) {
   return cookie;
 }
 
-NotifyPayload status(NotifyType type, Bytes data = {}) {
-  return {type, ProtocolId::none, {}, std::move(data)};
-}
-
 /// What NAT_DETECTION_DESTINATION_IP says: the receiver's address as the sender sees it, hashed.
 Bytes seen_by_peer(const Message& message) {
   const NotifyPayload* notify = message.find_notify(NotifyType::nat_detection_destination_ip);
@@ -54,7 +50,7 @@ Bytes seen_by_peer(const Message& message) {
 /// kernel has beside them is announced as soon as it is known (on_paths).
 void Session::offer_mobike(std::vector<Payload>& payloads) const {
   if (!config().mobike) return;
-  payloads.emplace_back(status(NotifyType::mobike_supported));
+  payloads.emplace_back(make_notify(NotifyType::mobike_supported));
   std::vector<IpAddress> others = config().local_addresses;
   std::erase(others, origin_.path.local.address);
   if (others.size() > max_additional_addresses) others.resize(max_additional_addresses);
@@ -151,7 +147,7 @@ void Session::set_nat(const NatStatus& found) {
 bool Session::begin_update(Task task) {
   Mobility& mobility = association_->mobility();
   std::vector<Payload> payloads;
-  payloads.emplace_back(status(NotifyType::update_sa_addresses));
+  payloads.emplace_back(make_notify(NotifyType::update_sa_addresses));
   if (uses_nat_traversal()) {
     add_nat_detection(payloads, origin_.path);
   } else {
@@ -162,7 +158,7 @@ bool Session::begin_update(Task task) {
     mobility.announced = std::move(ours);
   }
   Bytes cookie = new_cookie2(core_.random());
-  payloads.emplace_back(status(NotifyType::cookie2, cookie));
+  payloads.emplace_back(make_notify(NotifyType::cookie2, cookie));
   send_request(ExchangeType::informational, payloads,
                UpdatingAddresses{std::move(task), mobility.moves, std::move(cookie)});
   return true;
@@ -211,7 +207,7 @@ bool Session::begin_check() {
   std::vector<Path> detours;
   if (path != origin_.path) detours.push_back(path);
   Bytes cookie = new_cookie2(core_.random());
-  const std::vector<Payload> payloads{status(NotifyType::cookie2, cookie)};
+  const std::vector<Payload> payloads{make_notify(NotifyType::cookie2, cookie)};
   send_request(ExchangeType::informational, payloads, CheckingAddress{path, mobility.moves, std::move(cookie)},
                std::move(detours));
   return true;
@@ -269,7 +265,7 @@ bool Session::cookie2_holds(const Bytes& sent, const AddressNotifies& said) {
 /// §3.7: as it is.
 void Session::echo_cookie2(const Message& message, Reply& reply) {
   Bytes cookie = read_addresses(message).cookie2;
-  if (!cookie.empty()) reply.payloads.emplace_back(status(NotifyType::cookie2, std::move(cookie)));
+  if (!cookie.empty()) reply.payloads.emplace_back(make_notify(NotifyType::cookie2, std::move(cookie)));
 }
 
 void Session::answer_addresses(const Message& message, Reply& reply) {
@@ -277,12 +273,12 @@ void Session::answer_addresses(const Message& message, Reply& reply) {
   echo_cookie2(message, reply);
   if (!association_->mobility().supported) return;
   if (!no_nat_between(message, answering_->path)) {  // §3.9: and nothing else is done
-    reply.payloads.emplace_back(status(NotifyType::unexpected_nat_detected));
+    reply.payloads.emplace_back(make_notify(NotifyType::unexpected_nat_detected));
     return;
   }
   const bool accepted = !said.update || association_->leads() || answer_update(message, said);
   if (!accepted) {
-    reply.payloads.emplace_back(status(NotifyType::unacceptable_addresses));
+    reply.payloads.emplace_back(make_notify(NotifyType::unacceptable_addresses));
   } else if (said.nat_detection && uses_nat_traversal()) {
     add_nat_detection(reply.payloads, answering_->path);  // §3.8: also when nothing is updated
   }

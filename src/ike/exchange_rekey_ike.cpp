@@ -19,11 +19,6 @@ constexpr std::size_t max_open_sessions = 4;  // of one association
 constexpr std::size_t max_sessions = 64;      // the closed ones that still answer retransmissions included
 constexpr int max_ke_retries = 2;
 
-KePayload ke_payload(const crypto::KeyExchange& ke) {
-  const ByteView value = ke.public_value();
-  return {static_cast<std::uint16_t>(ke.method()), Bytes(value.begin(), value.end())};
-}
-
 }  // namespace
 
 // ---- initiator

@@ -25,15 +25,9 @@
 namespace culvert::ike {
 namespace {
 
-constexpr int max_restarts = 6;             // COOKIE rounds of one attempt
-constexpr std::size_t max_cookie_len = 64;  // RFC 7296 §2.6
-constexpr int resume_tries = 3;             // sends before silence is an answer: IKE_SA_INIT then gets its own
+constexpr int resume_tries = 3;  // sends before silence is an answer: IKE_SA_INIT then gets its own
 constexpr Duration fresh_keys_after = std::chrono::seconds(2);
 constexpr std::size_t lifetime_len = 4;
-
-NotifyPayload notify(NotifyType type, Bytes data = {}) {
-  return {type, ProtocolId::none, {}, std::move(data)};
-}
 
 Bytes sa_bytes(const std::vector<Proposal>& chosen) {
   return build_payloads({SaPayload{chosen}}).bytes;
@@ -69,14 +63,14 @@ void Session::start_resuming(Peer& peer, StoredTicket ticket) {
 
 void Session::send_resume() {
   std::vector<Payload> payloads;
-  if (!handshake_->cookie.empty()) payloads.emplace_back(notify(NotifyType::cookie, handshake_->cookie));
+  if (!handshake_->cookie.empty()) payloads.emplace_back(make_notify(NotifyType::cookie, handshake_->cookie));
   payloads.emplace_back(NoncePayload{handshake_->ni});
-  payloads.emplace_back(notify(NotifyType::ticket_opaque, handshake_->resuming->ticket));
+  payloads.emplace_back(make_notify(NotifyType::ticket_opaque, handshake_->resuming->ticket));
   const bool udp = config().encapsulation == EncapsulationPreference::udp;
   for (Payload& payload : nat_payloads(origin_.spi_i, IkeSpi(0), origin_.path, udp, core_.random()))
     payloads.push_back(std::move(payload));
   // RFC 7383 §2.3: what the old IKE SA could says nothing about this one.
-  if (config().fragment_size != 0) payloads.emplace_back(notify(NotifyType::ikev2_fragmentation_supported));
+  if (config().fragment_size != 0) payloads.emplace_back(make_notify(NotifyType::ikev2_fragmentation_supported));
   add_redirect_support(payloads);
   handshake_->init_request = build(header(ExchangeType::ike_session_resume, false, MessageId(0)), payloads);
   exchange_ = Handshaking{};
@@ -90,8 +84,8 @@ void Session::send_resume() {
 void Session::on_resume_response(const Path& path, ByteView datagram, const Message& message) {
   if (check_payloads(MessageKind::resume_response, message.payloads)) return core_.count(DropReason::ike_malformed);
   if (const NotifyPayload* cookie = message.find_notify(NotifyType::cookie)) {
-    if (cookie->data.empty() || cookie->data.size() > max_cookie_len || cookie->data == handshake_->cookie) return;
-    if (++handshake_->restarts > max_restarts) return fall_back("it asks for a COOKIE again and again");
+    if (cookie->data == handshake_->cookie) return;
+    if (++handshake_->restarts > Handshake::max_restarts) return fall_back("it asks for a COOKIE again and again");
     handshake_->cookie = cookie->data;
     return send_resume();
   }
@@ -175,7 +169,7 @@ void Core::admit_resumption(const Path& path, ByteView datagram, const Message& 
         "ticket", log::Level::info,
         fmt::format("{}: a ticket that is not (or no longer) good; told so", path.remote.address.to_string()));
     // RFC 5723 §4.3.2: TICKET_NACK. Shorter than its request.
-    return answer_stateless(path, message.header, {NotifyPayload{NotifyType::ticket_nack, ProtocolId::none, {}, {}}});
+    return answer_stateless(path, message.header, {make_notify(NotifyType::ticket_nack)});
   }
   Session::Origin origin{false, message.header.spi_i, new_ike_spi(), path,
                          read_nat(message.payloads, message.header.spi_i, IkeSpi(0), path)};
@@ -210,8 +204,8 @@ void Session::answer_resume(const IkeChoice& choice, const Secret& sk_d, Resumed
          nat_payloads(origin_.spi_i, origin_.spi_r, origin_.path, origin_.nat.announced, core_.random()))
       payloads.push_back(std::move(payload));
   }
-  if (origin_.announce_childless) payloads.emplace_back(notify(NotifyType::childless_ikev2_supported));
-  if (origin_.fragmentation) payloads.emplace_back(notify(NotifyType::ikev2_fragmentation_supported));
+  if (origin_.announce_childless) payloads.emplace_back(make_notify(NotifyType::childless_ikev2_supported));
+  if (origin_.fragmentation) payloads.emplace_back(make_notify(NotifyType::ikev2_fragmentation_supported));
   Bytes response = build(header(ExchangeType::ike_session_resume, true, MessageId(0)), payloads);
   handshake_->init_response = response;
   responses_.answered(crypto::sha256({request}), {response});
@@ -252,14 +246,14 @@ void Session::add_ticket(std::vector<Payload>& payloads) {
   // A ticket knows of peers, not of their users: who logs in by EAP does it again.
   if (!config().resumption || handshake_->eap) return;
   if (origin_.initiator) {
-    payloads.emplace_back(notify(NotifyType::ticket_request));
+    payloads.emplace_back(make_notify(NotifyType::ticket_request));
   } else if (handshake_->wants_ticket) {
     const Bytes ticket = make_ticket();
     Bytes data(lifetime_len);
     store_be(data.data(), static_cast<std::uint32_t>(ticket_lifetime));
     append(data, ticket);
-    payloads.emplace_back(ticket.empty() ? notify(NotifyType::ticket_nack)
-                                         : notify(NotifyType::ticket_lt_opaque, std::move(data)));
+    payloads.emplace_back(ticket.empty() ? make_notify(NotifyType::ticket_nack)
+                                         : make_notify(NotifyType::ticket_lt_opaque, std::move(data)));
   }
 }
 

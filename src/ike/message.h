@@ -146,6 +146,10 @@ struct NotifyPayload {
   Bytes spi;
   Bytes data;
 };
+/// Of no SA in particular: no protocol, no SPI.
+[[nodiscard]] inline NotifyPayload make_notify(NotifyType type, Bytes data = {}) {
+  return {type, ProtocolId::none, {}, std::move(data)};
+}
 struct DeletePayload {
   ProtocolId protocol = ProtocolId::ike;
   std::vector<Bytes> spis;

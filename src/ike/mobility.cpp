@@ -14,10 +14,6 @@ namespace {
 
 constexpr std::size_t min_cookie2_len = 8, max_cookie2_len = 64;
 
-NotifyPayload status(NotifyType type, Bytes data = {}) {
-  return {type, ProtocolId::none, {}, std::move(data)};
-}
-
 void take_address(AddressNotifies& said, const NotifyPayload& notify, std::size_t len) {
   said.listed = true;
   const auto address = notify.data.size() == len ? IpAddress::from_bytes(notify.data) : std::nullopt;
@@ -73,9 +69,9 @@ AddressNotifies read_addresses(const Message& message) {
 void add_address_list(std::vector<Payload>& payloads, const std::vector<IpAddress>& addresses) {
   for (const IpAddress& address : addresses) {
     const auto type = address.is_v4() ? NotifyType::additional_ip4_address : NotifyType::additional_ip6_address;
-    payloads.emplace_back(status(type, Bytes(address.bytes().begin(), address.bytes().end())));
+    payloads.emplace_back(make_notify(type, Bytes(address.bytes().begin(), address.bytes().end())));
   }
-  if (addresses.empty()) payloads.emplace_back(status(NotifyType::no_additional_addresses));
+  if (addresses.empty()) payloads.emplace_back(make_notify(NotifyType::no_additional_addresses));
 }
 
 NotifyPayload no_nats_allowed(const Path& path) {
@@ -86,7 +82,7 @@ NotifyPayload no_nats_allowed(const Path& path) {
   data.resize(ports + 4);
   store_be(&data[ports], path.local.port);
   store_be(&data[ports + 2], path.remote.port);
-  return status(NotifyType::no_nats_allowed, std::move(data));
+  return make_notify(NotifyType::no_nats_allowed, std::move(data));
 }
 
 bool no_nat_between(const Message& message, const Path& path) {

@@ -6,11 +6,10 @@ namespace culvert::ike {
 
 std::vector<Payload> nat_payloads(IkeSpi spi_i, IkeSpi spi_r, const Path& path, bool announce,
                                   crypto::RandomSource& random) {
-  NotifyPayload source{
-      NotifyType::nat_detection_source_ip, ProtocolId::none, {}, nat_detection_hash(spi_i, spi_r, path.local)};
+  auto source = make_notify(NotifyType::nat_detection_source_ip, nat_detection_hash(spi_i, spi_r, path.local));
   if (announce) random.fill(source.data);
-  NotifyPayload destination{
-      NotifyType::nat_detection_destination_ip, ProtocolId::none, {}, nat_detection_hash(spi_i, spi_r, path.remote)};
+  auto destination =
+      make_notify(NotifyType::nat_detection_destination_ip, nat_detection_hash(spi_i, spi_r, path.remote));
   std::vector<Payload> payloads;
   payloads.emplace_back(std::move(source));
   payloads.emplace_back(std::move(destination));

@@ -32,7 +32,7 @@ constexpr std::size_t question_len = 96;  // bytes
 constexpr std::size_t smallest_v4 = 576, smallest_v6 = 1280;
 
 NotifyPayload padding(std::size_t len) {
-  return {static_cast<NotifyType>(padding_notify), ProtocolId::none, {}, Bytes(len)};
+  return make_notify(static_cast<NotifyType>(padding_notify), Bytes(len));
 }
 
 }  // namespace

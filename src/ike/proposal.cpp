@@ -100,17 +100,17 @@ Result<Transform> parse_word(std::string_view text, ProtocolId protocol) {
 bool has(const Proposal& proposal, TransformType type) {
   return std::ranges::find(proposal.transforms, type, &Transform::type) != proposal.transforms.end();
 }
-bool is_aead(const Transform& transform) {
+bool encrypts_as_aead(const Transform& transform) {
   return transform.type == TransformType::encr && transform.id != encr_aes_cbc;
 }
-bool is_cbc(const Transform& transform) {
+bool encrypts_as_cbc(const Transform& transform) {
   return transform.type == TransformType::encr && transform.id == encr_aes_cbc;
 }
 
 /// RFC 7296 §3.3: AEADs and ciphers that need an integrity algorithm never share a proposal.
 Result<void> check_encryption(const Proposal& proposal) {
-  const auto aead = std::ranges::find_if(proposal.transforms, is_aead);
-  const auto cbc = std::ranges::find_if(proposal.transforms, is_cbc);
+  const auto aead = std::ranges::find_if(proposal.transforms, encrypts_as_aead);
+  const auto cbc = std::ranges::find_if(proposal.transforms, encrypts_as_cbc);
   const bool has_aead = aead != proposal.transforms.end(), has_cbc = cbc != proposal.transforms.end();
   const bool has_integrity = has(proposal, TransformType::integ);
   if (!has_aead && !has_cbc) return fail(Errc::malformed, "no encryption algorithm: name one, e.g. aes256gcm16");

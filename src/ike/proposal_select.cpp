@@ -283,8 +283,13 @@ KeFit ke_fit(std::optional<crypto::KeMethod> selected, const KePayload* payload)
   return KeFit::fits;
 }
 
+KePayload ke_payload(const crypto::KeyExchange& ke) {
+  const ByteView value = ke.public_value();
+  return {static_cast<std::uint16_t>(ke.method()), Bytes(value.begin(), value.end())};
+}
+
 NotifyPayload invalid_ke_payload(crypto::KeMethod wanted) {
-  NotifyPayload notify{NotifyType::invalid_ke_payload, ProtocolId::none, {}, Bytes(2)};
+  NotifyPayload notify = make_notify(NotifyType::invalid_ke_payload, Bytes(2));
   store_be(notify.data.data(), static_cast<std::uint16_t>(wanted));
   return notify;
 }

@@ -80,6 +80,8 @@ enum class KeFit : std::uint8_t {
   wrong,   ///< answer INVALID_KE_PAYLOAD with the selected method
 };
 [[nodiscard]] KeFit ke_fit(std::optional<crypto::KeMethod> selected, const KePayload* payload) noexcept;
+/// Our KE payload: the public value of `ke`.
+[[nodiscard]] KePayload ke_payload(const crypto::KeyExchange& ke);
 /// INVALID_KE_PAYLOAD: its data is the method we want, 2 bytes (RFC 7296 §1.2, §3.10.1).
 [[nodiscard]] NotifyPayload invalid_ke_payload(crypto::KeMethod wanted);
 /// The method of a received one; nullopt when malformed or a method that this build does not have.

@@ -27,7 +27,7 @@ constexpr double earliest_part = 0.8, latest_part = 0.9;              // of the 
 /// RFC 4478 §3: the responder says in how many seconds it wants to see the peer authenticated again.
 void Session::add_auth_lifetime(std::vector<Payload>& payloads) const {
   if (origin_.initiator || config().reauth_lifetime <= Duration::zero()) return;
-  NotifyPayload notify{NotifyType::auth_lifetime, ProtocolId::none, {}, Bytes(4)};
+  NotifyPayload notify = make_notify(NotifyType::auth_lifetime, Bytes(4));
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(config().reauth_lifetime).count();
   store_be(notify.data.data(), static_cast<std::uint32_t>(seconds));
   payloads.emplace_back(std::move(notify));

@@ -155,8 +155,7 @@ bool Core::redirects(const Path& path, const Message& message) {
   const auto origin = from ? parse_redirect(from->data) : std::nullopt;
   if (origin && origin->gateway == redirect_) return false;
   const Bytes& nonce = message.find<NoncePayload>()->data;
-  answer_stateless(path, message.header,
-                   {NotifyPayload{NotifyType::redirect, ProtocolId::none, {}, redirect_data(redirect_, nonce)}});
+  answer_stateless(path, message.header, {make_notify(NotifyType::redirect, redirect_data(redirect_, nonce))});
   report_limited("redirect", log::Level::info,
                  fmt::format("{}: sent to {}", path.remote.address.to_string(), redirect_));
   return true;
@@ -185,14 +184,13 @@ std::size_t Core::redirect_to(std::string gateway) {
 /// In our IKE_AUTH response, when it became necessary after IKE_SA_INIT (RFC 5685 §6): there will be no child.
 bool Session::add_redirect(std::vector<Payload>& payloads) const {
   if (!core_.sends_away(origin_.path) || !origin_.follows_redirects) return false;
-  payloads.emplace_back(NotifyPayload{NotifyType::redirect, ProtocolId::none, {}, redirect_data(core_.redirect(), {})});
+  payloads.emplace_back(make_notify(NotifyType::redirect, redirect_data(core_.redirect(), {})));
   return true;
 }
 
 bool Session::begin_redirect() {
   if (!core_.sends_away(origin_.path)) return false;  // it is there already
-  send_request(ExchangeType::informational,
-               {NotifyPayload{NotifyType::redirect, ProtocolId::none, {}, redirect_data(core_.redirect(), {})}},
+  send_request(ExchangeType::informational, {make_notify(NotifyType::redirect, redirect_data(core_.redirect(), {}))},
                Probing{});
   return true;
 }

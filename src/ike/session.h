@@ -132,7 +132,8 @@ struct Handshake {
   std::shared_ptr<const crypto::KeyExchange> ke;  ///< initiator
   std::vector<Proposal> offered;                  ///< responder: what was chosen
   Bytes cookie;
-  int restarts = 0;  ///< COOKIE and INVALID_KE_PAYLOAD rounds, bounded
+  static constexpr int max_restarts = 6;
+  int restarts = 0;  ///< COOKIE and INVALID_KE_PAYLOAD rounds of one attempt
   Secret sk_pi, sk_pr;
   std::optional<crypto::HashSet> peer_hashes;  ///< of its SIGNATURE_HASH_ALGORITHMS
   bool hashes_announced = false;               ///< we have sent ours
