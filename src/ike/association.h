@@ -1,5 +1,5 @@
 #pragma once
-#include <deque>
+#include <list>
 #include <map>
 #include <optional>
 #include <string>
@@ -217,7 +217,7 @@ class Association {
   Session* current_ = nullptr;
   std::map<Spi, ChildSa> children_;  ///< by inbound SPI
   std::vector<Spi> esp_spis_;        ///< taken for it: what Core::owner_of finds it by
-  std::deque<Task> tasks_;
+  std::list<Task> tasks_;
   TimePoint last_heard_;
   std::optional<TimePoint> hinted_at_;
   std::optional<bool> takes_fragments_;
@@ -225,7 +225,7 @@ class Association {
   Duration jitter_{};
   void log_out(UserSessionEnd::Cause cause);
   std::optional<std::uint64_t> login_;  ///< UserSession::id, until it has ended
-  Lifetime authentication_;  ///< when to reauthenticate, and when it no longer counts
+  Lifetime authentication_;             ///< when to reauthenticate, and when it no longer counts
   bool redundant_ = false;
   Ending ending_ = Ending::none;
   std::optional<TimePoint> redundant_at_;  ///< when to settle it ourselves

@@ -23,7 +23,7 @@ Compute::Rank Session::rank() const noexcept {
 
 /// Comes back to begin(task), with task.prepared.
 bool Session::prepare(Task task, crypto::KeMethod method) {
-  preparing_ = std::move(task);
+  preparing_ = std::make_unique<Task>(std::move(task));
   using Pair = std::shared_ptr<const crypto::KeyExchange>;
   core_.compute(
       *this, rank(), [method](auto) -> Result<Pair> { return crypto::KeyExchange::generate(method); },
@@ -33,7 +33,7 @@ bool Session::prepare(Task task, crypto::KeMethod method) {
 
 void Session::on_prepared(std::optional<Result<std::shared_ptr<const crypto::KeyExchange>>> made) {
   if (!preparing_) return;
-  Task task = std::move(*std::exchange(preparing_, std::nullopt));
+  Task task = std::move(*std::exchange(preparing_, nullptr));
   if (!association_ || association_->ended()) return;
   if (!made || !*made) {
     ++task.attempts;
@@ -98,9 +98,9 @@ bool Session::compute_for_request(Message& opened) {
 bool Session::compute_for_response(Message& opened) {
   if (state_ == State::auth_sent) return compute_for_auth(opened);
   std::shared_ptr<const crypto::KeyExchange> ours;
-  if (const auto* child = std::get_if<CreatingChild>(&exchange_)) {
+  if (const auto* child = underway<CreatingChild>()) {
     if (!child->offer.g_ir) ours = child->offer.ke;
-  } else if (const auto* rekey = std::get_if<RekeyingIke>(&exchange_)) {
+  } else if (const auto* rekey = underway<RekeyingIke>()) {
     if (!rekey->g_ir) ours = rekey->ke;
   }
   const auto* theirs = opened.find<KePayload>();
@@ -116,9 +116,9 @@ bool Session::compute_for_response(Message& opened) {
 
 void Session::resume_response(Message opened, std::optional<Result<Secret>> g_ir) {
   if (!g_ir) return requests_.release();
-  if (auto* child = std::get_if<CreatingChild>(&exchange_)) {
+  if (auto* child = underway<CreatingChild>()) {
     child->offer.g_ir = std::move(g_ir);
-  } else if (auto* rekey = std::get_if<RekeyingIke>(&exchange_)) {
+  } else if (auto* rekey = underway<RekeyingIke>()) {
     rekey->g_ir = std::move(g_ir);
   } else {
     return requests_.release();

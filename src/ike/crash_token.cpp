@@ -63,7 +63,8 @@ bool Core::may_know(const Header& header) const {
   };
   if (is_it(find_session(header.spi_i)) || is_it(find_session(header.spi_r))) return true;
   return std::ranges::any_of(sessions_, [&](const auto& entry) {
-    const auto* rekey = std::get_if<RekeyingIke>(&entry.second->exchange());
+    const Session& session = *entry.second;
+    const auto* rekey = session.underway<RekeyingIke>();
     return rekey && (rekey->spi == header.spi_i || rekey->spi == header.spi_r);
   });
 }

@@ -172,7 +172,7 @@ void Session::settle_child(const CreatingChild& exchange, ChildSa& made, bool lo
 /// The peer has rekeyed what it made in a collision before the answer to our own request was here: what came of it
 /// stays our rival.
 void Session::on_child_gone(const ChildSa& gone) {
-  auto* ours = std::get_if<CreatingChild>(&exchange_);
+  auto* ours = underway<CreatingChild>();
   if (ours && ours->rival && ours->rival->inbound == gone.inbound && gone.successor)
     ours->rival->inbound = *gone.successor;
 }
@@ -208,7 +208,7 @@ std::expected<ChildSa*, Refusal> Session::rekeyed_child(const Message& message) 
   if (rekeys->protocol == ProtocolId::esp && rekeys->spi.size() == 4) {
     old = association_->by_outbound(Spi(load_be<std::uint32_t>(rekeys->spi.data())));
   }
-  if (!old && std::holds_alternative<CreatingChild>(exchange_)) {
+  if (!old && underway<CreatingChild>()) {
     // It may be the one that the answer to our own request makes, not arrived yet: certain only after that.
     return std::unexpected(refusal(NotifyType::temporary_failure, {}));
   }
@@ -283,7 +283,7 @@ void Session::install_answered(ChildAgreement agreement, ChildSa* old, const Sec
   ChildSa& made = association_->install({std::move(agreement), std::move(keys.initiator_to_responder),
                                          std::move(keys.responder_to_initiator), false, lowest, send, old != nullptr});
   made.unconfirmed_on = our_spi();
-  if (auto* ours = std::get_if<CreatingChild>(&exchange_)) {
+  if (auto* ours = underway<CreatingChild>()) {
     const bool collides = old ? ours->task.kind == Task::Kind::rekey_child && ours->task.spi == old->inbound
                               : ours->task.kind == Task::Kind::create_child && ours->task.config == &child;
     if (collides) ours->rival = RivalChild{spi, lowest};

@@ -71,7 +71,7 @@ void Session::send_init() {
   handshake_->hashes_announced = announces_hashes(config().auth);
   if (handshake_->hashes_announced) payloads.emplace_back(hashes_payload());
   handshake_->init_request = build(header(ExchangeType::ike_sa_init, false, MessageId(0)), payloads);
-  exchange_ = Handshaking{};
+  exchange_ = std::make_unique<Exchange>(Handshaking{});
   requests_.sent(core_.now(), ExchangeType::ike_sa_init, {handshake_->init_request}, retransmit_policy());
   core_.send(origin_.path, handshake_->init_request);
 }
@@ -208,8 +208,8 @@ void Session::answer_init(const IkeChoice& choice, const Message& message, ByteV
   });
   handshake_->init_extras = std::move(extras);
   handshake_->init_request.assign(datagram.begin(), datagram.end());
-  answering_ = Answering{origin_.path, header(ExchangeType::ike_sa_init, false, MessageId(0)),
-                         crypto::sha256({datagram}), std::nullopt};
+  answering_ = std::make_unique<Answering>(origin_.path, header(ExchangeType::ike_sa_init, false, MessageId(0)),
+                                           crypto::sha256({datagram}));
   exchange_keys(choice.suite.ke, *message.find<KePayload>(),
                 [](Session& session, std::optional<Result<Exchanged>> exchanged) {
                   if (exchanged && *exchanged) return session.send_init_response(**exchanged);

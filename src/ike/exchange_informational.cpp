@@ -105,11 +105,11 @@ void Session::answer_delete(const DeletePayload& deletion, DeletePayload& paired
     const Spi spi(load_be<std::uint32_t>(bytes.data()));
     ChildSa* child = association_->by_outbound(spi);
     if (!child) {  // §2.25.1: it does not exist: answered without it
-      auto* creating = std::get_if<CreatingChild>(&exchange_);
+      auto* creating = underway<CreatingChild>();
       if (creating && creating->deleted.size() < max_early_deletes) creating->deleted.push_back(spi);
       continue;
     }
-    const auto* ours = std::get_if<DeletingChild>(&exchange_);
+    const auto* ours = underway<DeletingChild>();
     if (ours && ours->task.spi == child->inbound) continue;  // §1.4.1, §2.25.1: both delete it at once
     paired.spis.push_back(spi_bytes(child->inbound));
     const ChildConfig& config = *child->config;

@@ -144,12 +144,11 @@ Session& Session::make_successor(bool initiator, IkeSpi spi_i, IkeSpi spi_r, con
 // -----------------------------------------------------------------------------------------------------------------
 
 Session::Reply Session::answer_rekey_ike(const Message& message) {
-  const auto* mine = std::get_if<RekeyingIke>(&exchange_);
+  const auto* mine = underway<RekeyingIke>();
   // §2.25.2 for deletion; an exchange about a child would be cut in two, so the rekey waits for that, too.
   const bool busy = state_ != State::established || close_wanted_ || association_->current() != this ||
-                    association_->redundant() || std::holds_alternative<CreatingChild>(exchange_) ||
-                    std::holds_alternative<DeletingChild>(exchange_) || (mine && mine->rival) ||
-                    association_->num_open_sessions() >= max_open_sessions ||
+                    association_->redundant() || underway<CreatingChild>() || underway<DeletingChild>() ||
+                    (mine && mine->rival) || association_->num_open_sessions() >= max_open_sessions ||
                     association_->sessions().size() >= max_sessions;
   if (busy) return reply_with(refusal(NotifyType::temporary_failure, {}));
 
@@ -186,7 +185,7 @@ Session::Reply Session::answer_rekey_ike(const Message& message) {
 
 /// The new one takes over at once, unless our own request is still under way: then its answer decides (settle_ike).
 void Session::adopt_answered(Session& made, Bytes lowest_nonce) {
-  if (auto* mine = std::get_if<RekeyingIke>(&exchange_)) {
+  if (auto* mine = underway<RekeyingIke>()) {
     mine->rival = RivalIke{made.our_spi(), std::move(lowest_nonce)};
     return association_->add_session(made, false);
   }

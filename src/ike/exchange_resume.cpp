@@ -73,7 +73,7 @@ void Session::send_resume() {
   if (config().fragment_size != 0) payloads.emplace_back(make_notify(NotifyType::ikev2_fragmentation_supported));
   add_redirect_support(payloads);
   handshake_->init_request = build(header(ExchangeType::ike_session_resume, false, MessageId(0)), payloads);
-  exchange_ = Handshaking{};
+  exchange_ = std::make_unique<Exchange>(Handshaking{});
   RetransmitPolicy policy = retransmit_policy();
   policy.tries = std::min(policy.tries, resume_tries);
   requests_.sent(core_.now(), ExchangeType::ike_session_resume, {handshake_->init_request}, policy);

@@ -12,7 +12,8 @@ void RequestWindow::sent(TimePoint now, ExchangeType exchange, std::vector<Bytes
                          const RetransmitPolicy& policy) {
   assert(!pending_ || exchange == ExchangeType::ike_sa_init || exchange == ExchangeType::ike_session_resume);
   held_ = false;
-  pending_ = Pending{exchange, std::move(datagrams), policy, policy.first, now + policy.first, now, 1};
+  pending_ =
+      std::make_unique<Pending>(exchange, std::move(datagrams), policy, policy.first, now + policy.first, now, 1);
 }
 
 bool RequestWindow::answers(const Header& response) const noexcept {

@@ -1,4 +1,5 @@
 #pragma once
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -72,7 +73,7 @@ class RequestWindow {
     int num_sent = 1;
   };
   MessageId next_;
-  std::optional<Pending> pending_;
+  std::unique_ptr<Pending> pending_;
   bool held_ = false;
 };
 

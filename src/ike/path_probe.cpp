@@ -71,7 +71,7 @@ bool Session::can_probe_path() const noexcept {
 
 /// Large probes under way; nullptr: none, or its small fragments are.
 ProbingPath* Session::large_probe() noexcept {
-  auto* probe = std::get_if<ProbingPath>(&exchange_);
+  auto* probe = underway<ProbingPath>();
   return probe && probe->large ? probe : nullptr;
 }
 
@@ -96,7 +96,7 @@ bool Session::begin_path_probe(const Task& task) {
   }
   core_.touch(*this);
   const std::size_t size = known ? around + datagrams.front().size() : 0;
-  exchange_ = ProbingPath{static_cast<std::uint16_t>(size), task.size, std::move(chain)};
+  exchange_ = std::make_unique<Exchange>(ProbingPath{static_cast<std::uint16_t>(size), task.size, std::move(chain)});
   response_fragments_.clear();
   detours_.clear();
   asked_by_.clear();
@@ -110,14 +110,14 @@ bool Session::begin_path_probe(const Task& task) {
 
 void Session::send_large_probe() {
   if (std::ranges::find(asked_by_, origin_.path) == asked_by_.end()) asked_by_.push_back(origin_.path);
-  const bool whole = std::get<ProbingPath>(exchange_).size != 0;
+  const bool whole = underway<ProbingPath>()->size != 0;
   for (const Bytes& datagram : requests_.datagrams())
     core_.emit(SendDatagram{.path = origin_.path, .bytes = datagram, .keepalive = false, .dont_fragment = whole});
 }
 
 /// The path does not carry it, or something more important waits. From here on it is a request like all others.
 void Session::give_up_large_probe() {
-  ProbingPath& probe = std::get<ProbingPath>(exchange_);
+  ProbingPath& probe = *underway<ProbingPath>();
   probe.large = false;
   const std::size_t smallest = origin_.path.remote.address.is_v4() ? smallest_v4 : smallest_v6;
   const std::size_t size = std::min<std::size_t>(fragment_size(), smallest);
@@ -136,7 +136,7 @@ void Session::give_up_large_probe() {
 /// Something else is to be asked, and the window has room for one request: the answer to small fragments comes at once.
 void Session::hurry() {
   if (!large_probe()) return;
-  std::get<ProbingPath>(exchange_).interrupted = true;
+  underway<ProbingPath>()->interrupted = true;
   give_up_large_probe();
   if (state_ == State::established) transmit();
 }

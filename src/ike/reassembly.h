@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -46,7 +47,7 @@ class Reassembly {
   };
   [[nodiscard]] Whole take();
 
-  void clear();
+  void clear() noexcept { set_.reset(); }
   /// When the set is to be given up by expire().
   [[nodiscard]] std::optional<TimePoint> deadline() const noexcept;
   void expire(TimePoint now);
@@ -54,12 +55,15 @@ class Reassembly {
  private:
   [[nodiscard]] bool is_of(TimePoint now, MessageId id) const noexcept;
 
-  MessageId id_;
-  TimePoint until_{};
-  std::vector<std::optional<Bytes>> parts_;  ///< empty: no set
-  std::size_t num_parts_ = 0, num_bytes_ = 0;
-  PayloadType first_ = PayloadType::none;
-  Bytes digest_;
+  struct Set {
+    MessageId id;
+    TimePoint until{};
+    std::vector<std::optional<Bytes>> parts;
+    std::size_t num_parts = 0, num_bytes = 0;
+    PayloadType first = PayloadType::none;
+    Bytes digest;
+  };
+  std::unique_ptr<Set> set_;  ///< hardly ever there
 };
 
 }  // namespace culvert::ike

@@ -265,7 +265,7 @@ void Association::forget_wishes(const ChildConfig& child) {
 }
 
 bool Session::refers_to(const ChildConfig& child) const {
-  const auto* exchange = std::get_if<CreatingChild>(&exchange_);
+  const auto* exchange = underway<CreatingChild>();
   if (exchange && (exchange->task.config == &child || exchange->offer.config == &child)) return true;
   if (preparing_ && preparing_->config == &child) return true;
   return handshake_ && handshake_->offer && handshake_->offer->config == &child;

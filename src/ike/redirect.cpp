@@ -77,7 +77,7 @@ std::optional<RedirectTarget> parse_redirect(ByteView data) {
 }
 
 bool RedirectLoop::allows(TimePoint now) {
-  while (!followed_.empty() && now - followed_.front() >= followed_within) followed_.pop_front();
+  std::erase_if(followed_, [&](TimePoint at) { return now - at >= followed_within; });
   if (followed_.size() >= max_followed) return false;
   followed_.push_back(now);
   return true;

@@ -1,8 +1,8 @@
 #pragma once
-#include <deque>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "culvert/base/bytes.h"
 #include "culvert/base/time.h"
@@ -32,7 +32,7 @@ class RedirectLoop {
   [[nodiscard]] bool allows(TimePoint now);
 
  private:
-  std::deque<TimePoint> followed_;
+  std::vector<TimePoint> followed_;
 };
 
 }  // namespace culvert::ike

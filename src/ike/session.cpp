@@ -56,7 +56,7 @@ void Session::on_request(const Path& path, ByteView datagram, const Message& mes
     confirm_children();
     resend_early();
   }
-  answering_ = Answering{path, header, std::move(opened->digest), std::nullopt};
+  answering_ = std::make_unique<Answering>(path, header, std::move(opened->digest));
   // §2.21.3: badly formatted behind a good ICV is fatal for the IKE SA on both sides.
   if (opened->malformed) return send_reply(invalid_syntax(opened->malformed));
   answer(std::move(opened->message));
@@ -146,7 +146,7 @@ void Session::dispatch_response(ExchangeType exchange, const Message& opened) {
                                     ? "an unknown critical payload"
                                     : "a missing or repeated payload");
   }
-  Exchange about = std::exchange(exchange_, std::monostate{});
+  Exchange about = take_exchange();
   if (std::holds_alternative<Handshaking>(about)) return on_auth_response(opened);
   if (auto* child = std::get_if<CreatingChild>(&about)) {
     if (association_->ended()) return core_.release_esp_spi(child->offer.spi);  // goes with the IKE SA
@@ -203,7 +203,7 @@ Session::Reply Session::reply_to_problem(const PayloadProblem& problem) {
 }
 
 void Session::send_reply(Reply reply) {
-  Answering request = std::move(*std::exchange(answering_, std::nullopt));
+  Answering request = std::move(*std::exchange(answering_, nullptr));
   if (reply.gone) return core_.answer_without_sa(request.path, request.header, !association_ || association_->ended());
   core_.count_sent_errors(reply.payloads);
   Result<std::vector<Bytes>> datagrams =
@@ -253,7 +253,7 @@ void Session::send_request(ExchangeType exchange, const std::vector<Payload>& pa
     return on_lost();
   }
   core_.touch(*this);
-  exchange_ = std::move(about);
+  exchange_ = std::make_unique<Exchange>(std::move(about));
   response_fragments_.clear();
   requests_.sent(core_.now(), exchange, std::move(*datagrams), retransmit_policy());
   detours_ = std::move(detours);
@@ -392,10 +392,15 @@ void Session::mark_unwanted() {
   if (handshake_) handshake_->unwanted = true;
 }
 
+Exchange Session::take_exchange() noexcept {
+  const std::unique_ptr<Exchange> taken = std::move(exchange_);
+  return taken ? std::move(*taken) : Exchange();
+}
+
 /// What was under way goes back into the queue, for the IKE SA that comes after this one.
 void Session::take_exchange_back() {
-  Exchange about = std::exchange(exchange_, std::monostate{});
-  std::optional<Task> preparing = std::exchange(preparing_, std::nullopt);
+  Exchange about = take_exchange();
+  const std::unique_ptr<Task> preparing = std::exchange(preparing_, nullptr);
   requests_.abandon();
   if (const auto* child = std::get_if<CreatingChild>(&about)) core_.release_esp_spi(child->offer.spi);
   if (!association_ || association_->ended()) return;
@@ -607,7 +612,7 @@ bool Session::is_rekeying(Spi child) const {
 
 const Task* Session::child_task() const {
   if (preparing_) return &*preparing_;
-  const auto* exchange = std::get_if<CreatingChild>(&exchange_);
+  const auto* exchange = underway<CreatingChild>();
   return exchange ? &exchange->task : nullptr;
 }
 

@@ -240,7 +240,11 @@ class Session {
   [[nodiscard]] Association* association() const noexcept { return association_; }
   [[nodiscard]] Peer* peer() const noexcept { return peer_; }  ///< nullptr: a responder's, before IKE_AUTH
   [[nodiscard]] AgendaMark& agenda_mark() noexcept { return agenda_mark_; }
-  [[nodiscard]] const Exchange& exchange() const noexcept { return exchange_; }
+  /// What the request under way is about, when that is a T.
+  template <class T>
+  [[nodiscard]] const T* underway() const noexcept {
+    return exchange_ ? std::get_if<T>(exchange_.get()) : nullptr;
+  }
   [[nodiscard]] int num_sent() const noexcept { return requests_.num_sent(); }
   /// A child has been dropped: the rival of ours under way may be it.
   void on_child_gone(const ChildSa& gone);
@@ -248,7 +252,7 @@ class Session {
   [[nodiscard]] bool is_rekeying(Spi child) const;
   /// Something that is under way is about it.
   [[nodiscard]] bool refers_to(const ChildConfig& child) const;
-  [[nodiscard]] bool is_rekeying_ike() const { return std::holds_alternative<RekeyingIke>(exchange_); }
+  [[nodiscard]] bool is_rekeying_ike() const { return underway<RekeyingIke>() != nullptr; }
 
  private:
   friend class Association;
@@ -266,6 +270,10 @@ class Session {
     Bytes digest;                     ///< what its repetition is recognised by
     const char* malformed = nullptr;  ///< where it breaks the grammar behind a good ICV
   };
+  template <class T>
+  [[nodiscard]] T* underway() noexcept {
+    return exchange_ ? std::get_if<T>(exchange_.get()) : nullptr;
+  }
   // session.cpp
   void move_to(State next);
   void on_request(const Path& path, ByteView datagram, const Message& message);
@@ -288,6 +296,7 @@ class Session {
   [[nodiscard]] RetransmitPolicy retransmit_policy() const;
   void follow(const Path& path);
   void install_keys(IkeKeys& keys);
+  [[nodiscard]] Exchange take_exchange() noexcept;
   void take_exchange_back();
   void on_lost();
   [[nodiscard]] std::string silence_means() const;
@@ -508,9 +517,9 @@ class Session {
   std::unique_ptr<Handshake> handshake_;
   Peer* peer_ = nullptr;                ///< responder: unknown until IKE_AUTH
   Association* association_ = nullptr;  ///< once authenticated
-  Exchange exchange_;
-  std::optional<Answering> answering_;
-  std::optional<Task> preparing_;  ///< its key pair is being made
+  std::unique_ptr<Exchange> exchange_;  ///< nullptr: no request is under way
+  std::unique_ptr<Answering> answering_;
+  std::unique_ptr<Task> preparing_;  ///< its key pair is being made
   bool close_wanted_ = false;
   bool confirmed_ = false;
   bool soft_due_ = false;
