@@ -76,6 +76,10 @@ void add_monitor(CLI::App& app, Arguments& arguments) {
       "monitor", "events as they happen: tunnels up and down and why, rekeys, moves, reloads; until Ctrl-C");
   monitor->add_option("PEER", arguments.peer, "only of this [peer.NAME] and its clients");
   monitor->add_flag("--json", arguments.monitor_json, "a line of JSON for each (docs/control.md)");
+  CLI::App* trace = app.add_subcommand(
+      "trace", "the IKE messages of the last attempts in words, and why they were refused; never a key");
+  trace->add_option("PEER", arguments.peer, "of this [peer.NAME] and its clients; all, and strangers, when left out");
+  trace->add_flag("--json", arguments.monitor_json, "one line of JSON (docs/control.md)");
 }
 
 CLI::App* add_rekey(CLI::App& app, Arguments& arguments) {
@@ -253,6 +257,7 @@ ExitCode dispatch(const CLI::App& app, const std::string& command, Arguments& ar
     return run_status(arguments.socket, arguments.status);
   }
   if (command == "monitor") return run_monitor(arguments.socket, arguments.peer, arguments.monitor_json);
+  if (command == "trace") return run_trace(arguments.socket, arguments.peer, arguments.monitor_json);
   if (command == "drops") return run_drops(arguments.socket, arguments.drops_json, arguments.drops_all);
   if (command == "doctor") return run_doctor(arguments.socket, arguments.doctor);
   if (command == "reload") {

@@ -52,6 +52,8 @@ struct PkiArguments {
 /// Events as they happen, of everybody when `peer` is empty, until SIGINT or SIGTERM (ExitCode::ok), until the daemon
 /// ends (ExitCode::unreachable) or nobody reads standard output any more (ExitCode::failed).
 [[nodiscard]] ExitCode run_monitor(const std::filesystem::path& socket, const std::string& peer, bool json);
+/// What was said in the last attempts; of everybody when `peer` is empty.
+[[nodiscard]] ExitCode run_trace(const std::filesystem::path& socket, const std::string& peer, bool json);
 [[nodiscard]] ExitCode run_reload(const std::filesystem::path& socket, const ReloadOptions& options);
 /// What a reload would change; with FILE in place of the configuration.
 [[nodiscard]] ExitCode run_diff(const std::filesystem::path& socket, const std::optional<std::filesystem::path>& file,

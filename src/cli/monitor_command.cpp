@@ -34,4 +34,19 @@ ExitCode run_monitor(const std::filesystem::path& socket, const std::string& pee
   return ExitCode::unreachable;
 }
 
+ExitCode run_trace(const std::filesystem::path& socket, const std::string& peer, bool json) {
+  const auto response = ask(socket, {"trace", peer, ""});
+  if (!response) {
+    complain(response.error().detail);
+    return ExitCode::unreachable;
+  }
+  if (response->code == "not_found") return refused_peer(socket, peer);
+  if (!response->trace) {
+    complain(response->ok ? "culvertd answered without a trace" : printable(response->error));
+    return ExitCode::failed;
+  }
+  return printed(json ? control::to_json(*response->trace) + "\n"
+                      : render_trace(*response->trace, Display::of_stdout()));
+}
+
 }  // namespace culvert::cli

@@ -23,6 +23,9 @@ namespace culvert::cli {
 /// RFC 3339 in UTC, as people here say it; what is no such time stays as it is.
 [[nodiscard]] std::string local_time(const std::string& utc);
 
+/// A line for each message and note, under the names of the peers.
+[[nodiscard]] std::string render_trace(const std::vector<control::TraceReport>& trace, const Display& display);
+
 [[nodiscard]] bool any_tunnel_down(const control::StatusReport& status);
 
 /// `text` cut into lines of at most `width` columns at spaces, the lines after the first behind `indent` spaces. A word

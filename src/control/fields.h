@@ -158,6 +158,24 @@ void visit_fields(Visitor& visit, T& change) {
   visit("text", change.text);
 }
 
+template <class Visitor, Is<TraceReport> T>
+void visit_fields(Visitor& visit, T& entry) {
+  visit("time", entry.time);
+  visit("kind", entry.kind);
+  visit("peer", entry.peer);
+  visit("local", entry.local);
+  visit("remote", entry.remote);
+  visit("spi_i", entry.spi_i);
+  visit("spi_r", entry.spi_r);
+  visit("exchange", entry.exchange);
+  visit("response", entry.response);
+  visit("message_id", entry.message_id);
+  visit("bytes", entry.bytes);
+  visit("datagrams", entry.datagrams);
+  visit("tries", entry.tries);
+  visit("text", entry.text);
+}
+
 template <class Visitor, Is<DropReport> T>
 void visit_fields(Visitor& visit, T& drop) {
   visit("reason", drop.reason);

@@ -35,6 +35,7 @@ constexpr std::array commands = {
     CommandShape{"reload", false, true},
     CommandShape{"diff", false, true},
     CommandShape{"monitor", true, false, true},
+    CommandShape{"trace", true, false, true},
 };
 
 Result<void> check_members(const json::object& object) {
@@ -60,7 +61,7 @@ Result<void> check_shape(Request& request) {
   if (shape == commands.end()) {
     return fail(Errc::malformed,
                 "\"command\" must be \"status\", \"users\", \"drops\", \"up\", \"down\", \"rekey\", \"redirect\", "
-                "\"kick\", \"reload\", \"diff\" or \"monitor\"");
+                "\"kick\", \"reload\", \"diff\", \"monitor\" or \"trace\"");
   }
   if (shape->takes_peer != !request.peer.empty() && !(shape->peer_optional && request.peer.empty())) {
     return fail(Errc::malformed,
@@ -120,6 +121,7 @@ std::string to_json(const Response& response) {
   if (response.drops) out("drops", *response.drops);
   if (response.users) out("users", *response.users);
   if (response.changes) out("changes", *response.changes);
+  if (response.trace) out("trace", *response.trace);
   return json::serialize(out.object);
 }
 
@@ -148,6 +150,13 @@ std::string to_json(const std::vector<FindingReport>& findings) {
   ObjectWriter out;
   out("schema", static_cast<unsigned>(schema_version));
   out("findings", findings);
+  return json::serialize(out.object);
+}
+
+std::string to_json(const std::vector<TraceReport>& trace) {
+  ObjectWriter out;
+  out("schema", static_cast<unsigned>(schema_version));
+  out("trace", trace);
   return json::serialize(out.object);
 }
 
@@ -205,6 +214,9 @@ Result<Response> parse_response(std::string_view line) {
   reader("mistakes", response.mistakes);
   if (const json::value* changes = reader.find("changes"); changes && changes->is_array()) {
     reader("changes", response.changes.emplace());
+  }
+  if (const json::value* trace = reader.find("trace"); trace && trace->is_array()) {
+    reader("trace", response.trace.emplace());
   }
   return response;
 }

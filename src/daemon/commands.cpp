@@ -48,6 +48,7 @@ control::Response Daemon::answer(const control::Request& request) {
     return response;
   }
   if (request.command == "monitor") return answer_monitor(request);
+  if (request.command == "trace") return answer_trace(request);
   if (request.command == "diff")
     return answer_diff(request.what.empty() ? config_file_ : std::filesystem::path(request.what));
   if (request.command == "reload" && request.what == "dry-run") return answer_diff(config_file_);

@@ -174,6 +174,8 @@ class Daemon {
   void tell(log::Level level, const log::Subject& about, const std::string& text);
   void watch(const control::Request& request, ControlServer::Protocol::socket socket);
   [[nodiscard]] control::Response answer_monitor(const control::Request& request) const;
+  [[nodiscard]] control::Response answer_trace(const control::Request& request) const;
+  [[nodiscard]] bool is_mistyped(const std::string& peer) const;
 
   // commands.cpp: what the operator wants
   [[nodiscard]] control::Response answer(const control::Request& request);

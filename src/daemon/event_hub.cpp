@@ -14,12 +14,12 @@ namespace {
 namespace asio = boost::asio;
 using ErrorCode = boost::system::error_code;
 
+}  // namespace
+
 std::string rfc3339(std::chrono::system_clock::time_point time) {
   const auto milliseconds = std::chrono::floor<std::chrono::milliseconds>(time.time_since_epoch()).count();
   return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(milliseconds / 1000), milliseconds % 1000);
 }
-
-}  // namespace
 
 control::EventReport make_event(const log::Subject& about, std::string_view text,
                                 std::chrono::system_clock::time_point now) {

@@ -43,6 +43,8 @@ class EventHub {
   std::set<std::shared_ptr<Watcher>> watchers_;
 };
 
+/// UTC, milliseconds.
+[[nodiscard]] std::string rfc3339(std::chrono::system_clock::time_point time);
 /// The event that a line of the log is.
 [[nodiscard]] control::EventReport make_event(const log::Subject& about, std::string_view text,
                                               std::chrono::system_clock::time_point now);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "daemon.h"
+#include "trace_report.h"
 
 namespace culvert::daemon {
 
@@ -17,12 +18,14 @@ void Daemon::tell(log::Level level, const log::Subject& about, const std::string
 }
 
 /// Whom nobody knows is a mistake in typing more often than a peer that is to come. Clients come and go.
+bool Daemon::is_mistyped(const std::string& name) const {
+  if (name.empty() || name.contains('/')) return false;
+  return std::ranges::none_of(config_.peers, [&](const auto& peer) { return peer.name == name; });
+}
+
 control::Response Daemon::answer_monitor(const control::Request& request) const {
   control::Response response;
-  const bool is_client = request.peer.contains('/');
-  const auto& peers = config_.peers;
-  if (!request.peer.empty() && !is_client &&
-      std::ranges::none_of(peers, [&](const auto& peer) { return peer.name == request.peer; })) {
+  if (is_mistyped(request.peer)) {
     response.code = "not_found";
     response.error = "there is no such peer";
   } else if (!events_.has_room()) {
@@ -36,6 +39,23 @@ control::Response Daemon::answer_monitor(const control::Request& request) const 
 
 void Daemon::watch(const control::Request& request, ControlServer::Protocol::socket socket) {
   if (!stopping_) events_.add(std::move(socket), request.peer);
+}
+
+control::Response Daemon::answer_trace(const control::Request& request) const {
+  control::Response response;
+  auto entries = ike_->trace(request.peer);
+  response.ok = !entries.empty() || !is_mistyped(request.peer);
+  if (!response.ok) {
+    response.code = "not_found";
+    response.error = "there is no such peer";
+    return response;
+  }
+  const auto wall = std::chrono::system_clock::now();
+  const TimePoint now = Clock::now();
+  auto& trace = response.trace.emplace();
+  for (const ike::TraceEntry& entry : entries)
+    trace.push_back(make_trace(entry, wall - std::chrono::duration_cast<std::chrono::milliseconds>(now - entry.time)));
+  return response;
 }
 
 }  // namespace culvert::daemon

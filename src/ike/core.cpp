@@ -7,6 +7,7 @@
 #include "clients.h"
 #include "peer.h"
 #include "session.h"
+#include "trace.h"
 
 namespace culvert::ike {
 namespace {
@@ -30,6 +31,7 @@ Secret random_secret(crypto::RandomSource& random, std::size_t len) {
 Core::Core(EndpointOptions options, std::vector<PeerConfig> configs, crypto::RandomSource& random)
     : options_(options),
       random_(random),
+      trace_(std::make_unique<Trace>()),
       cookies_(random),
       cookie_budget_seed_(random.u64()),
       admission_({options.max_half_open, options.cookie_threshold, options.busy_rate}),
@@ -198,6 +200,7 @@ void Core::report_limited(const std::string& topic, log::Level level, log::Subje
     found = topics_.emplace(topic, Topic{}).first;
   } else if (now_ < found->second.next) {
     ++found->second.left_out;
+    note_in_trace(about, text);
     if (watched_ && about.event != EventKind::none) emit(Report{level, std::move(text), std::move(about), true});
     return;
   }

@@ -16,6 +16,7 @@
 #include "crash_token.h"
 #include "culvert/ike/endpoint.h"
 #include "culvert/ike/measures.h"
+#include "culvert/ike/trace.h"
 #include "guess_limit.h"
 #include "initiation_pace.h"
 #include "keymat.h"
@@ -31,6 +32,7 @@ class Association;
 class Clients;
 class Peer;
 class Session;
+class Trace;
 
 /// What all sessions of an endpoint share: the tables, the time and the actions of the call under way, numbers that
 /// must not clash. Objects die in `sweep` alone, at the end of each public call, so that nothing disappears under the
@@ -66,6 +68,7 @@ class Core {
   void send(const Path& path, Bytes bytes) { emit(SendDatagram{path, std::move(bytes), false}); }
   void report(log::Level level, std::string text) { report(level, {}, std::move(text)); }
   void report(log::Level level, log::Subject about, std::string text) {
+    note_in_trace(about, text);
     emit(Report{level, std::move(text), std::move(about)});
   }
   /// For lines that anybody on the network can cause: one for each `topic` in 10 s; how many were left out is said with
@@ -74,6 +77,13 @@ class Core {
   void report_limited(const std::string& topic, log::Level level, std::string text) {
     report_limited(topic, level, {}, std::move(text));
   }
+  // session_trace.cpp
+  [[nodiscard]] Trace& trace() noexcept { return *trace_; }
+  [[nodiscard]] std::vector<TraceEntry> trace_of(const std::string& peer) const;
+  void note_in_trace(const log::Subject& about, const std::string& text);
+  /// A message of no IKE SA that there is.
+  void trace_stranger(TraceEntry::Kind kind, const Path& path, const Header& header,
+                      const std::vector<Payload>& payloads, std::size_t len);
   void watch(bool watched) noexcept { watched_ = watched; }
   void count(DropReason reason) { emit(CountDrop{reason}); }
   /// Every error notify in what is said, or was said by whoever it is.
@@ -218,6 +228,7 @@ class Core {
   crypto::RandomSource& random_;
   TimePoint now_{};
   Actions actions_;
+  std::unique_ptr<Trace> trace_;
   CookieJar cookies_;
   CookieBudget cookie_budget_;
   std::uint64_t cookie_budget_seed_;

@@ -10,6 +10,7 @@
 #include "payload_table.h"
 #include "peer.h"
 #include "session.h"
+#include "trace.h"
 
 namespace culvert::ike {
 
@@ -72,6 +73,10 @@ Actions IkeEndpoint::on_radius(TimePoint now, std::uint64_t id, RadiusAnswer ans
   impl_->core.begin(now);
   impl_->core.on_awaited(id, std::move(answer));
   return impl_->core.finish();
+}
+
+std::vector<TraceEntry> IkeEndpoint::trace(const std::string& peer) const {
+  return impl_->core.trace_of(peer);
 }
 
 void IkeEndpoint::watch(bool watched) {
@@ -311,6 +316,8 @@ void Core::receive(const Path& path, ByteView datagram) {
 void Core::on_unprotected(const Path& path, const Message& message) {
   count(DropReason::ike_unknown_sa);
   count_received_errors(message);
+  if (trace_->admits_stranger(now_))
+    trace_stranger(TraceEntry::Kind::received, path, message.header, message.payloads, 0);
   const Header& header = message.header;
   if (header.response) {
     // §2.4, §2.21.4: what nobody authenticated is a hint, at most worth a liveness check.
@@ -336,7 +343,9 @@ void Core::answer_stateless(const Path& path, const Header& request, std::vector
   header.response = true;
   header.initiator = !request.initiator;
   count_sent_errors(payloads);
-  send(path, build(header, payloads));
+  Bytes answer = build(header, payloads);
+  if (trace_->admits_stranger(now_)) trace_stranger(TraceEntry::Kind::sent, path, header, payloads, answer.size());
+  send(path, std::move(answer));
 }
 
 /// The same for what anybody can cause with little: few a second.

@@ -7,6 +7,7 @@
 #include "payload_table.h"
 #include "peer.h"
 #include "session.h"
+#include "trace.h"
 
 namespace culvert::ike {
 namespace {
@@ -146,6 +147,9 @@ void Core::answer_init(const Path& path, ByteView datagram, const Message& messa
   if (candidates.peers.empty()) return refuse_stranger(path, header);
   if (redirects(path, message)) return;
   const Result<IkeChoice> choice = choose_for(candidates, *message.find<SaPayload>());
+  const bool fits = choice && ke_fit(choice->suite.ke, message.find<KePayload>()) == KeFit::fits;
+  if (!fits && trace_->admits_stranger(now_))
+    trace_stranger(TraceEntry::Kind::received, path, header, message.payloads, datagram.size());
   if (!choice) {
     report_limited(
         "proposal " + from, log::Level::warn,
@@ -154,8 +158,7 @@ void Core::answer_init(const Path& path, ByteView datagram, const Message& messa
     turn_away(path.remote.address, fmt::format("{}: {}", from, choice.error().detail));
     return answer_stranger(path, header, {make_notify(NotifyType::no_proposal_chosen)});
   }
-  const auto& ke = *message.find<KePayload>();
-  if (ke_fit(choice->suite.ke, &ke) != KeFit::fits) {
+  if (!fits) {
     return answer_stateless(path, header, {invalid_ke_payload(choice->suite.ke)});  // §1.2
   }
 

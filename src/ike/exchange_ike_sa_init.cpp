@@ -73,6 +73,7 @@ void Session::send_init() {
   handshake_->init_request = build(header(ExchangeType::ike_sa_init, false, MessageId(0)), payloads);
   exchange_ = std::make_unique<Exchange>(Handshaking{});
   requests_.sent(core_.now(), ExchangeType::ike_sa_init, {handshake_->init_request}, retransmit_policy());
+  trace_sent(origin_.path, header(ExchangeType::ike_sa_init, false, MessageId(0)), payloads, requests_.datagrams());
   core_.send(origin_.path, handshake_->init_request);
 }
 
@@ -82,6 +83,7 @@ void Session::on_init_response(const Path& path, ByteView datagram, const Messag
   const bool plausible =
       path.remote.address == origin_.path.remote.address && !message.encrypted && requests_.answers(message.header);
   if (!plausible) return core_.count(DropReason::ike_malformed);
+  trace_received(path, datagram.size(), message, message.payloads);
   core_.count_received_errors(message);
   if (handshake_->resuming) return on_resume_response(path, datagram, message);
   if (on_init_redirect(message)) return;
@@ -197,6 +199,7 @@ void Session::fail_attempt(std::string reason) {
 void Session::answer_init(const IkeChoice& choice, const Message& message, ByteView datagram,
                           std::vector<Payload> extras) {
   suite_ = choice.suite;
+  trace_received(origin_.path, datagram.size(), message, message.payloads);
   handshake_ = std::make_unique<Handshake>();
   handshake_->ni = message.find<NoncePayload>()->data;
   handshake_->nr = core_.new_nonce();
@@ -239,6 +242,7 @@ void Session::send_init_response(const Exchanged& exchanged) {
   handshake_->init_response = response;
   responses_.answered(std::move(answering_->digest), {response});
   answering_.reset();
+  trace_sent(origin_.path, header(ExchangeType::ike_sa_init, true, MessageId(0)), payloads, responses_.cached());
   core_.send(origin_.path, std::move(response));
 }
 

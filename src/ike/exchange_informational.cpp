@@ -60,9 +60,13 @@ void Session::send_delete() {
 void Session::send_last_delete() {
   if (state_ != State::closed && association_ && out_) {
     const MessageId id = requests_.idle() ? requests_.id() : MessageId(requests_.id().value() + 1);
-    Result<Bytes> datagram =
-        out_->seal(header(ExchangeType::informational, false, id), {DeletePayload{ProtocolId::ike, {}}});
-    if (datagram) core_.send(origin_.path, std::move(*datagram));
+    const Header last = header(ExchangeType::informational, false, id);
+    const std::vector<Payload> payloads{DeletePayload{ProtocolId::ike, {}}};
+    Result<Bytes> datagram = out_->seal(last, payloads);
+    if (datagram) {
+      trace_sent(origin_.path, last, payloads, {*datagram});
+      core_.send(origin_.path, std::move(*datagram));
+    }
   }
   close();
 }

@@ -77,6 +77,8 @@ void Session::send_resume() {
   RetransmitPolicy policy = retransmit_policy();
   policy.tries = std::min(policy.tries, resume_tries);
   requests_.sent(core_.now(), ExchangeType::ike_session_resume, {handshake_->init_request}, policy);
+  trace_sent(origin_.path, header(ExchangeType::ike_session_resume, false, MessageId(0)), payloads,
+             requests_.datagrams());
   core_.send(origin_.path, handshake_->init_request);
 }
 
@@ -209,6 +211,8 @@ void Session::answer_resume(const IkeChoice& choice, const Secret& sk_d, Resumed
   Bytes response = build(header(ExchangeType::ike_session_resume, true, MessageId(0)), payloads);
   handshake_->init_response = response;
   responses_.answered(crypto::sha256({request}), {response});
+  trace_sent(origin_.path, header(ExchangeType::ike_session_resume, true, MessageId(0)), payloads,
+             responses_.cached());
   core_.send(origin_.path, std::move(response));
 }
 

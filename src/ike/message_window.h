@@ -59,6 +59,7 @@ class RequestWindow {
   /// Whether the request under way was sent again before, and not since the policy's first pause; notes that it is now.
   [[nodiscard]] bool may_resend_early(TimePoint now) noexcept;
   [[nodiscard]] const std::vector<Bytes>& datagrams() const noexcept { return pending_->datagrams; }
+  [[nodiscard]] ExchangeType exchange() const noexcept { return pending_->exchange; }
   [[nodiscard]] int num_sent() const noexcept { return pending_ ? pending_->num_sent : 0; }
   /// While one is under way.
   [[nodiscard]] TimePoint last_sent() const noexcept { return pending_->last_sent; }

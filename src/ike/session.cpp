@@ -32,6 +32,7 @@ void Session::on_request(const Path& path, ByteView datagram, const Message& mes
   if (answering_ && answering_->header.message_id == header.message_id) return core_.count(DropReason::ike_replayed);
   switch (responses_.judge(header.message_id, datagram)) {
     case ResponseWindow::Verdict::repeated:
+      trace_repeated(path, header);
       return send_all(path, responses_.cached());  // RFC 7296 §2.1: byte for byte, to where it came from
     case ResponseWindow::Verdict::changed:
       return on_changed_request(path, datagram, message);
@@ -47,6 +48,7 @@ void Session::on_request(const Path& path, ByteView datagram, const Message& mes
   if (!association_ && state_ != State::half_open) return core_.count(DropReason::ike_unknown_sa);
   auto opened = open(datagram, message, request_fragments_);
   if (!opened) return;
+  trace_received(path, datagram.size(), message, opened->message.payloads, opened->malformed);
   confirmed_ = true;
   heard_on_ = path;
   core_.touch(*this);
@@ -80,6 +82,7 @@ void Session::on_response(const Path& path, ByteView datagram, const Message& me
   if (state_ == State::closed || !requests_.answers(message.header)) return core_.count(DropReason::ike_replayed);
   auto opened = open(datagram, message, response_fragments_);
   if (!opened) return;
+  trace_received(path, datagram.size(), message, opened->message.payloads, opened->malformed);
   confirmed_ = true;
   heard_on_ = answer_path_ = path;
   core_.touch(*this);
@@ -206,11 +209,13 @@ void Session::send_reply(Reply reply) {
   Answering request = std::move(*std::exchange(answering_, nullptr));
   if (reply.gone) return core_.answer_without_sa(request.path, request.header, !association_ || association_->ended());
   core_.count_sent_errors(reply.payloads);
-  Result<std::vector<Bytes>> datagrams =
-      seal(header(request.header.exchange, true, request.header.message_id), build_payloads(reply.payloads));
+  const Header response = header(request.header.exchange, true, request.header.message_id);
+  Result<std::vector<Bytes>> datagrams = seal(response, build_payloads(reply.payloads));
   if (!datagrams) return close();  // the cipher refused: nothing can be said on this IKE SA any more
   responses_.answered(std::move(request.digest), std::move(*datagrams));
   send_all(request.path, responses_.cached());
+  trace_sent(request.path, response, reply.payloads, responses_.cached());
+  if (!reply.reason.empty()) trace_note(reply.reason);
   if (!reply.close) return;
   if (association_) {
     association_->on_session_closed(*this, reply.reason, false);
@@ -256,6 +261,7 @@ void Session::send_request(ExchangeType exchange, const std::vector<Payload>& pa
   exchange_ = std::make_unique<Exchange>(std::move(about));
   response_fragments_.clear();
   requests_.sent(core_.now(), exchange, std::move(*datagrams), retransmit_policy());
+  trace_sent(origin_.path, header(exchange, false, requests_.id()), payloads, requests_.datagrams());
   detours_ = std::move(detours);
   asked_by_.clear();
   went_elsewhere_ = false;
@@ -498,6 +504,7 @@ void Session::on_deadline() {
       }
       if (peer_) peer_->count(PeerEvent::retransmit);
       try_smaller_fragments();
+      trace_again();
       transmit();
       break;
     case RequestWindow::Due::lost:

@@ -319,6 +319,17 @@ class Session {
   void shrink_to(std::size_t message_len);
   [[nodiscard]] Result<std::vector<Bytes>> seal(const Header& header, const PayloadChain& chain);
   void send_all(const Path& path, const std::vector<Bytes>& datagrams);
+  // session_trace.cpp
+  [[nodiscard]] bool is_traced();
+  [[nodiscard]] TraceEntry trace_entry(TraceEntry::Kind kind, const Path& path, const Header& header) const;
+  void keep_trace(TraceEntry entry);
+  void trace_sent(const Path& path, const Header& header, const std::vector<Payload>& payloads,
+                  const std::vector<Bytes>& datagrams);
+  void trace_received(const Path& path, std::size_t len, const Message& message, const std::vector<Payload>& payloads,
+                      const char* malformed = nullptr);
+  void trace_again();
+  void trace_repeated(const Path& path, const Header& header);
+  void trace_note(const std::string& text);
   [[nodiscard]] std::optional<std::vector<Bytes>> recut(const std::vector<Bytes>& sent);
   void try_smaller_fragments();
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "culvert/base/result.h"
+#include "culvert/control/trace.h"
 
 namespace culvert::control {
 
@@ -20,8 +21,8 @@ inline constexpr std::size_t max_user_len = 1024;           ///< bytes of a user
 inline constexpr std::size_t max_users = 10000;             ///< in one response
 
 struct Request {
-  std::string command;  ///< "status", "drops", "users", "up", "down", "rekey", "redirect", "kick", "reload", "diff", "monitor"
-  std::string peer;     ///< for up, down, rekey; for monitor, or empty: everybody
+  std::string command;  ///< "status", "drops", "users", "up", "down", "rekey", "redirect", "kick", "reload", "diff", "monitor", "trace"
+  std::string peer;     ///< for up, down, rekey; for monitor and trace, or empty: everybody
   std::string what;     ///< for rekey: "ike", "children" or "both"; for redirect: the gateway, or "none"; for kick: the user;
                         ///< for reload: "", "dry-run", "confirmed", "revert", or seconds within which to confirm
 };
@@ -138,6 +139,7 @@ struct Response {
   std::optional<std::vector<DropReport>> drops;
   std::optional<std::vector<UserReport>> users;  ///< at most max_users
   std::optional<std::vector<ChangeReport>> changes;  ///< of reload and diff
+  std::optional<std::vector<TraceReport>> trace;     ///< the oldest first
   std::vector<std::string> mistakes;                 ///< when not ok: each mistake of a configuration, "FILE:LINE:COLUMN: KEY: …"
   std::string message;  ///< when ok, one line for people, or empty
 };

@@ -23,6 +23,7 @@
 #include "culvert/eap/users.h"
 #include "culvert/ike/config.h"
 #include "culvert/ike/measures.h"
+#include "culvert/ike/trace.h"
 #include "culvert/ike/virtual_net.h"
 
 namespace culvert::ike {
@@ -349,6 +350,8 @@ class IkeEndpoint {
   /// a new one among them.
   [[nodiscard]] std::vector<Lease> leases() const;
 
+  /// What was said in the last attempts, the oldest first; `peer`: what concerns this peer and its clients alone.
+  [[nodiscard]] std::vector<TraceEntry> trace(const std::string& peer) const;
   /// Somebody watches: events are reported also where the lines of the log are limited.
   void watch(bool watched);
   /// Of the configured peers, without their clients.

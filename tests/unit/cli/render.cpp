@@ -260,3 +260,30 @@ TEST_CASE("an event is a line in local time, wraps behind its name, and stands b
   CHECK(render_event(event, {.colour = true, .width = 0}).contains("\x1b[31mtunnel-down"));
   CHECK(local_time("no time") == "no time");
 }
+
+TEST_CASE("a trace tells who said what to whom, and nothing in it colours a terminal") {
+  ::setenv("TZ", "UTC", 1);
+  ::tzset();
+  culvert::control::TraceReport sent;
+  sent.time = "2026-11-23T03:00:01.250Z";
+  sent.kind = "sent";
+  sent.peer = "tokyo";
+  sent.remote = "192.0.2.1:500";
+  sent.exchange = "IKE_SA_INIT";
+  sent.bytes = 432;
+  sent.tries = 3;
+  sent.datagrams = 1;
+  sent.text = "SA(…), nonce\x1b[31m";
+  culvert::control::TraceReport note;
+  note.time = "2026-11-23T03:00:02.000Z";
+  note.kind = "note";
+  note.peer = "tokyo";
+  note.text = "no answer";
+  CHECK(render_trace({sent, note}, {}) ==
+        "peer tokyo\n"
+        "  2026-11-23 03:00:01.250  → IKE_SA_INIT request 0, 432 bytes, sent 3 times to 192.0.2.1:500: SA(…), "
+        "nonce\\x1b[31m\n"
+        "  2026-11-23 03:00:02.000  * no answer\n");
+  CHECK(render_trace({sent}, {.colour = false, .width = 40}).contains("03:00:01.250\n        →"));
+  CHECK(render_trace({}, {}) == "nothing has been said yet\n");
+}
