@@ -256,6 +256,12 @@ constexpr KeySpec<RawTunnel> tunnel_table[] = {
      [](V v, RawTunnel& t) { t.copy_dscp = v.boolean(); }},
     {"replay_window", "integer 64 … 65536", "4096", "packets",
      [](V v, RawTunnel& t) { t.replay_window = v.integer(64, 65536); }},
+    {"up", "array of strings", "none",
+     "program with its arguments that is run, as root and without a shell, when the tunnel has come up: see "
+     "[hooks.md](hooks.md)",
+     [](V v, RawTunnel& t) { t.up = v.texts(); }},
+    {"down", "array of strings", "none", "the same when it has gone down",
+     [](V v, RawTunnel& t) { t.down = v.texts(); }},
 };
 
 constexpr KeySpec<RawRadius> radius_table[] = {
@@ -309,6 +315,10 @@ constexpr std::pair<std::string_view, std::string_view> hints[] = {
     {"fwmark",
      "it stands in [gateway]: the mark of the packets that culvertd sends. For marked packets to go into a tunnel: "
      "table = N, and 'ip rule add fwmark MARK lookup N'"},
+    {"post_up", "it is called up: an array of strings, the program and its arguments; there is no shell"},
+    {"postup", "it is called up: an array of strings, the program and its arguments; there is no shell"},
+    {"post_down", "it is called down: an array of strings, the program and its arguments; there is no shell"},
+    {"updown", "there are two keys, up and down: arrays of strings, the program and its arguments; there is no shell"},
     {"mark", "it is called fwmark, and stands in [gateway]: the mark of the packets that culvertd sends"},
     {"mark_out", "it is called fwmark, and stands in [gateway]: the mark of the packets that culvertd sends"},
     {"set_mark_out", "it is called fwmark, and stands in [gateway]: the mark of the packets that culvertd sends"},

@@ -11,6 +11,7 @@
 
 #include "culvert/base/text.h"
 #include "culvert/config/config.h"
+#include "culvert/config/program_file.h"
 #include "culvert/config/secret_file.h"
 #include "culvert/eap/server.h"
 #include "keys.h"
@@ -94,6 +95,8 @@ Config check(const RawFile& raw, const std::filesystem::path& folder, Findings& 
   if (raw.gateway && raw.peers.empty())
     findings.warn({1, 1}, "peer", "there is no [peer.NAME]: the gateway will carry nothing");
   config.pools = check_pools(raw, findings);
+  config.uses_hooks =
+      std::ranges::any_of(config.tunnels, [](const TunnelSettings& one) { return one.hooks != nullptr; });
   config.uses_token = credentials.uses_token();
   config.revocation = credentials.take_revocation();
   config.certificates = credentials.take_certificates();
@@ -196,11 +199,15 @@ std::expected<Config, std::vector<Diagnostic>> parse(std::string_view text, cons
   return finish(*root, name.parent_path(), findings);
 }
 
-std::expected<Config, std::vector<Diagnostic>> load(const std::filesystem::path& file) {
+namespace {
+
+/// The file and what belongs to it as one table; `used` learns which files that are.
+std::expected<Table, std::vector<Diagnostic>> read_merged(const std::filesystem::path& file, Findings& findings,
+                                                          std::vector<std::filesystem::path>& used) {
   std::vector<Diagnostic> broken;
-  Findings findings(file.string());
   Table root;
   const auto add = [&](const std::filesystem::path& one) {
+    used.push_back(one);
     const auto text = read_text(one);
     auto table = text ? parse_syntax(*text, one) : std::unexpected(text.error());
     if (!table) return broken.push_back(std::move(table.error()));
@@ -215,7 +222,54 @@ std::expected<Config, std::vector<Diagnostic>> load(const std::filesystem::path&
   if (!others) broken.push_back(others.error());
   if (others) std::ranges::for_each(*others, add);
   if (!broken.empty()) return std::unexpected(std::move(broken));
-  return finish(root, file.parent_path(), findings);
+  return root;
+}
+
+void add_command(const std::string& tunnel, const Entry& entry, std::vector<HookCommand>& commands) {
+  if (entry.key != "up" && entry.key != "down") return;
+  HookCommand command{tunnel, entry.key == "up", {}};
+  if (const auto* text = std::get_if<std::string>(&entry.node.value)) command.argv.push_back(*text);
+  if (const auto* array = std::get_if<Array>(&entry.node.value))
+    for (const Node& element : *array)
+      if (const auto* text = std::get_if<std::string>(&element.value)) command.argv.push_back(*text);
+  if (!command.argv.empty()) commands.push_back(std::move(command));
+}
+
+}  // namespace
+
+std::expected<Config, std::vector<Diagnostic>> load(const std::filesystem::path& file) {
+  Findings findings(file.string());
+  std::vector<std::filesystem::path> used;
+  const auto root = read_merged(file, findings, used);
+  if (!root) return std::unexpected(root.error());
+  return finish(*root, file.parent_path(), findings);
+}
+
+std::expected<std::vector<HookCommand>, std::string> load_hooks(const std::filesystem::path& file) {
+  Findings findings(file.string());
+  std::vector<std::filesystem::path> used;
+  const auto root = read_merged(file, findings, used);
+  if (!root) return std::unexpected(root.error().front().to_string());
+  std::vector<HookCommand> commands;
+  for (const Entry& kind : *root) {
+    const auto* tunnels = kind.key == "tunnel" ? std::get_if<Table>(&kind.node.value) : nullptr;
+    if (!tunnels) continue;
+    for (const Entry& tunnel : *tunnels) {
+      const auto* keys = std::get_if<Table>(&tunnel.node.value);
+      if (!keys) continue;
+      for (const Entry& entry : *keys) add_command(tunnel.key, entry, commands);
+    }
+  }
+  if (commands.empty()) return commands;
+  for (const auto& one : used)
+    if (auto fine = check_trusted_file(one); !fine)
+      return std::unexpected(fmt::format(
+          "`up` and `down` are run as root, so the file that names them must be root's: {}", fine.error().detail));
+  for (const HookCommand& command : commands)
+    if (auto fine = check_program_file(command.argv[0]); !fine)
+      return std::unexpected(
+          fmt::format("tunnel.{}.{}: {}", command.tunnel, command.up ? "up" : "down", fine.error().detail));
+  return commands;
 }
 
 }  // namespace culvert::config

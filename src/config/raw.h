@@ -159,6 +159,7 @@ struct RawTunnel {
   Field<std::int64_t> metric;
   Field<bool> fail_closed, clamp_mss, copy_dscp;
   Field<std::int64_t> replay_window;
+  List<std::string> up, down;
 
   // What complete_tunnels has filled in.
   bool from_pools = false;         ///< `remote` is that of the peer's pools

@@ -56,11 +56,16 @@ bool same_device(const TunnelSettings& a, const TunnelSettings& b) {
          x.gre_checksum == y.gre_checksum && x.gre_source == y.gre_source && x.gre_destination == y.gre_destination;
 }
 
+bool same_hooks(const TunnelSettings& a, const TunnelSettings& b) {
+  return a.hooks && b.hooks ? *a.hooks == *b.hooks : a.hooks == b.hooks;
+}
+
 bool same_settings(const TunnelSettings& a, const TunnelSettings& b) {
   const tunnel::TunnelConfig &x = a.plane, &y = b.plane;
   return a.addresses == b.addresses && a.routes == b.routes && a.table == b.table && a.metric == b.metric &&
-         a.routes_as_granted == b.routes_as_granted && a.fail_closed == b.fail_closed && x.mtu == y.mtu &&
-         x.clamp_mss == y.clamp_mss && x.max_mss == y.max_mss && x.copy_dscp == y.copy_dscp && x.trap == y.trap;
+         same_hooks(a, b) && a.routes_as_granted == b.routes_as_granted && a.fail_closed == b.fail_closed &&
+         x.mtu == y.mtu && x.clamp_mss == y.clamp_mss && x.max_mss == y.max_mss && x.copy_dscp == y.copy_dscp &&
+         x.trap == y.trap;
 }
 
 // ---- peers
@@ -238,6 +243,7 @@ void keep_ids(const Config& running, Config& next) {
   }
   next.next_id = next_id;
   next.gateway.raw_esp = next.gateway.raw_esp || running.gateway.raw_esp;  // they stay open
+  next.uses_hooks = next.uses_hooks || running.uses_hooks;                 // who runs them is there
   next.index_peers();
 }
 
@@ -266,6 +272,8 @@ ReloadPlan plan_reload(const Config& running, const Config& next) {
   }
   for (const auto& [id, tunnel] : old_tunnels) plan.gone_tunnels.push_back(id);
   describe(running, next, plan);
+  if (next.uses_hooks && !running.uses_hooks)
+    plan.changes.push_back({Kind::changed, "up and down", "", "the first tunnel that has them", ReloadEffect::restart});
   if (next.gateway.raw_esp && !running.gateway.raw_esp)
     plan.changes.push_back({Kind::changed, "raw ESP", "", "the first peer that may speak it", ReloadEffect::restart});
   return plan;

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <memory>
 
+#include "culvert/config/program_file.h"
 #include "rules.h"
 
 namespace culvert::config {
@@ -158,6 +160,31 @@ void check_table(const RawTunnel& raw, Findings& findings) {
     findings.error(raw.metric.at, raw.key("metric"), "does not go with routes that the peer grants: name `routes`");
 }
 
+void check_hooks(const RawTunnel& raw, Findings& findings) {
+  constexpr std::size_t max_arguments = 64, max_len = 16384;
+  for (const auto& [field, name] : {std::pair{&raw.up, "up"}, std::pair{&raw.down, "down"}}) {
+    if (!field->value || field->value->empty()) continue;
+    std::size_t len = 0;
+    for (const auto& [argument, at] : *field->value) {
+      len += argument.size() + 1;
+      if (argument.find('\0') != std::string::npos)
+        findings.error(at, raw.key(name), "holds a NUL, which no argument of a program can");
+    }
+    if (field->value->size() > max_arguments || len > max_len)
+      findings.error(field->at, raw.key(name),
+                     fmt::format("at most {} arguments and {} bytes of them are possible", max_arguments, max_len));
+    const auto& [program, at] = field->value->front();
+    if (const auto fine = check_program_file(program); !fine) findings.error(at, raw.key(name), fine.error().detail);
+  }
+}
+
+std::vector<std::string> texts_of(const List<std::string>& list) {
+  std::vector<std::string> texts;
+  if (list.value)
+    for (const auto& entry : *list.value) texts.push_back(entry.value);
+  return texts;
+}
+
 std::vector<IpPrefix> values_of(const std::vector<Located<IpPrefix>>& list) {
   std::vector<IpPrefix> values;
   for (const auto& entry : list) values.push_back(entry.value);
@@ -199,6 +226,7 @@ TunnelSettings check_tunnel(const RawTunnel& raw, TunnelId id, PeerId peer, Find
   check_mtu(raw, findings);
   check_mss(raw, findings);
   check_table(raw, findings);
+  check_hooks(raw, findings);
 
   TunnelSettings settings;
   settings.peer = peer;
@@ -209,6 +237,8 @@ TunnelSettings check_tunnel(const RawTunnel& raw, TunnelId id, PeerId peer, Find
   settings.table = route_target(raw).table;
   settings.metric = route_target(raw).metric;
   settings.routes_as_granted = raw.routes_as_granted && settings.table != 0;
+  if (raw.up.present || raw.down.present)
+    settings.hooks = std::make_shared<const TunnelHooks>(TunnelHooks{texts_of(raw.up), texts_of(raw.down)});
   settings.fail_closed = raw.fail_closed.value.value_or(true);
   return settings;
 }

@@ -156,7 +156,7 @@ int run_client(const std::string& profile_name, const ClientOptions& options) {
   ClientMode client(*profile, options.run_dir, [parent](const std::string& text) { say(parent, '+', text); });
   DaemonOptions daemon_options;
   daemon_options.client = &client;
-  auto daemon = Daemon::create(profile->config, daemon_options);
+  auto daemon = Daemon::create(profile->config, std::move(daemon_options));
   if (!daemon) {
     say(parent, '-', daemon.error().detail);
     return parent >= 0 ? 1 : trouble(daemon.error().detail);

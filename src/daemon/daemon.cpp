@@ -29,6 +29,7 @@ using ErrorCode = boost::system::error_code;
 /// the timers.
 constexpr std::size_t events_per_turn = 16;
 constexpr std::chrono::seconds tick_interval{1};
+constexpr std::chrono::seconds hooks_patience{10};  // at the end, for `down`
 constexpr std::size_t crash_secret_len = 32, max_ticket_keys_len = 1024;
 
 /// Wall clock where the monotonic one is zero.
@@ -57,7 +58,7 @@ void warn_when_not_forwarding() {
 
 }  // namespace
 
-Result<std::unique_ptr<Daemon>> Daemon::create(config::Config config, const DaemonOptions& options) {
+Result<std::unique_ptr<Daemon>> Daemon::create(config::Config config, DaemonOptions options) {
   std::unique_ptr<Daemon> daemon(new Daemon(std::move(config)));
   if (auto opened = daemon->open(options); !opened) return std::unexpected(opened.error());
   return daemon;
@@ -75,7 +76,7 @@ Daemon::~Daemon() {
   if (plane_events_.is_open()) plane_events_.close();
 }
 
-Result<void> Daemon::open(const DaemonOptions& options) {
+Result<void> Daemon::open(DaemonOptions& options) {
   const auto& gateway = config_.gateway;
   config_file_ = options.config_file;
   if (!gateway.aead.empty())  // before any key is made
@@ -169,6 +170,7 @@ Result<void> Daemon::open(const DaemonOptions& options) {
                                                 perform(ike_->on_radius(Clock::now(), id, std::move(answer)));
                                             });
   if (config_.users_file) users_stamp_ = FileStamp::of(config_.users_file->path);
+  if (options.hooks) hooks_ = std::make_unique<Hooks>(io_, std::move(options.hooks), config_);
   machine_->refresh_addresses();
   auto network = NetworkWatch::open(
       io_, [this](int ifindex) { return machine_->owns(ifindex); }, [this](int ifindex) { on_lost_device(ifindex); },
@@ -403,8 +405,10 @@ void Daemon::shut_down() {
   const bool hands_over = manager_.keeps_any();
   tell(log::Level::info, log::Subject{.event = EventKind::stopping},
        fmt::format("going down: telling the peers, {} devices and routes", hands_over ? "leaving" : "removing"));
+  if (hooks_) hooks_->set_reason("stop");
   perform(ike_->shut_down(Clock::now()));
   save_leases(true);
+  if (hooks_) hooks_->finish(hooks_patience);
   stopping_ = true;
   radius_->end_all();
   control_.reset();

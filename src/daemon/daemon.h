@@ -28,6 +28,7 @@
 #include "event_hub.h"
 #include "file_stamp.h"
 #include "heap_trimmer.h"
+#include "hooks.h"
 #include "lease_book.h"
 #include "machine.h"
 #include "metrics_report.h"
@@ -49,6 +50,7 @@ struct DaemonOptions {
   std::filesystem::path config_file;  ///< whole path of what a reload reads; empty: there is no reload
   std::optional<std::filesystem::path> debug_keys;
   FileHelper* files = nullptr;   ///< opens the configuration's files when we may not any more; outlives the daemon
+  std::unique_ptr<HookHelper> hooks;  ///< runs `up` and `down`; it has read the configuration. nullptr: there are none
   std::vector<std::filesystem::path> config_folders;  ///< where the configuration and its files stand
   ClientMode* client = nullptr;  ///< `culvert connect`; outlives the daemon
 };
@@ -60,7 +62,7 @@ class Daemon {
  public:
   /// Opens everything, in an order that leaves nothing behind when a step fails. The error is a sentence for the
   /// operator.
-  [[nodiscard]] static Result<std::unique_ptr<Daemon>> create(config::Config config, const DaemonOptions& options);
+  [[nodiscard]] static Result<std::unique_ptr<Daemon>> create(config::Config config, DaemonOptions options);
   ~Daemon();  ///< removes what is left: devices, control socket, lock; not the guards of a gateway that failed
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
@@ -82,7 +84,7 @@ class Daemon {
   using FollowUp = std::function<ike::Actions(TimePoint now)>;
 
   explicit Daemon(config::Config config);
-  [[nodiscard]] Result<void> open(const DaemonOptions& options);
+  [[nodiscard]] Result<void> open(DaemonOptions& options);
   [[nodiscard]] Result<void> open_control_socket();
   // daemon_metrics.cpp
   /// nullptr: they are served nowhere.
@@ -131,6 +133,8 @@ class Daemon {
   void perform_one(ike::UseVirtualNet& use);
   void perform_one(ike::SendDatagram& send);
   void perform_one(ike::PathProbed& probed);
+  [[nodiscard]] HookFacts hook_facts(const InstalledSa& sa, HookFacts facts) const;
+  void change_hooks();
   void report_unsent(const ike::Path& path, const Error& error);
   void perform_one(ike::InstallChild& install);
   void perform_one(ike::ActivateOutbound& activate);
@@ -213,6 +217,7 @@ class Daemon {
   FileStamp users_stamp_;  ///< of the file of users as last read
   std::unique_ptr<NetworkWatch> network_;
   EventHub events_;
+  std::unique_ptr<Hooks> hooks_;  ///< nullptr: no tunnel had any at the start
   std::unique_ptr<ControlServer> control_;
   ConfigHistory config_history_;
   CounterHistory counter_history_;

@@ -25,6 +25,7 @@
 #include "culvert/crypto/aead.h"
 #include "daemon.h"
 #include "file_helper.h"
+#include "hook_helper.h"
 #include "log_output.h"
 #include "privileges.h"
 #include "sandbox.h"
@@ -121,6 +122,8 @@ int run(const Arguments& arguments) {
   const auto files = open_files(arguments, options);
   if (!files) return fatal(files.error().detail);
   options.files = files->get();
+  auto hooks = culvert::daemon::HookHelper::start();
+  if (!hooks) return fatal(hooks.error().detail);
   auto config = culvert::config::load(arguments.config);
   if (!config) {
     print(config.error());
@@ -131,8 +134,13 @@ int run(const Arguments& arguments) {
   culvert::daemon::use_log_format(config->gateway.log_format);
   std::error_code no_folder;
   options.config_file = std::filesystem::absolute(arguments.config, no_folder);
+  if (config->uses_hooks) {
+    if (const auto allowed = (*hooks)->load(arguments.config); !allowed) return fatal(allowed.error().detail);
+    options.hooks = std::move(*hooks);
+  }
+  hooks->reset();  // nobody stays root for nothing
   if (!arguments.debug_keys.empty()) options.debug_keys = arguments.debug_keys;
-  auto daemon = culvert::daemon::Daemon::create(std::move(*config), options);
+  auto daemon = culvert::daemon::Daemon::create(std::move(*config), std::move(options));
   if (!daemon) return fatal(daemon.error().detail);
   (*daemon)->run();
   return 0;

@@ -79,6 +79,12 @@ void Daemon::perform_one(ike::InstallChild& install) {
   sa.shape = {install.keys.suite, install.keys.mode, install.keys.encapsulation,
               install.keys.remote_endpoint.address.family()};
   const IpAddress remote = install.keys.remote_endpoint.address;
+  HookFacts facts;
+  if (hooks_ && hooks_->wants(sa.child)) {
+    facts.local = install.keys.local_endpoint;
+    facts.remote = install.keys.remote_endpoint;
+    facts.remote_nets = install.keys.remote;
+  }
   machine_->grant(sa.peer, sa.child, install.keys.remote, streams_.true_remote(remote));
   // Before the SA: packets that wait for it leave as soon as it is there.
   sa.remote = remote;
@@ -95,6 +101,30 @@ void Daemon::perform_one(ike::InstallChild& install) {
   }
   wanted_.erase(sa.child);
   installed_[spi] = sa;
+  if (hooks_ && hooks_->wants(sa.child)) hooks_->installed(hook_facts(sa, std::move(facts)));
+}
+
+HookFacts Daemon::hook_facts(const InstalledSa& sa, HookFacts facts) const {
+  facts.peer = sa.peer;
+  facts.child = sa.child;
+  if (const auto status = ike_->status_of(Clock::now(), sa.peer)) {
+    const ike::PeerConfig* configured = config_.peer(status->client_of.value_or(sa.peer));
+    facts.peer_name = configured ? configured->name : status->name;
+    if (configured) facts.local_id = configured->local_id.to_string();
+    facts.remote_id = status->remote_id;
+    facts.user = status->user;
+  }
+  facts.remote.address = streams_.true_remote(sa.remote);
+  return facts;
+}
+
+/// Another configuration: tunnels that are up may have got their first hooks.
+void Daemon::change_hooks() {
+  hooks_->replace(config_);
+  std::vector<const InstalledSa*> unknown;
+  for (const auto& [spi, sa] : installed_)
+    if (hooks_->wants(sa.child) && !hooks_->knows(sa.peer, sa.child)) unknown.push_back(&sa);
+  for (const InstalledSa* sa : unknown) hooks_->adopt(hook_facts(*sa, {}));
 }
 
 void Daemon::perform_one(ike::ActivateOutbound& activate) {
@@ -103,7 +133,8 @@ void Daemon::perform_one(ike::ActivateOutbound& activate) {
 
 void Daemon::perform_one(ike::RemoveChild& remove) {
   plane_->remove(remove.inbound_spi);
-  installed_.erase(remove.inbound_spi);
+  const auto sa = installed_.extract(remove.inbound_spi);
+  if (hooks_ && !sa.empty()) hooks_->removed(sa.mapped().peer, sa.mapped().child);
 }
 
 void Daemon::perform_one(ike::MoveChild& move) {

@@ -187,7 +187,12 @@ Result<void> Daemon::apply(config::Config& next, const config::ReloadPlan& plan)
   revocation_->replace(config_.revocation);
   radius_->replace(config_.radius, config_.gateway.id.to_string());
   if (config_.users_file) users_stamp_ = FileStamp::of(config_.users_file->path);
+  if (hooks_) {
+    change_hooks();
+    hooks_->set_reason("reload");
+  }
   perform(ike_->reconfigure(Clock::now(), reconfiguration(before, plan)));
+  if (hooks_) hooks_->set_reason("down");
   leases_.note_change();
   machine_->finish_reload(before, plan, *plane_);
   follow_mark(before);
@@ -210,6 +215,8 @@ Result<void> Daemon::prepare(const config::Config& before, const config::ReloadP
     if (!metrics) return std::unexpected(metrics.error());
     next_metrics_ = std::move(*metrics);
   }
+  if (hooks_ && config_.uses_hooks)
+    if (auto allowed = hooks_->prepare(config_file_); !allowed) return allowed;
   machine_->follow_mark();
   if (auto marked = mark_sockets(plane_->descriptors(), config_.gateway.fwmark); !marked) return marked;
   return machine_->reconfigure(before, plan, *plane_);

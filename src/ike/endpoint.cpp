@@ -257,6 +257,12 @@ std::vector<PeerStatus> IkeEndpoint::status(TimePoint now) const {
   return all;
 }
 
+std::optional<PeerStatus> IkeEndpoint::status_of(TimePoint now, PeerId peer) const {
+  impl_->core.begin(now);
+  const Peer* found = impl_->core.find_peer(peer);
+  return found ? std::optional(found->status()) : std::nullopt;
+}
+
 Measures IkeEndpoint::measures() const {
   return impl_->core.measures();
 }

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <expected>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -71,6 +72,12 @@ struct GatewayConfig {
 
 inline constexpr std::uint32_t main_table = 254;  ///< RT_TABLE_MAIN
 
+/// Programs that are run when a tunnel comes up and goes down, each with its arguments; empty: none.
+struct TunnelHooks {
+  std::vector<std::string> up, down;
+  friend bool operator==(const TunnelHooks&, const TunnelHooks&) = default;
+};
+
 /// A [tunnel.NAME] as the machine sees it; `plane.mtu` is 0 unless the file sets it.
 struct TunnelSettings {
   PeerId peer;
@@ -81,6 +88,7 @@ struct TunnelSettings {
   std::uint32_t metric = 0;          ///< of `routes`; 0: the kernel's own default, which is 1024 for IPv6
   bool virtual_address = false;     ///< the peer gives us its addresses
   bool routes_as_granted = false;   ///< with virtual_address: routes follow from what the peer grants
+  std::shared_ptr<const TunnelHooks> hooks;  ///< nullptr: none
   bool fail_closed = true;          ///< what the routes stand for does not leave another way when the device is gone
 };
 
@@ -112,6 +120,7 @@ struct Config {
   std::vector<TunnelSettings> tunnels;
   std::vector<RadiusSettings> radius;
   std::shared_ptr<const eap::UserTable> users;  ///< as the file was when this was read; nullptr: none is named
+  bool uses_hooks = false;                      ///< some tunnel has `up` or `down`
   bool uses_token = false;  ///< a private key is in a token (PKCS #11)
   std::optional<FileName> users_file;
   std::vector<ike::PoolConfig> pools;  ///< PeerConfig::pools are places in it
@@ -136,5 +145,16 @@ struct Config {
 /// The same from text, for tests and fuzzing; `name` stands for the file, secrets are looked up beside it.
 [[nodiscard]] std::expected<Config, std::vector<Diagnostic>> parse(std::string_view text,
                                                                    const std::filesystem::path& name);
+
+/// A program that the file allows to be run.
+struct HookCommand {
+  std::string tunnel;
+  bool up = false;  ///< else down
+  std::vector<std::string> argv;
+};
+/// Of FILE and what belongs to it (conf.d) nothing but `up` and `down`, for the process that runs them (and holds no
+/// secrets). The files must belong to root, or to who we are, and nobody else may change them or their folders; the
+/// same goes for the programs. The error is a sentence. Reads files.
+[[nodiscard]] std::expected<std::vector<HookCommand>, std::string> load_hooks(const std::filesystem::path& file);
 
 }  // namespace culvert::config

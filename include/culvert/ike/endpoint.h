@@ -356,6 +356,8 @@ class IkeEndpoint {
   void watch(bool watched);
   /// Of the configured peers, without their clients.
   [[nodiscard]] std::vector<PeerStatus> status(TimePoint now) const;
+  /// Of one peer or client; nullopt: there is none.
+  [[nodiscard]] std::optional<PeerStatus> status_of(TimePoint now, PeerId peer) const;
   /// All of it in numbers.
   [[nodiscard]] Measures measures() const;
   /// Of clients that are up: at most `most`, of those behind `after` (the number of the last one of the call before).

@@ -382,3 +382,31 @@ TEST_CASE("what is hardly meant but harmless is a warning") {
   CHECK(config.warnings[1].message == "10.2.3.0/24 is part of 10.2.0.0/16 in the same list");
   CHECK(sound(folder, "[gateway]\nid = \"a.net\"\n").warnings.size() == 1);
 }
+
+TEST_CASE("up and down are programs with their arguments, by whole paths, that nobody else can change") {
+  const Folder folder;
+  const auto hooks = [&](const char* keys) {
+    return sound(folder, replaced(sound_gre, "# tunnel", keys)).tunnels[0].hooks;
+  };
+  CHECK(hooks("") == nullptr);
+  const auto both = hooks("up = [\"/bin/true\", \"a b\", \"$(c)\"]\ndown = \"/bin/false\"");
+  REQUIRE(both != nullptr);
+  CHECK(both->up == std::vector<std::string>{"/bin/true", "a b", "$(c)"});
+  CHECK(both->down == std::vector<std::string>{"/bin/false"});
+  CHECK(sound(folder, replaced(sound_gre, "# tunnel", "up = \"/bin/true\"")).uses_hooks);
+  const std::string open_file = folder.write("open.sh", "#!/bin/sh\n", 0777).string();
+  const std::string plain = folder.write("plain.txt", "", 0644).string();
+  const auto named = [](const std::string& file) { return "up = [\"" + file + "\"]"; };
+  check_mistakes(sound_gre,
+                 {
+                     {"# tunnel", "up = [\"true\"]", 13, 7, "tunnel.t.up", "is no whole path"},
+                     {"# tunnel", "up = []", 13, 6, "tunnel.t.up", "at least one"},
+                     {"# tunnel", "down = [\"/nowhere/at/all\"]", 13, 9, "tunnel.t.down", "No such file"},
+                     {"# tunnel", "up = [\"/bin/true\", 1]", 13, 20, "tunnel.t.up", "got an integer"},
+                     {"# tunnel", "up = [\"/bin/true\", \"a\\u0000b\"]", 13, 20, "tunnel.t.up", "holds a NUL"},
+                     {"# tunnel", "up = [\"/etc\"]", 13, 7, "tunnel.t.up", "is not a regular file"},
+                     {"# tunnel", named(plain), 13, 7, "tunnel.t.up", "is not executable"},
+                     {"# tunnel", named(open_file), 13, 7, "tunnel.t.up", "group or others could change"},
+                     {"# tunnel", "post_up = \"/bin/true\"", 13, 1, "tunnel.t.post_up", "there is no shell"},
+                 });
+}
