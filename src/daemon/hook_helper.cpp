@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -66,12 +67,15 @@ Result<std::unique_ptr<HookHelper>> HookHelper::start(const Limits& limits) {
   const pid_t child = ::fork();
   if (child < 0) return fail(Errc::io, fmt::format("helper for hooks: {}", std::strerror(errno)), errno);
   if (child == 0) {
+    if (::fork() != 0) ::_exit(0);  // nobody has to wait for the helper when it ends; without it we hear that it is gone
     constexpr int first = STDERR_FILENO + 1;
     const int kept_control = ::fcntl(control.ends[1], F_DUPFD, 64), kept_jobs = ::fcntl(jobs.ends[1], F_DUPFD, 64);
     ::dup2(kept_control, first);  // all others go: a device lives as long as somebody has it open
     ::dup2(kept_jobs, first + 1);
     ::syscall(SYS_close_range, first + 2, ~0U, 0);
     serve_hooks(first, first + 1, limits);
+  }
+  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
   }
   ::setsockopt(control.ends[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   return std::unique_ptr<HookHelper>(new HookHelper(control.release_first(), jobs.release_first()));

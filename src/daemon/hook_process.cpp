@@ -294,9 +294,8 @@ void HookProcess::tell(char kind, std::uint32_t id, std::string_view text, int f
 }  // namespace
 
 void serve_hooks(int control, int jobs, const HookHelper::Limits& limits) {
-  // Signals are the daemon's; without it this one has no reason to be.
+  // Signals are the daemon's; without it, which the sockets tell, this one has no reason to be.
   for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) ::signal(number, SIG_IGN);
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::prctl(PR_SET_DUMPABLE, 0);
   ::prctl(PR_SET_NAME, "culvertd-hooks");
   HookProcess(control, jobs, limits).live();

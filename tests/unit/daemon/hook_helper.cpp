@@ -184,6 +184,20 @@ TEST_CASE("of more than a few at a time the helper takes none") {
   CHECK(contains(world.run(world.job(100)), "too many run already"));
 }
 
+TEST_CASE("a helper that ends, as it does where there are no hooks, leaves no process behind that somebody must wait for") {
+  const auto children = [] {
+    std::string pids;
+    std::getline(std::ifstream("/proc/self/task/" + std::to_string(::getpid()) + "/children"), pids);
+    return pids;
+  };
+  const std::string before = children();
+  World world("true");
+  REQUIRE(world.helper->load(world.config).has_value());
+  CHECK(children() == before);
+  world.helper.reset();
+  CHECK(children() == before);
+}
+
 TEST_CASE("nothing in an escaped value means anything to a shell") {
   CHECK(escape_value("tokyo.example.net") == "tokyo.example.net");
   CHECK(escape_value("user@example.net") == "user@example.net");
