@@ -34,6 +34,7 @@ struct Arguments {
   std::string client, run_dir = "/run/culvert", profile;
   bool background = false, is_profile = false;
   bool monitor_json = false;
+  std::string level;
 };
 
 void add_status(CLI::App& app, Arguments& arguments) {
@@ -80,6 +81,17 @@ void add_monitor(CLI::App& app, Arguments& arguments) {
       "trace", "the IKE messages of the last attempts in words, and why they were refused; never a key");
   trace->add_option("PEER", arguments.peer, "of this [peer.NAME] and its clients; all, and strangers, when left out");
   trace->add_flag("--json", arguments.monitor_json, "one line of JSON (docs/control.md)");
+}
+
+void add_steering(CLI::App& app, Arguments& arguments) {
+  add_peer_command(app, "reauth", "prove again who both ends are, by a new IKE SA beside the old one; nothing is lost",
+                   arguments);
+  app.add_subcommand("routes", "routes, guards and rules of culvertd: installed, missing, or shadowed, and by whom")
+      ->add_flag("--json", arguments.monitor_json, "one line of JSON (docs/control.md)");
+  CLI::App* level = app.add_subcommand("log-level", "how much is logged, until the next reload");
+  level->add_option("LEVEL", arguments.level, "debug, info, warning or error; shown when left out")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error"}));
+  level->add_flag("--json", arguments.monitor_json, "one line of JSON (docs/control.md)");
 }
 
 CLI::App* add_rekey(CLI::App& app, Arguments& arguments) {
@@ -258,6 +270,8 @@ ExitCode dispatch(const CLI::App& app, const std::string& command, Arguments& ar
   }
   if (command == "monitor") return run_monitor(arguments.socket, arguments.peer, arguments.monitor_json);
   if (command == "trace") return run_trace(arguments.socket, arguments.peer, arguments.monitor_json);
+  if (command == "routes") return run_routes(arguments.socket, arguments.monitor_json);
+  if (command == "log-level") return run_log_level(arguments.socket, arguments.level, arguments.monitor_json);
   if (command == "drops") return run_drops(arguments.socket, arguments.drops_json, arguments.drops_all);
   if (command == "doctor") return run_doctor(arguments.socket, arguments.doctor);
   if (command == "reload") {
@@ -324,6 +338,7 @@ void add_commands(CLI::App& app, Arguments& arguments) {
   add_peer_command(app, "up", "bring a peer and its tunnels up", arguments);
   add_peer_command(app, "down", "take a peer and its tunnels down, until `up` or a restart", arguments);
   add_rekey(app, arguments);
+  add_steering(app, arguments);
   app.add_subcommand("redirect",
                      "send who calls and who is up to another gateway (RFC 5685), until `none` or a restart")
       ->add_option("GATEWAY", arguments.gateway, "a host name or an address; none: no more")

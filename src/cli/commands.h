@@ -52,6 +52,10 @@ struct PkiArguments {
 /// Events as they happen, of everybody when `peer` is empty, until SIGINT or SIGTERM (ExitCode::ok), until the daemon
 /// ends (ExitCode::unreachable) or nobody reads standard output any more (ExitCode::failed).
 [[nodiscard]] ExitCode run_monitor(const std::filesystem::path& socket, const std::string& peer, bool json);
+/// Routes, guards and rules that culvertd owns, and what has become of them.
+[[nodiscard]] ExitCode run_routes(const std::filesystem::path& socket, bool json);
+/// Shows how much is logged, or changes it until the next reload; `level` may be empty.
+[[nodiscard]] ExitCode run_log_level(const std::filesystem::path& socket, const std::string& level, bool json);
 /// What was said in the last attempts; of everybody when `peer` is empty.
 [[nodiscard]] ExitCode run_trace(const std::filesystem::path& socket, const std::string& peer, bool json);
 [[nodiscard]] ExitCode run_reload(const std::filesystem::path& socket, const ReloadOptions& options);

@@ -26,6 +26,9 @@ namespace culvert::cli {
 /// A line for each message and note, under the names of the peers.
 [[nodiscard]] std::string render_trace(const std::vector<control::TraceReport>& trace, const Display& display);
 
+/// A line for each route, guard and rule, and below it why it is not as it should be.
+[[nodiscard]] std::string render_routes(const std::vector<control::RouteReport>& routes, const Display& display);
+
 [[nodiscard]] bool any_tunnel_down(const control::StatusReport& status);
 
 /// `text` cut into lines of at most `width` columns at spaces, the lines after the first behind `indent` spaces. A word

@@ -158,6 +158,25 @@ void visit_fields(Visitor& visit, T& change) {
   visit("text", change.text);
 }
 
+template <class Visitor, Is<RouteReport> T>
+void visit_fields(Visitor& visit, T& route) {
+  visit("kind", route.kind);
+  visit("tunnel", route.tunnel);
+  visit("to", route.to);
+  visit("device", route.device);
+  visit("table", route.table);
+  visit("metric", route.metric);
+  visit("state", route.state);
+  visit("why", route.why);
+  visit("shadowed_by", route.shadowed_by);
+}
+
+template <class Visitor, Is<LogLevelReport> T>
+void visit_fields(Visitor& visit, T& level) {
+  visit("level", level.level);
+  visit("configured", level.configured);
+}
+
 template <class Visitor, Is<TraceReport> T>
 void visit_fields(Visitor& visit, T& entry) {
   visit("time", entry.time);

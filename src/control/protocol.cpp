@@ -36,6 +36,9 @@ constexpr std::array commands = {
     CommandShape{"diff", false, true},
     CommandShape{"monitor", true, false, true},
     CommandShape{"trace", true, false, true},
+    CommandShape{"routes", false, false},
+    CommandShape{"log-level", false, true},
+    CommandShape{"reauth", true, false},
 };
 
 Result<void> check_members(const json::object& object) {
@@ -61,7 +64,7 @@ Result<void> check_shape(Request& request) {
   if (shape == commands.end()) {
     return fail(Errc::malformed,
                 "\"command\" must be \"status\", \"users\", \"drops\", \"up\", \"down\", \"rekey\", \"redirect\", "
-                "\"kick\", \"reload\", \"diff\", \"monitor\" or \"trace\"");
+                "\"kick\", \"reload\", \"diff\", \"monitor\", \"trace\", \"routes\", \"log-level\" or \"reauth\"");
   }
   if (shape->takes_peer != !request.peer.empty() && !(shape->peer_optional && request.peer.empty())) {
     return fail(Errc::malformed,
@@ -80,6 +83,11 @@ Result<void> check_shape(Request& request) {
   if (request.command == "kick") {
     if (!request.what.empty() && request.what.size() <= max_user_len) return {};
     return fail(Errc::malformed, "\"kick\" needs the user as \"what\"");
+  }
+  if (request.command == "log-level") {
+    constexpr std::array<std::string_view, 5> levels = {"", "debug", "info", "warning", "error"};
+    if (std::ranges::find(levels, request.what) != levels.end()) return {};
+    return fail(Errc::malformed, "\"what\" of \"log-level\" is left out, or debug, info, warning or error");
   }
   if (request.command == "reload") {
     if (is_reload_way(request.what)) return {};
@@ -122,6 +130,8 @@ std::string to_json(const Response& response) {
   if (response.users) out("users", *response.users);
   if (response.changes) out("changes", *response.changes);
   if (response.trace) out("trace", *response.trace);
+  if (response.routes) out("routes", *response.routes);
+  if (response.log_level) out.object["log_level"] = ObjectWriter::value_of(*response.log_level);
   return json::serialize(out.object);
 }
 
@@ -150,6 +160,20 @@ std::string to_json(const std::vector<FindingReport>& findings) {
   ObjectWriter out;
   out("schema", static_cast<unsigned>(schema_version));
   out("findings", findings);
+  return json::serialize(out.object);
+}
+
+std::string to_json(const LogLevelReport& level) {
+  ObjectWriter out;
+  out("schema", static_cast<unsigned>(schema_version));
+  visit_fields(out, level);
+  return json::serialize(out.object);
+}
+
+std::string to_json(const std::vector<RouteReport>& routes) {
+  ObjectWriter out;
+  out("schema", static_cast<unsigned>(schema_version));
+  out("routes", routes);
   return json::serialize(out.object);
 }
 
@@ -217,6 +241,13 @@ Result<Response> parse_response(std::string_view line) {
   }
   if (const json::value* trace = reader.find("trace"); trace && trace->is_array()) {
     reader("trace", response.trace.emplace());
+  }
+  if (const json::value* routes = reader.find("routes"); routes && routes->is_array()) {
+    reader("routes", response.routes.emplace());
+  }
+  if (const json::value* level = reader.find("log_level"); level && level->is_object()) {
+    const ObjectReader inner(level->get_object());
+    visit_fields(inner, response.log_level.emplace());
   }
   return response;
 }

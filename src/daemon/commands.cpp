@@ -49,6 +49,8 @@ control::Response Daemon::answer(const control::Request& request) {
   }
   if (request.command == "monitor") return answer_monitor(request);
   if (request.command == "trace") return answer_trace(request);
+  if (request.command == "routes") return answer_routes();
+  if (request.command == "log-level") return answer_log_level(request.what);
   if (request.command == "diff")
     return answer_diff(request.what.empty() ? config_file_ : std::filesystem::path(request.what));
   if (request.command == "reload" && request.what == "dry-run") return answer_diff(config_file_);
@@ -63,6 +65,9 @@ control::Response Daemon::answer(const control::Request& request) {
   if (request.command == "rekey")
     return answer_change(ike_->rekey(now, request.peer, rekey_what(request.what)),
                          fmt::format("{}: rekeying", request.peer));
+  if (request.command == "reauth")
+    return answer_change(ike_->reauthenticate(now, request.peer),
+                         fmt::format("{}: authenticating again, by a new IKE SA beside the old one", request.peer));
   if (request.command == "kick")
     return answer_change(ike_->kick(now, request.what), fmt::format("{}: disconnected", log::sanitize(request.what)));
   if (request.command == "redirect") {

@@ -181,6 +181,10 @@ class Daemon {
   [[nodiscard]] control::Response answer_trace(const control::Request& request) const;
   [[nodiscard]] bool is_mistyped(const std::string& peer) const;
 
+  // steering.cpp
+  [[nodiscard]] control::Response answer_log_level(const std::string& wanted);
+  [[nodiscard]] control::Response answer_routes();
+
   // commands.cpp: what the operator wants
   [[nodiscard]] control::Response answer(const control::Request& request);
   [[nodiscard]] control::Response answer_change(Result<ike::Actions> result, std::string message);

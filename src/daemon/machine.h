@@ -10,6 +10,7 @@
 #include "client_network.h"
 #include "culvert/config/config.h"
 #include "culvert/config/reload.h"
+#include "culvert/control/routes.h"
 #include "netlink_linux.h"
 #include "path_finder.h"
 #include "state_dir.h"
@@ -67,6 +68,8 @@ class Machine {
   /// The gateway grants `remote` to this child, and is at `gateway`. Of other children nothing is done.
   void grant(PeerId peer, ChildId child, const std::vector<TrafficSelector>& remote, const IpAddress& gateway);
 
+  /// Routes, guards and rules of ours, and what has become of them (steering.cpp).
+  [[nodiscard]] Result<std::vector<control::RouteReport>> report_routes();
   [[nodiscard]] const StateDir& state() const noexcept { return state_; }
   [[nodiscard]] std::uint16_t mtu(TunnelId id) const;
   /// Our addresses have changed: find_paths looks at them anew.

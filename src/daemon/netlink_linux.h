@@ -71,6 +71,16 @@ struct RoutingRule {
   std::uint32_t mark = 0;      ///< of sockets (SO_MARK); 0: any
 };
 
+/// A route as the kernel has it, whoever made it.
+struct KernelRoute {
+  IpPrefix to;
+  RoutePlace place;
+  std::uint8_t protocol = 0;
+  bool unreachable = false;  ///< it leads nowhere: unreachable, blackhole, prohibit
+  int ifindex = 0;           ///< of its first next hop
+  std::string device;
+};
+
 struct LinkChange {
   std::optional<std::uint32_t> mtu;
   bool bring_up = false;
@@ -132,6 +142,9 @@ class Netlink {
   /// Errc::not_found when there is none.
   [[nodiscard]] Result<void> remove_guard(const IpPrefix& to, std::uint32_t table = main_table,
                                           std::uint8_t protocol = our_protocol);
+  /// All tables but that of local addresses (netlink_routes_linux.cpp).
+  [[nodiscard]] Result<std::vector<KernelRoute>> all_routes();
+  [[nodiscard]] Result<std::vector<RoutingRule>> our_rules();
   /// Lookups are from now on those of packets with this mark (SO_MARK); 0: of packets without one.
   void set_mark(std::uint32_t mark) noexcept { mark_ = mark; }
   [[nodiscard]] std::uint32_t mark() const noexcept { return mark_; }

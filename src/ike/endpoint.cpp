@@ -219,6 +219,10 @@ Result<Actions> IkeEndpoint::rekey(TimePoint now, std::string_view peer, RekeyWh
   return command(impl_->core, now, peer, [what](Peer& found) { return found.rekey(what); });
 }
 
+Result<Actions> IkeEndpoint::reauthenticate(TimePoint now, std::string_view peer) {
+  return command(impl_->core, now, peer, [](Peer& found) { return found.reauthenticate_now(); });
+}
+
 Result<Actions> IkeEndpoint::redirect(TimePoint now, const std::string& gateway) {
   if (!gateway.empty() && !IpAddress::parse(gateway) && !is_gateway_name(gateway))
     return fail(Errc::invalid, fmt::format("{} is neither an address nor a host name", log::sanitize(gateway)));

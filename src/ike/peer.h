@@ -121,6 +121,8 @@ class Peer {
   void keep_ticket(StoredTicket ticket);
   /// Makes a new IKE SA beside `old`, which is to take its place (RFC 7296 §2.8.3). False: not now.
   [[nodiscard]] bool reauthenticate(const Association& old);
+  /// The same for the operator.
+  [[nodiscard]] Result<void> reauthenticate_now();
 
   // ---- addresses inside (exchange_config.cpp, clients.cpp) ----
   /// Who authenticates as this one is a client of his own.

@@ -107,4 +107,20 @@ bool Peer::reauthenticate(const Association& old) {
   return attempt_ != nullptr;
 }
 
+Result<void> Peer::reauthenticate_now() {
+  const Association* association = preferred();
+  if (!association)
+    return fail(Errc::invalid,
+                fmt::format("{} is not up: {}", label(), reason_.empty() ? "it was not started" : reason_));
+  if (any_address_ && !association->lineage().ours)
+    return fail(Errc::invalid, fmt::format("{} has called us, and only it can do so again: `culvert kick` makes it "
+                                           "(reauth_lifetime asks it to, RFC 4478)",
+                                           label()));
+  if (!reauthenticate(*association))
+    return fail(Errc::invalid, fmt::format("{}: not now: a new IKE SA is being made already", label()));
+  core_.report(log::Level::info, about().as(EventKind::reauthenticating),
+               fmt::format("{}: authenticating again, by a new IKE SA", label()));
+  return {};
+}
+
 }  // namespace culvert::ike

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "culvert/base/result.h"
+#include "culvert/control/routes.h"
 #include "culvert/control/trace.h"
 
 namespace culvert::control {
@@ -21,7 +22,8 @@ inline constexpr std::size_t max_user_len = 1024;           ///< bytes of a user
 inline constexpr std::size_t max_users = 10000;             ///< in one response
 
 struct Request {
-  std::string command;  ///< "status", "drops", "users", "up", "down", "rekey", "redirect", "kick", "reload", "diff", "monitor", "trace"
+  std::string command;  ///< "status", "drops", "users", "up", "down", "rekey", "redirect", "kick", "reload", "diff", "monitor", "trace",
+                        ///< "routes", "log-level", "reauth"
   std::string peer;     ///< for up, down, rekey; for monitor and trace, or empty: everybody
   std::string what;     ///< for rekey: "ike", "children" or "both"; for redirect: the gateway, or "none"; for kick: the user;
                         ///< for reload: "", "dry-run", "confirmed", "revert", or seconds within which to confirm
@@ -119,6 +121,11 @@ struct FindingReport {
   std::vector<std::string> fixes;  ///< what --fix would do, or has done, in words
   bool fixed = false;
 };
+/// How much is logged.
+struct LogLevelReport {
+  std::string level;       ///< now: "debug", "info", "warning", "error"
+  std::string configured;  ///< what a reload brings back
+};
 struct DropReport {
   std::string reason, text;
   std::uint64_t packets = 0;
@@ -139,6 +146,8 @@ struct Response {
   std::optional<std::vector<DropReport>> drops;
   std::optional<std::vector<UserReport>> users;  ///< at most max_users
   std::optional<std::vector<ChangeReport>> changes;  ///< of reload and diff
+  std::optional<std::vector<RouteReport>> routes;
+  std::optional<LogLevelReport> log_level;
   std::optional<std::vector<TraceReport>> trace;     ///< the oldest first
   std::vector<std::string> mistakes;                 ///< when not ok: each mistake of a configuration, "FILE:LINE:COLUMN: KEY: …"
   std::string message;  ///< when ok, one line for people, or empty
@@ -156,6 +165,8 @@ struct Response {
 /// What `culvert doctor --json` prints.
 [[nodiscard]] std::string to_json(const std::vector<FindingReport>& findings);
 [[nodiscard]] std::string to_json(const std::vector<ChangeReport>& changes);
+/// What `culvert log-level --json` prints.
+[[nodiscard]] std::string to_json(const LogLevelReport& level);
 
 /// Strict: a known command with exactly the members it needs, and at most max_request_len bytes. Errc::malformed says
 /// what is wrong; answer it with code "malformed". `what` of a rekey is "both" when it is left out.

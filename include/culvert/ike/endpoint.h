@@ -335,6 +335,8 @@ class IkeEndpoint {
   [[nodiscard]] Result<Actions> down(TimePoint now, std::string_view peer);
   enum class RekeyWhat : std::uint8_t { ike, children, both };
   [[nodiscard]] Result<Actions> rekey(TimePoint now, std::string_view peer, RekeyWhat what);
+  /// Both ends prove again who they are, by a new IKE SA that takes over from the one that is up (RFC 7296 §2.8.3).
+  [[nodiscard]] Result<Actions> reauthenticate(TimePoint now, std::string_view peer);
   /// Sends who calls, and who is up, to another gateway, where they follow redirects (RFC 5685). Empty: no more.
   /// Errc::invalid: neither an address nor a host name.
   [[nodiscard]] Result<Actions> redirect(TimePoint now, const std::string& gateway);
