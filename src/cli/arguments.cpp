@@ -94,6 +94,18 @@ void add_steering(CLI::App& app, Arguments& arguments) {
   level->add_flag("--json", arguments.monitor_json, "one line of JSON (docs/control.md)");
 }
 
+void add_bugreport(CLI::App& app, Arguments& arguments) {
+  CLI::App* report = app.add_subcommand(
+      "bugreport",
+      "what somebody who is to help has to know: version, machine, configuration, status, drops, routes, trace, doctor; "
+      "without secrets, but with names and addresses");
+  report->add_option("FILE", arguments.file,
+                     "where it goes (mode 0600, never overwritten); standard output when left out");
+  report->add_option("--config", arguments.doctor.config, "configuration of the gateway")
+      ->capture_default_str()
+      ->type_name("FILE");
+}
+
 CLI::App* add_rekey(CLI::App& app, Arguments& arguments) {
   CLI::App* rekey = add_peer_command(app, "rekey", "make new keys now; nothing is lost", arguments);
   CLI::Option* ike = rekey->add_flag("--ike", arguments.rekey_ike, "of the IKE SA only");
@@ -272,6 +284,8 @@ ExitCode dispatch(const CLI::App& app, const std::string& command, Arguments& ar
   if (command == "trace") return run_trace(arguments.socket, arguments.peer, arguments.monitor_json);
   if (command == "routes") return run_routes(arguments.socket, arguments.monitor_json);
   if (command == "log-level") return run_log_level(arguments.socket, arguments.level, arguments.monitor_json);
+  if (command == "bugreport")
+    return run_bugreport(arguments.socket, arguments.doctor.config, optional_path(arguments.file));
   if (command == "drops") return run_drops(arguments.socket, arguments.drops_json, arguments.drops_all);
   if (command == "doctor") return run_doctor(arguments.socket, arguments.doctor);
   if (command == "reload") {
@@ -339,6 +353,7 @@ void add_commands(CLI::App& app, Arguments& arguments) {
   add_peer_command(app, "down", "take a peer and its tunnels down, until `up` or a restart", arguments);
   add_rekey(app, arguments);
   add_steering(app, arguments);
+  add_bugreport(app, arguments);
   app.add_subcommand("redirect",
                      "send who calls and who is up to another gateway (RFC 5685), until `none` or a restart")
       ->add_option("GATEWAY", arguments.gateway, "a host name or an address; none: no more")

@@ -45,6 +45,13 @@ struct PkiArguments {
 [[nodiscard]] ExitCode run_drops(const std::filesystem::path& socket, bool json, bool all);
 /// ExitCode::failed when a problem is left.
 [[nodiscard]] ExitCode run_doctor(const std::filesystem::path& socket, const DoctorOptions& options);
+/// What it would print, without colour.
+[[nodiscard]] std::string doctor_text(const std::filesystem::path& socket, const DoctorOptions& options);
+/// Everything that somebody who is to help has to know, without secrets.
+[[nodiscard]] std::string bug_report(const std::filesystem::path& socket, const std::filesystem::path& config_file);
+/// To FILE (mode 0600, never overwritten) or standard output.
+[[nodiscard]] ExitCode run_bugreport(const std::filesystem::path& socket, const std::filesystem::path& config_file,
+                                     const std::optional<std::filesystem::path>& file);
 /// up, down and rekey: prints the daemon's one line.
 [[nodiscard]] ExitCode run_request(const std::filesystem::path& socket, const control::Request& request);
 /// Says that there is no such peer, and which there are.

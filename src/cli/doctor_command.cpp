@@ -71,9 +71,7 @@ std::string render(const Findings& findings, const Display& display) {
   return text + "\n";
 }
 
-}  // namespace
-
-ExitCode run_doctor(const std::filesystem::path& socket, const DoctorOptions& options) {
+Findings examine_this(const std::filesystem::path& socket, const DoctorOptions& options) {
   const auto host = this_host();
   Case patient{*host, nullptr, nullptr, {}, options.config.string(), {}};
   const auto response = ask(socket, {"status", "", ""});
@@ -90,6 +88,17 @@ ExitCode run_doctor(const std::filesystem::path& socket, const DoctorOptions& op
   }
   Findings findings = examine(patient);
   if (options.fix) apply_fixes(*host, findings);
+  return findings;
+}
+
+}  // namespace
+
+std::string doctor_text(const std::filesystem::path& socket, const DoctorOptions& options) {
+  return render(examine_this(socket, options), {});
+}
+
+ExitCode run_doctor(const std::filesystem::path& socket, const DoctorOptions& options) {
+  const Findings findings = examine_this(socket, options);
   const bool sound = std::ranges::none_of(
       findings, [](const Finding& finding) { return finding.severity == Severity::problem && !finding.fixed; });
   const std::string text =

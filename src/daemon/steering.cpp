@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::array<std::string_view, 4> level_names = {"debug", "info", "warning", "error"};
 
-std::string_view name_of(log::Level level) {
+std::string_view level_name(log::Level level) {
   return level_names[static_cast<std::size_t>(level)];
 }
 
@@ -29,12 +29,13 @@ control::Response Daemon::answer_log_level(const std::string& wanted) {
   for (std::size_t i = 0; i < level_names.size(); ++i) {
     if (level_names[i] != wanted) continue;
     tell(log::Level::warn, log::Subject{.event = EventKind::log_level},
-         fmt::format("the operator sets the log's level: {} (was {})", wanted, name_of(current_level())));
+         fmt::format("the operator sets the log's level: {} (was {})", wanted, level_name(current_level())));
     log::set_level(static_cast<log::Level>(i));
   }
   control::Response response;
   response.ok = true;
-  response.log_level.emplace(std::string(name_of(current_level())), std::string(name_of(config_.gateway.log_level)));
+  response.log_level.emplace(std::string(level_name(current_level())),
+                             std::string(level_name(config_.gateway.log_level)));
   return response;
 }
 
