@@ -63,6 +63,27 @@ std::unexpected<Error> netlink_error(std::string what, int nl_code) {
   return fail(code == NLE_NODEV || code == NLE_OBJ_NOTFOUND ? Errc::not_found : Errc::io, std::move(detail));
 }
 
+struct KernelAddress {
+  IpPrefix prefix;
+  int ifindex = 0, scope = 0;
+  unsigned flags = 0;
+};
+
+Result<std::vector<KernelAddress>> all_addresses(nl_sock* socket) {
+  nl_cache* cache_raw = nullptr;
+  if (const int error = rtnl_addr_alloc_cache(socket, &cache_raw); error < 0) return netlink_error("addresses", error);
+  const CachePtr cache(cache_raw);
+  std::vector<KernelAddress> result;
+  for (nl_object* object = nl_cache_get_first(cache_raw); object != nullptr; object = nl_cache_get_next(object)) {
+    auto* address = reinterpret_cast<rtnl_addr*>(object);
+    const auto prefix = to_prefix(rtnl_addr_get_local(address), rtnl_addr_get_prefixlen(address));
+    if (!prefix) continue;
+    result.push_back(
+        {*prefix, rtnl_addr_get_ifindex(address), rtnl_addr_get_scope(address), rtnl_addr_get_flags(address)});
+  }
+  return result;
+}
+
 std::unexpected<Error> out_of_memory() {
   return fail(Errc::internal, "libnl has no memory");
 }
@@ -260,34 +281,19 @@ Result<void> Netlink::remove_address(int ifindex, const IpPrefix& prefix) {
 }
 
 Result<std::vector<IpPrefix>> Netlink::addresses() {
-  nl_cache* cache_raw = nullptr;
-  if (const int error = rtnl_addr_alloc_cache(socket_.get(), &cache_raw); error < 0)
-    return netlink_error("addresses", error);
-  const CachePtr cache(cache_raw);
+  const auto all = all_addresses(socket_.get());
+  if (!all) return std::unexpected(all.error());
   std::vector<IpPrefix> result;
-  for (nl_object* object = nl_cache_get_first(cache_raw); object != nullptr; object = nl_cache_get_next(object)) {
-    auto* address = reinterpret_cast<rtnl_addr*>(object);
-    nl_addr* local = rtnl_addr_get_local(address);
-    if (local == nullptr) continue;
-    const ByteView bytes(static_cast<const std::uint8_t*>(nl_addr_get_binary_addr(local)), nl_addr_get_len(local));
-    if (const auto ip = IpAddress::from_bytes(bytes))
-      result.push_back({*ip, static_cast<std::uint8_t>(rtnl_addr_get_prefixlen(address))});
-  }
+  for (const KernelAddress& address : *all) result.push_back(address.prefix);
   return result;
 }
 
 Result<std::vector<IpPrefix>> Netlink::addresses_of(int ifindex) {
-  nl_cache* cache_raw = nullptr;
-  if (const int error = rtnl_addr_alloc_cache(socket_.get(), &cache_raw); error < 0)
-    return netlink_error("addresses", error);
-  const CachePtr cache(cache_raw);
+  const auto all = all_addresses(socket_.get());
+  if (!all) return std::unexpected(all.error());
   std::vector<IpPrefix> result;
-  for (nl_object* object = nl_cache_get_first(cache_raw); object != nullptr; object = nl_cache_get_next(object)) {
-    auto* address = reinterpret_cast<rtnl_addr*>(object);
-    if (rtnl_addr_get_ifindex(address) != ifindex || rtnl_addr_get_scope(address) != RT_SCOPE_UNIVERSE) continue;
-    const auto prefix = to_prefix(rtnl_addr_get_local(address), rtnl_addr_get_prefixlen(address));
-    if (prefix) result.push_back(*prefix);
-  }
+  for (const KernelAddress& address : *all)
+    if (address.ifindex == ifindex && address.scope == RT_SCOPE_UNIVERSE) result.push_back(address.prefix);
   return result;
 }
 
@@ -313,21 +319,13 @@ Result<std::vector<DeviceRoute>> Netlink::routes_of(int ifindex) {
 }
 
 Result<std::vector<LocalAddress>> Netlink::local_addresses() {
-  nl_cache* cache_raw = nullptr;
-  if (const int error = rtnl_addr_alloc_cache(socket_.get(), &cache_raw); error < 0)
-    return netlink_error("addresses", error);
-  const CachePtr cache(cache_raw);
+  constexpr unsigned not_now = IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED;
+  const auto all = all_addresses(socket_.get());
+  if (!all) return std::unexpected(all.error());
   std::vector<LocalAddress> result;
-  for (nl_object* object = nl_cache_get_first(cache_raw); object != nullptr; object = nl_cache_get_next(object)) {
-    auto* address = reinterpret_cast<rtnl_addr*>(object);
-    nl_addr* local = rtnl_addr_get_local(address);
-    constexpr unsigned not_now = IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED;
-    const bool counts = local != nullptr && rtnl_addr_get_scope(address) == RT_SCOPE_UNIVERSE &&
-                        (rtnl_addr_get_flags(address) & not_now) == 0;
-    if (!counts) continue;
-    const ByteView bytes(static_cast<const std::uint8_t*>(nl_addr_get_binary_addr(local)), nl_addr_get_len(local));
-    if (const auto ip = IpAddress::from_bytes(bytes)) result.push_back({*ip, rtnl_addr_get_ifindex(address)});
-  }
+  for (const KernelAddress& address : *all)
+    if (address.scope == RT_SCOPE_UNIVERSE && (address.flags & not_now) == 0)
+      result.push_back({address.prefix.address, address.ifindex});
   return result;
 }
 
