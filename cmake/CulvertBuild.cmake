@@ -23,6 +23,12 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(culvert_flags INTERFACE
     -Wno-maybe-uninitialized -Wno-stringop-overflow -Wno-array-bounds -Wno-restrict -Wno-stringop-overread)
 endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")  # macros of libseccomp
+  target_compile_options(culvert_flags INTERFACE -Wno-c99-extensions -Wno-missing-field-initializers)
+endif()
+if(CMAKE_UNITY_BUILD)  # what hides a name of another file hides nothing; builds of single sources look at all
+  target_compile_options(culvert_flags INTERFACE -Wno-shadow $<$<CXX_COMPILER_ID:GNU>:-Wshadow=local>)
+endif()
 if(CULVERT_SANITIZE)
   target_compile_options(culvert_flags INTERFACE -fsanitize=${CULVERT_SANITIZE} -fno-sanitize-recover=all
     -fno-omit-frame-pointer)

@@ -192,7 +192,7 @@ Result<std::unique_ptr<MetricsServer>> MetricsServer::open(asio::io_context& io,
 }
 
 MetricsServer::MetricsServer(asio::io_context& io, MetricsServerOptions options, Maker maker)
-    : io_(io), options_(std::move(options)), maker_(std::move(maker)), acceptor_(io), accept_pause_(io) {}
+    : options_(std::move(options)), maker_(std::move(maker)), acceptor_(io), accept_pause_(io) {}
 
 MetricsServer::~MetricsServer() {
   for (const auto& client : clients_) client->close();

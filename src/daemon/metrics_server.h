@@ -71,7 +71,6 @@ class MetricsServer {
   void drop(const std::shared_ptr<Client>& client);
   [[nodiscard]] std::shared_ptr<const std::string> exposition(MetricsFormat format);
 
-  boost::asio::io_context& io_;
   MetricsServerOptions options_;
   Maker maker_;
   boost::asio::basic_socket_acceptor<Protocol> acceptor_;

@@ -16,6 +16,7 @@
 #include <optional>
 
 #include "culvert/base/log.h"
+#include "small_file.h"
 
 namespace culvert::daemon {
 namespace {
@@ -52,16 +53,6 @@ class SpawnOptions {
   posix_spawn_file_actions_t files;
   posix_spawnattr_t attributes;
 };
-
-bool write_all(int fd, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = ::write(fd, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return false;
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
-  return true;
-}
 
 /// Files in memory at both ends: no pipe that could fill up.
 Result<pid_t> start(const std::vector<std::string>& argv, int in, int out) {

@@ -22,11 +22,8 @@ Result<void> write_into(const std::filesystem::path& file, int flags, std::strin
   const int fd = ::open(file.c_str(), flags | O_WRONLY | O_CLOEXEC, mode);
   if (fd < 0) return trouble(file, errno);
   int error = ::fchmod(fd, mode) == 0 ? 0 : errno;
-  while (error == 0 && !text.empty()) {
-    const ssize_t written = ::write(fd, text.data(), text.size());
-    if (written < 0 && errno != EINTR) error = errno;
-    if (written > 0) text.remove_prefix(static_cast<std::size_t>(written));
-  }
+  if (error == 0)
+    if (const auto written = write_all(fd, text); !written) error = written.error().system_error;
   ::close(fd);
   if (error != 0) return trouble(file, error);
   return {};
@@ -51,6 +48,16 @@ Result<std::string> read_small_file(const std::filesystem::path& file) {
   if (error != 0) return trouble(file, error);
   text.resize(len);
   return text;
+}
+
+Result<void> write_all(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(fd, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return fail(Errc::io, std::strerror(errno), errno);
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return {};
 }
 
 Result<void> replace_file(const std::filesystem::path& file, std::string_view text, ::mode_t mode) {

@@ -12,6 +12,8 @@
 #include <sstream>
 #include <utility>
 
+#include "small_file.h"
+
 namespace culvert::daemon {
 namespace {
 
@@ -33,16 +35,6 @@ std::string lock_holder(int fd) {
   std::string pid(text, len > 0 ? static_cast<std::size_t>(len) : 0);
   while (!pid.empty() && (pid.back() == '\n' || pid.back() == ' ')) pid.pop_back();
   return pid.empty() ? "unknown" : pid;
-}
-
-Result<void> write_all(int fd, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = write(fd, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return fail(Errc::io, std::strerror(errno), errno);
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
-  return {};
 }
 
 /// A lock on a file that is still the one the name stands for: its last holder may have removed it while we waited.
