@@ -3,7 +3,7 @@
 namespace culvert::ike {
 namespace {
 
-constexpr std::size_t next_payload_offset = 16, generic_header_len = 4;
+constexpr std::size_t next_payload_offset = 16;
 constexpr std::size_t min_nonce_len = 16, max_nonce_len = 256;  // RFC 7296 §3.9
 
 /// RFC 7296 §3.10: protocol and SPI size are 0 in a COOKIE, then the type and the data.

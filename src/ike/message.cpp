@@ -9,7 +9,6 @@ namespace {
 
 constexpr std::uint8_t flag_initiator = 0x08, flag_response = 0x20;
 constexpr std::uint8_t critical_bit = 0x80;
-constexpr std::size_t generic_header_len = 4;
 constexpr std::size_t position_len = 4;  // of a fragment
 constexpr std::size_t max_message_len = 65535;
 

@@ -116,6 +116,7 @@ struct Header {
   MessageId message_id;
 };
 inline constexpr std::size_t header_len = 28;
+inline constexpr std::size_t generic_header_len = 4;  ///< of a payload, RFC 7296 §3.2
 
 // ---- payloads as values --------------------------------------------------------------------------------------------
 

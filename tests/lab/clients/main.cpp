@@ -106,7 +106,7 @@ Options options_from(int argc, char** argv) {
 
 class Credentials {
  public:
-  explicit Credentials(const Options& options) : options_(options) {
+  explicit Credentials(const Options& options) {
     if (!options.psk.empty()) {
       Bytes text = content_of(options.psk);
       while (!text.empty() && text.back() == '\n') text.pop_back();
@@ -152,7 +152,6 @@ class Credentials {
     return own;
   }
 
-  const Options& options_;
   std::shared_ptr<const Secret> psk_, nt_hash_;
   std::optional<crypto::Certificate> ca_;
   std::optional<crypto::PrivateKey> ca_key_;
