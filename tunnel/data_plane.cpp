@@ -13,6 +13,7 @@
 #include "culvert/base/log.h"
 #include "file_descriptor.h"
 #include "ike_sockets.h"
+#include "injector.h"
 #include "sa_registry.h"
 #include "socket_set.h"
 #include "tables.h"
@@ -53,6 +54,9 @@ class LinuxDataPlane final : public DataPlane {
 
   Result<void> send_control(const Endpoint& local, const Endpoint& remote, ByteView bytes, bool keepalive) override;
   void send_whole(const Endpoint& local, const Endpoint& remote, ByteView bytes) override;
+  bool send_echo(ChildId child, const wire::Echo& echo, std::size_t len, bool whole) override;
+  bool answer_echo(Spi inbound_spi, const wire::Echo& echo) override;
+  bool send_inner(TunnelId id, ByteView packet, bool whole) override;
   int event_fd() const noexcept override { return events_fd_.get(); }
   void expect_from(std::span<const IpAddress> addresses) override { ike_.expect(addresses); }
   std::vector<Event> poll_events(std::size_t max) override;
@@ -75,6 +79,8 @@ class LinuxDataPlane final : public DataPlane {
   }
   void send_what_waits(ChildId child, bool all_know);
   void wait_for_workers_to_leave();
+  [[nodiscard]] Injector injector() { return {ike_, workers_.front()->sockets(), io_, drops_}; }
+  void report_events(OutboundSa& sa);
 
   DataPlaneOptions options_;
   std::unique_ptr<ControlQueue> control_;
@@ -313,6 +319,46 @@ void LinuxDataPlane::send_whole(const Endpoint& local, const Endpoint& remote, B
   set_dont_fragment(socket->fd(), local.address.family(), true);
   [[maybe_unused]] const auto sent = send_control(local, remote, bytes, false);
   set_dont_fragment(socket->fd(), local.address.family(), false);
+}
+
+bool LinuxDataPlane::send_echo(ChildId child, const wire::Echo& echo, std::size_t len, bool whole) {
+  const PolicyTable* policy = registry_.policy(child);
+  OutboundSa* sa = policy ? policy->newest() : nullptr;
+  if (!sa) return false;
+  const bool sent = injector().send_echo(*sa, echo, len, whole);
+  report_events(*sa);
+  return sent;
+}
+
+bool LinuxDataPlane::answer_echo(Spi inbound_spi, const wire::Echo& echo) {
+  const SaPair* pair = registry_.pair(inbound_spi);
+  if (!pair) return false;
+  const bool sent = injector().send_echo(*pair->outbound, echo, wire::echo_len, false);
+  report_events(*pair->outbound);
+  return sent;
+}
+
+bool LinuxDataPlane::send_inner(TunnelId id, ByteView packet, bool whole) {
+  Port* port = registry_.port(id);
+  const auto flow = wire::Flow::parse(packet);
+  if (!port || !flow) return false;
+  const PolicyTable* policy = registry_.policy(port->config.child);
+  if (!policy) return false;
+  OutboundSa* sa = port->config.carry == Carry::gre ? policy->newest() : policy->find(*flow);
+  if (!sa) return false;
+  const bool sent = injector().send_inner(*port, *sa, packet, whole);
+  report_events(*sa);
+  return sent;
+}
+
+/// What a worker does after each batch (worker_events.h).
+void LinuxDataPlane::report_events(OutboundSa& sa) {
+  const std::uint8_t pending = sa.events.take();
+  for (const auto event : {ChildEvent::first_inbound, ChildEvent::soft_limit, ChildEvent::hard_limit}) {
+    if ((pending & EventFlags::bit(event)) == 0) continue;
+    if (!control_->push_notice(SaEvent{sa.inbound_spi, event})) sa.events.put_back(event);
+    control_->wake();
+  }
 }
 
 std::vector<Event> LinuxDataPlane::poll_events(std::size_t max) {

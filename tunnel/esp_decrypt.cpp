@@ -3,6 +3,7 @@
 #include <array>
 #include <mutex>
 
+#include "culvert/wire/echo.h"
 #include "culvert/wire/esp.h"
 #include "culvert/wire/flow.h"
 #include "esp_jobs.h"
@@ -83,6 +84,10 @@ bool strip(Packet& packet, const crypto::CipherSuiteInfo& suite) noexcept {
   return true;
 }
 
+bool is_echo(const Packet& packet) noexcept {
+  return packet.next_header == wire::proto_no_next && wire::Echo::is_echo(packet.view());
+}
+
 void commit_group(PacketBatch& batch, InboundSa& sa, std::uint64_t mask, const OpenWork& work) noexcept {
   {
     const std::lock_guard hold(sa.window_lock);
@@ -94,10 +99,12 @@ void commit_group(PacketBatch& batch, InboundSa& sa, std::uint64_t mask, const O
   sa.events.raise(ChildEvent::first_inbound);
   std::uint64_t bytes = 0;
   for_each_bit(mask & batch.alive_mask(), [&](std::size_t i) {
-    if (strip(batch[i], *sa.suite)) {
-      bytes += batch[i].len;
-    } else {
+    if (!strip(batch[i], *sa.suite)) {
       batch.drop(i, DropReason::padding_invalid);
+    } else if (is_echo(batch[i])) {
+      batch.consume(i);  // no traffic of anybody's
+    } else {
+      bytes += batch[i].len;
     }
   });
   const std::uint64_t kept = mask & batch.alive_mask();

@@ -41,7 +41,7 @@ bool frame(PacketBatch& batch, std::size_t i, const OutboundSa& sa, std::uint64_
 }
 
 // All packets of one SA: one reservation, one count, then a job each.
-void frame_group(PacketBatch& batch, OutboundSa& sa, std::uint64_t mask, EspJobs& jobs) noexcept {
+void frame_group(PacketBatch& batch, OutboundSa& sa, std::uint64_t mask, EspJobs& jobs, Metering metering) noexcept {
   if (sa.meter.exhausted()) {
     for_each_bit(mask, [&](std::size_t i) { batch.drop(i, DropReason::sa_expired); });
     return;
@@ -60,11 +60,12 @@ void frame_group(PacketBatch& batch, OutboundSa& sa, std::uint64_t mask, EspJobs
 
   std::array<std::uint8_t, PacketBatch::capacity * crypto::max_iv_len> ivs;
   if (!sa.suite->is_aead) sa.fill_ivs(block.first, {ivs.data(), std::size_t{block.count} * sa.suite->iv_len});
-  TrafficMeter::Share share = sa.meter.add(block.count, bytes, sa.events);
+  const bool counted = metering == Metering::traffic;
+  TrafficMeter::Share share = sa.meter.add(counted ? block.count : 0, counted ? bytes : 0, sa.events);
   place = 0;
   for_each_bit(mask & batch.alive_mask(), [&](std::size_t i) {
     const std::uint32_t at = place++;
-    if (!share.admit(batch[i].len)) {
+    if (counted && !share.admit(batch[i].len)) {
       batch.drop(i, DropReason::sa_expired);
     } else if (!frame(batch, i, sa, block.first + at, &ivs[std::size_t{at} * sa.suite->iv_len], jobs)) {
       batch.drop(i, DropReason::no_buffer);
@@ -74,13 +75,13 @@ void frame_group(PacketBatch& batch, OutboundSa& sa, std::uint64_t mask, EspJobs
 
 }  // namespace
 
-void encrypt_batch(PacketBatch& batch) noexcept {
+void encrypt_batch(PacketBatch& batch, Metering metering) noexcept {
   EspJobs jobs;
   batch.for_each_group(&Packet::outbound_sa, [&](OutboundSa* sa, std::uint64_t mask) {
     if (sa == nullptr) {
       for_each_bit(mask, [&](std::size_t i) { batch.drop(i, DropReason::no_sa); });
     } else {
-      frame_group(batch, *sa, mask, jobs);
+      frame_group(batch, *sa, mask, jobs, metering);
     }
   });
   crypto::seal_batch(jobs.all());

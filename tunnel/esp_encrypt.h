@@ -8,7 +8,11 @@ namespace culvert::tunnel {
 /// begins with the ESP header and ends with the ICV; UDP and IP are the socket's business. In place; one seal_batch for
 /// all. Drops: sequence_exhausted, sa_expired, no_buffer, encrypt_failed. Raises events in the SAs: take them after the
 /// batch.
-void encrypt_batch(PacketBatch& batch) noexcept;
+enum class Metering : std::uint8_t {
+  traffic,
+  none,  ///< packets of the gateway's own: they use sequence numbers, but count against no limit of bytes or packets
+};
+void encrypt_batch(PacketBatch& batch, Metering metering = Metering::traffic) noexcept;
 
 /// Bytes that ESP puts before the payload: header and IV; at most 24.
 inline constexpr std::size_t max_esp_header_len = 8 + 16;

@@ -130,8 +130,19 @@ void Worker::open_and_deliver() {
     if (packet.inbound_sa != heard) packet.inbound_sa->events.silence.heard(woke_);
     heard = packet.inbound_sa;
   });
+  if (batch_.consumed_mask() != 0) report_echoes();
   if (std::exchange(heard_elsewhere_, false)) report_moves();
   batch_.clear();
+}
+
+/// The control thread answers; what is too much for it is lost, as anything on the way may be.
+void Worker::report_echoes() {
+  for_each_bit(batch_.consumed_mask(), [&](std::size_t i) {
+    const Packet& packet = batch_[i];
+    const auto echo = wire::Echo::parse(packet.view());
+    if (!echo || !packet.inbound_sa->may_report_echo(woke_)) return;
+    post(EchoEvent{packet.inbound_sa->inbound_spi, *echo, packet.len, woke_});
+  });
 }
 
 /// RFC 7296 §2.23: a NAT may have a new mapping. Only what is newer than all before it says so: a copy from elsewhere,

@@ -106,6 +106,7 @@ class PacketBatch {
   void clear() noexcept {
     size_ = 0;
     alive_ = 0;
+    consumed_ = 0;
   }
 
   /// The place of the packet in the batch; the batch must not be full.
@@ -125,6 +126,12 @@ class PacketBatch {
     packets_[i].reason = reason;
     drops_.add(reason);
   }
+  /// It is for the gateway itself: no later stage sees it, and it is no packet that was dropped.
+  void consume(std::size_t i) noexcept {
+    alive_ &= ~(std::uint64_t{1} << i);
+    consumed_ |= std::uint64_t{1} << i;
+  }
+  [[nodiscard]] std::uint64_t consumed_mask() const noexcept { return consumed_; }
   [[nodiscard]] bool alive(std::size_t i) const noexcept { return (alive_ >> i & 1) != 0; }
   [[nodiscard]] std::uint64_t alive_mask() const noexcept { return alive_; }  ///< bit i: packet i is alive
   [[nodiscard]] std::size_t num_alive() const noexcept { return static_cast<std::size_t>(std::popcount(alive_)); }
@@ -156,6 +163,7 @@ class PacketBatch {
   DropCounters& drops_;
   std::size_t size_ = 0;
   std::uint64_t alive_ = 0;
+  std::uint64_t consumed_ = 0;
   std::array<Packet, capacity> packets_{};
 };
 

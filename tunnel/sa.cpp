@@ -155,6 +155,14 @@ bool InboundSa::may_report_move(TimePoint now) noexcept {
   return ticks >= due && next_move_report_.compare_exchange_strong(due, ticks + pause.count());
 }
 
+bool InboundSa::may_report_echo(TimePoint now) noexcept {
+  constexpr Duration each = std::chrono::milliseconds(10), at_once = std::chrono::milliseconds(100);
+  const auto ticks = now.time_since_epoch().count();
+  auto until = echoes_until_.load(std::memory_order_relaxed);
+  if (until - ticks > (at_once - each).count()) return false;
+  return echoes_until_.compare_exchange_strong(until, std::max(until, ticks) + each.count());
+}
+
 Result<SaPair> make_sa_pair(ChildSaKeys keys) {
   if (keys.inbound_spi.value() < wire::min_esp_spi || keys.outbound_spi.value() < wire::min_esp_spi) {
     return fail(Errc::invalid, "an ESP SPI below 256 (RFC 4303 section 2.1)");

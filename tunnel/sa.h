@@ -74,6 +74,8 @@ class EventFlags {
   [[nodiscard]] bool was_raised(ChildEvent event) const noexcept {
     return (raised_.load(std::memory_order_relaxed) & bit(event)) != 0;
   }
+  /// It was taken, and could not be reported: the next one does.
+  void put_back(ChildEvent event) noexcept { pending_.fetch_or(bit(event)); }
   /// Bits of `bit(event)` raised since the last call; nearly always 0, and then only one relaxed load.
   [[nodiscard]] std::uint8_t take() noexcept {
     return pending_.load(std::memory_order_relaxed) == 0 ? std::uint8_t{0} : pending_.exchange(0);
@@ -180,6 +182,8 @@ class InboundSa : public SaCommon {
   std::atomic<std::uint64_t> remote_tag{0};
   /// Whether somebody may report such a packet now: one now and then is enough. Any thread.
   [[nodiscard]] bool may_report_move(TimePoint now) noexcept;
+  /// Whether an echo that has come may be reported now: a hundred a second, ten at once. Any thread.
+  [[nodiscard]] bool may_report_echo(TimePoint now) noexcept;
 
   /// The window, under its lock. Taken twice a batch, never while anything is decrypted.
   alignas(64) std::mutex window_lock;
@@ -188,6 +192,7 @@ class InboundSa : public SaCommon {
  private:
   std::unique_ptr<crypto::AeadKey> key_;
   std::atomic<Duration::rep> next_move_report_{0};
+  std::atomic<Duration::rep> echoes_until_{0};  ///< those that were reported have used up the time until then
 };
 
 struct SaPair {

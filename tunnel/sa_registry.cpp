@@ -102,6 +102,11 @@ bool SaRegistry::first_report(const SaEvent& event) {
   return first;
 }
 
+const PolicyTable* SaRegistry::policy(ChildId child) const {
+  const auto found = children_.find(child.value());
+  return found == children_.end() ? nullptr : &found->second.policy;
+}
+
 std::vector<Port*> SaRegistry::ports_of(ChildId child) const {
   const auto found = children_.find(child.value());
   return found == children_.end() ? std::vector<Port*>{} : found->second.ports;

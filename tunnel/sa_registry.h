@@ -37,6 +37,8 @@ class SaRegistry {
   /// gone.
   [[nodiscard]] bool first_report(const SaEvent& event);
 
+  /// Of a child's active SAs; nullptr: there is no such child.
+  [[nodiscard]] const PolicyTable* policy(ChildId child) const;
   /// The ports of a child.
   [[nodiscard]] std::vector<Port*> ports_of(ChildId child) const;
   [[nodiscard]] std::unique_ptr<const Tables> make_tables();

@@ -107,6 +107,7 @@ class Worker {
   void queue_esp(const Tables& tables, const ReceiveSlot& slot, MutableByteView bytes, std::uint16_t local_port);
   void open_and_deliver();
   void deliver(Port& port, std::uint64_t mask);
+  void report_echoes();
   void report_moves();
   void report_unknown_spi(const ReceiveSlot& slot, std::uint16_t local_port, Spi spi);
 

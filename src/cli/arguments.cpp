@@ -35,6 +35,8 @@ struct Arguments {
   bool background = false, is_profile = false;
   bool monitor_json = false;
   std::string level;
+  PingOptions ping;
+  bool mtu_json = false;
 };
 
 void add_status(CLI::App& app, Arguments& arguments) {
@@ -54,9 +56,13 @@ void add_doctor(CLI::App& app, DoctorOptions& options) {
       "doctor",
       "what is wrong, and what to do about it: peers, UDP 500 and 4500, NAT, MTU, routes, forwarding, firewall, clock, "
       "certificates, files, CPU and limits; with or without a running culvertd");
-  doctor->add_option("--config", options.config, "configuration of the gateway")->capture_default_str()->type_name("FILE");
+  doctor->add_option("--config", options.config, "configuration of the gateway")
+      ->capture_default_str()
+      ->type_name("FILE");
   doctor->add_flag("--json", options.json, "one line of JSON with a stable schema (docs/control.md)");
-  doctor->add_flag("--fix", options.fix, "make the changes that can do no harm: sysctls of forwarding and reverse path, modes of secret files");
+  doctor->add_flag(
+      "--fix", options.fix,
+      "make the changes that can do no harm: sysctls of forwarding and reverse path, modes of secret files");
 }
 
 CLI::App* add_drops(CLI::App& app, Arguments& arguments) {
@@ -95,15 +101,38 @@ void add_steering(CLI::App& app, Arguments& arguments) {
 }
 
 void add_bugreport(CLI::App& app, Arguments& arguments) {
-  CLI::App* report = app.add_subcommand(
-      "bugreport",
-      "what somebody who is to help has to know: version, machine, configuration, status, drops, routes, trace, doctor; "
-      "without secrets, but with names and addresses");
+  CLI::App* report = app.add_subcommand("bugreport",
+                                        "what somebody who is to help has to know: version, machine, configuration, "
+                                        "status, drops, routes, trace, doctor; "
+                                        "without secrets, but with names and addresses");
   report->add_option("FILE", arguments.file,
                      "where it goes (mode 0600, never overwritten); standard output when left out");
   report->add_option("--config", arguments.doctor.config, "configuration of the gateway")
       ->capture_default_str()
       ->type_name("FILE");
+}
+
+void add_ping(CLI::App& app, Arguments& arguments) {
+  CLI::App* ping = app.add_subcommand("ping", "packets of its own through a tunnel: who answers, and how fast");
+  PingOptions& options = arguments.ping;
+  ping->add_option("PEER", arguments.peer, "a [peer.NAME] of the configuration, or a [tunnel.NAME]")->required();
+  ping->add_option("-c,--count", options.request.count, "how many; without it until Ctrl-C")
+      ->check(CLI::Range(1u, control::max_pings));
+  ping->add_option("-i,--interval", options.interval_s, "seconds between them (1), 0.02 at least")
+      ->check(CLI::Range(0.02, 60.0))
+      ->type_name("SECONDS");
+  ping->add_option("-s,--size", options.request.size, "bytes of inner packet (64)")
+      ->check(CLI::Range(control::min_ping_size, control::max_ping_size))
+      ->type_name("BYTES");
+  ping->add_flag("-D,--dont-fragment", options.request.dont_fragment,
+                 "DF on the outside: what the path does not carry in one piece is lost");
+  ping->add_flag("--json", options.json, "one line of JSON at the end (docs/control.md)");
+}
+
+void add_mtu(CLI::App& app, Arguments& arguments) {
+  CLI::App* mtu = add_peer_command(
+      app, "mtu", "find the MTU of the path to a peer now, and say what is left of it inside", arguments);
+  mtu->add_flag("--json", arguments.mtu_json, "one line of JSON (docs/control.md)");
 }
 
 CLI::App* add_rekey(CLI::App& app, Arguments& arguments) {
@@ -286,6 +315,8 @@ ExitCode dispatch(const CLI::App& app, const std::string& command, Arguments& ar
   if (command == "log-level") return run_log_level(arguments.socket, arguments.level, arguments.monitor_json);
   if (command == "bugreport")
     return run_bugreport(arguments.socket, arguments.doctor.config, optional_path(arguments.file));
+  if (command == "mtu") return run_mtu(arguments.socket, arguments.peer, arguments.mtu_json);
+  if (command == "ping") return run_ping(arguments.socket, arguments.peer, arguments.ping);
   if (command == "drops") return run_drops(arguments.socket, arguments.drops_json, arguments.drops_all);
   if (command == "doctor") return run_doctor(arguments.socket, arguments.doctor);
   if (command == "reload") {
@@ -341,6 +372,8 @@ void add_commands(CLI::App& app, Arguments& arguments) {
       ->type_name("DIR");
   add_status(app, arguments);
   add_monitor(app, arguments);
+  add_ping(app, arguments);
+  add_mtu(app, arguments);
   add_doctor(app, arguments.doctor);
   CLI::App* check = app.add_subcommand("check", "is this configuration sound? Prints every mistake at once");
   check->add_option("FILE", arguments.file, "configuration")->required();

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "culvert/control/ping.h"
 #include "culvert/control/protocol.h"
 #include "exit_code.h"
 
@@ -14,6 +15,12 @@ struct StatusOptions {
   bool users = false;                   ///< who is connected instead
   bool check = false;                   ///< exit status 4 when a configured tunnel is down
   std::optional<double> watch_seconds;  ///< redraw until interrupted
+};
+
+struct PingOptions {
+  control::PingRequest request;
+  double interval_s = 1;
+  bool json = false;
 };
 
 struct DoctorOptions {
@@ -56,6 +63,10 @@ struct PkiArguments {
 [[nodiscard]] ExitCode run_request(const std::filesystem::path& socket, const control::Request& request);
 /// Says that there is no such peer, and which there are.
 [[nodiscard]] ExitCode refused_peer(const std::filesystem::path& socket, const std::string& peer);
+/// ExitCode::failed when nothing was answered.
+[[nodiscard]] ExitCode run_ping(const std::filesystem::path& socket, const std::string& peer, const PingOptions& options);
+/// Waits until the search has ended, 15 seconds at most.
+[[nodiscard]] ExitCode run_mtu(const std::filesystem::path& socket, const std::string& peer, bool json);
 /// Events as they happen, of everybody when `peer` is empty, until SIGINT or SIGTERM (ExitCode::ok), until the daemon
 /// ends (ExitCode::unreachable) or nobody reads standard output any more (ExitCode::failed).
 [[nodiscard]] ExitCode run_monitor(const std::filesystem::path& socket, const std::string& peer, bool json);

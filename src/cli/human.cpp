@@ -27,6 +27,14 @@ std::string human_size(std::uint64_t bytes) {
   return fmt::format("{:.1f} {}", amount, units[unit]);
 }
 
+std::string human_bits(std::uint64_t bits) {
+  constexpr std::array units = {"bit", "kbit", "Mbit", "Gbit", "Tbit"};
+  auto value = static_cast<double>(bits);
+  std::size_t unit = 0;
+  for (; value >= 999.95 && unit + 1 < units.size(); ++unit) value /= 1000;
+  return unit == 0 ? fmt::format("{} bit", bits) : fmt::format("{:.1f} {}", value, units[unit]);
+}
+
 std::string human_count(std::uint64_t count) {
   std::string digits = std::to_string(count);
   for (std::size_t at = digits.size(); at > 3;) {

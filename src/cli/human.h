@@ -9,6 +9,8 @@ namespace culvert::cli {
 [[nodiscard]] std::string human_duration(std::uint64_t seconds);
 /// Binary units with one decimal: "532 B", "1.2 KiB", "3.4 GiB".
 [[nodiscard]] std::string human_size(std::uint64_t bytes);
+/// Decimal units, as links are sold: "532 bit", "1.2 Mbit", "3.4 Gbit".
+[[nodiscard]] std::string human_bits(std::uint64_t bits);
 /// Thousands apart: "1 234 567".
 [[nodiscard]] std::string human_count(std::uint64_t count);
 /// Columns that a terminal gives to UTF-8 text: one a code point (we print no wide ones).

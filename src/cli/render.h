@@ -9,7 +9,7 @@
 namespace culvert::cli {
 
 /// A block for the gateway and one for each peer with its tunnels, up or down; whoever is down says why. Ends with a
-/// newline.
+/// newline. The worst come first, else in the order of the configuration.
 [[nodiscard]] std::string render_status(const control::StatusReport& status, const Display& display);
 /// A row for each reason; those that never happened only with `all`.
 [[nodiscard]] std::string render_drops(const std::vector<control::DropReport>& drops, bool all, const Display& display);

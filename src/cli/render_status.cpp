@@ -48,8 +48,8 @@ class Page {
   }
 
   [[nodiscard]] std::string painted_state(const std::string& state) const {
-    if (state == "up") return display_.green(state);
-    if (state == "down" || state == "admin-down") return display_.red(state);
+    if (state == "up" || state == "up (idle)") return display_.green(state);
+    if (state == "down" || state == "admin-down" || state == "degraded") return display_.red(state);
     return display_.yellow(printable(state));
   }
 
@@ -99,6 +99,25 @@ std::string packets_text(std::uint64_t packets) {
   return fmt::format("{} packet{}", human_count(packets), packets == 1 ? "" : "s");
 }
 
+/// Peers that need somebody come first: those that are not up, then those through which no traffic passes; what is not
+/// up because nobody wants it is no worry.
+int worry(const control::PeerReport& peer) {
+  if (peer.state == "admin-down" || peer.state == "waiting") return 2;
+  if (peer.state != "up") return 0;
+  const auto is_down = [](const control::TunnelReport& tunnel) { return tunnel.state == "down"; };
+  const auto is_degraded = [](const control::TunnelReport& tunnel) { return tunnel.state == "degraded"; };
+  if (std::ranges::any_of(peer.tunnels, is_down)) return 0;
+  return std::ranges::any_of(peer.tunnels, is_degraded) ? 1 : 3;
+}
+
+/// How often it went down, and why the last time.
+std::string history_text(const control::PeerReport& peer) {
+  if (peer.downs == 0) return {};
+  return fmt::format("down {} since the start, last {} ago: {}",
+                     peer.downs == 1 ? std::string("once") : human_count(peer.downs) + " times",
+                     human_duration(peer.last_down_s.value_or(0)), peer.last_down);
+}
+
 /// Why a peer is not up, in words; never empty for one that should be looked at.
 std::string why_peer(const control::PeerReport& peer) {
   if (peer.state == "up") return {};
@@ -124,9 +143,36 @@ const control::ChildReport* child_of(const control::PeerReport& peer, const cont
 std::string why_tunnel(const control::PeerReport& peer, const control::TunnelReport& tunnel) {
   if (tunnel.state == "up") return {};
   const control::ChildReport* child = child_of(peer, tunnel);
+  if (tunnel.state == "degraded")
+    return fmt::format("no traffic passes: {}", child ? child->traffic_reason : "nobody knows why");
   const bool repeats = peer.state == "admin-down" || (child && child->reason == peer.reason);
   if (child && !child->reason.empty() && !repeats) return child->reason;
   return peer.state == "up" ? "its child SA is not up" : "the peer is not up";
+}
+
+/// "up (idle)": nothing passes, nothing was asked, nothing is wrong.
+std::string shown_state(const control::PeerReport& peer, const control::TunnelReport& tunnel) {
+  const control::ChildReport* child = child_of(peer, tunnel);
+  return tunnel.state == "up" && child && child->traffic == "idle" ? "up (idle)" : tunnel.state;
+}
+
+/// What the probes have found.
+std::string probes_text(const control::ChildReport& child) {
+  if (child.probe.empty()) return {};
+  if (child.probe == "none") return "none: nobody behind it is known to answer, so only its traffic tells";
+  if (child.probe == "off") return "off (probe_interval): only its traffic tells";
+  if (child.probes == 0) return fmt::format("by {}, no answer yet", child.probe);
+  Facts facts;
+  facts.add("by " + child.probe);
+  if (child.rtt_us)
+    facts.add(fmt::format("RTT {:.1f} ms ± {:.1f}", static_cast<double>(*child.rtt_us) / 1000,
+                          static_cast<double>(child.jitter_us.value_or(0)) / 1000));
+  facts.add(fmt::format("loss {} % of the last {}", (child.probes_lost * 100 + child.probes / 2) / child.probes, child.probes));
+  return facts.text();
+}
+
+std::string rate_text(std::uint64_t bps, std::uint64_t pps) {
+  return fmt::format("{}/s ({} packets/s)", human_bits(bps), human_count(pps));
 }
 
 void render_child(Page& page, const control::ChildReport& child) {
@@ -141,10 +187,14 @@ void render_child(Page& page, const control::ChildReport& child) {
                 .text());
   page.line(4, "selectors", fmt::format("{} ↔ {}", fmt::join(child.local, " "), fmt::join(child.remote, " ")));
   page.line(4, "SPI", fmt::format("in {}, out {}", child.inbound_spi, child.outbound_spi));
+  page.line(4, "probes", probes_text(child));
+  if (child.inbound_pps != 0 || child.outbound_pps != 0)
+    page.line(4, "now", fmt::format("{} in, {} out", rate_text(child.inbound_bps, child.inbound_pps),
+                                    rate_text(child.outbound_bps, child.outbound_pps)));
 }
 
 void render_tunnel(Page& page, const control::PeerReport& peer, const control::TunnelReport& tunnel) {
-  page.heading(2, "tunnel", tunnel.name, tunnel.state, why_tunnel(peer, tunnel));
+  page.heading(2, "tunnel", tunnel.name, shown_state(peer, tunnel), why_tunnel(peer, tunnel));
   page.line(4, "device",
             Facts()
                 .add(tunnel.device)
@@ -179,6 +229,7 @@ void render_peer(Page& page, const control::PeerReport& peer) {
                   .add(rekey_text(peer.rekey_in_s))
                   .text());
   }
+  page.line(2, "history", history_text(peer));
   if (!peer.virtual_addresses.empty()) {
     page.line(2, "addresses", fmt::format("{}", fmt::join(peer.virtual_addresses, " ")));
     const std::string names = peer.domains.empty() ? "" : fmt::format(" for {}", fmt::join(peer.domains, " "));
@@ -190,15 +241,17 @@ void render_peer(Page& page, const control::PeerReport& peer) {
 }
 
 void render_gateway(Page& page, const control::StatusReport& status) {
-  std::size_t peers_up = 0, num_tunnels = 0, tunnels_up = 0;
+  std::size_t peers_up = 0, num_tunnels = 0, tunnels_up = 0, degraded = 0;
   for (const auto& peer : status.peers) {
     peers_up += peer.state == "up";
     num_tunnels += peer.tunnels.size();
     tunnels_up += static_cast<std::size_t>(std::ranges::count(peer.tunnels, "up", &control::TunnelReport::state));
+    degraded += static_cast<std::size_t>(std::ranges::count(peer.tunnels, "degraded", &control::TunnelReport::state));
   }
-  page.heading(
-      0, "gateway", status.id, "up",
-      fmt::format("{} of {} peers up, {} of {} tunnels up", peers_up, status.peers.size(), tunnels_up, num_tunnels));
+  const std::string through = degraded == 0 ? "" : fmt::format(", through {} of the others no traffic passes", degraded);
+  page.heading(0, "gateway", status.id, "up",
+               fmt::format("{} of {} peers up, {} of {} tunnels up{}", peers_up, status.peers.size(), tunnels_up,
+                           num_tunnels, through));
   page.line(2, "culvertd",
             Facts()
                 .add(status.version)
@@ -249,7 +302,10 @@ std::string render_status(const control::StatusReport& status, const Display& di
   Page page(display);
   render_gateway(page, status);
   render_certificates(page, status);
-  for (const auto& peer : status.peers) render_peer(page, peer);
+  std::vector<const control::PeerReport*> worst_first;
+  for (const auto& peer : status.peers) worst_first.push_back(&peer);
+  std::ranges::stable_sort(worst_first, {}, [](const control::PeerReport* peer) { return worry(*peer); });
+  for (const auto* peer : worst_first) render_peer(page, *peer);
   return page.take();
 }
 

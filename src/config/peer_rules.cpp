@@ -154,6 +154,7 @@ void fill_timers(const RawPeer& raw, ike::PeerConfig& peer) {
   peer.resumption = raw.resumption.value.value_or(peer.resumption);
   peer.follow_redirects = raw.follow_redirects.value.value_or(peer.follow_redirects);
   peer.childless = raw.childless.value.value_or(peer.childless);
+  peer.probe_interval = raw.probe_interval.value.value_or(peer.probe_interval);
   peer.path_mtu_discovery = raw.path_mtu_discovery.value.value_or(peer.path_mtu_discovery);
   peer.mobike = raw.mobike.value.value_or(peer.mobike);
 }

@@ -129,7 +129,7 @@ struct RawPeer {
   Field<std::uint64_t> child_bytes, child_packets;
   Field<double> rekey_jitter;
   Field<Duration> reauth_lifetime;
-  Field<Duration> liveness, retransmit_timeout, keepalive;
+  Field<Duration> liveness, retransmit_timeout, keepalive, probe_interval;
   Field<std::int64_t> retransmit_tries, fragment_size;
   Field<bool> mobike, path_mtu_discovery;
   List<IpAddress> local_address;
@@ -152,7 +152,7 @@ struct RawTunnel {
   Field<TunnelMode> mode;
   Field<std::int64_t> gre_key;  ///< of GRE
   Field<bool> sequence, checksum;
-  Field<IpAddress> source, destination;
+  Field<IpAddress> source, destination, probe;
   List<IpPrefix> local, remote, address, routes;
   Field<std::int64_t> mtu, mss;
   Field<std::uint32_t> table;  ///< 0: "off"

@@ -62,7 +62,7 @@ bool same_hooks(const TunnelSettings& a, const TunnelSettings& b) {
 
 bool same_settings(const TunnelSettings& a, const TunnelSettings& b) {
   const tunnel::TunnelConfig &x = a.plane, &y = b.plane;
-  return a.addresses == b.addresses && a.routes == b.routes && a.table == b.table && a.metric == b.metric &&
+  return a.addresses == b.addresses && a.probe == b.probe && a.routes == b.routes && a.table == b.table && a.metric == b.metric &&
          same_hooks(a, b) && a.routes_as_granted == b.routes_as_granted && a.fail_closed == b.fail_closed &&
          x.mtu == y.mtu && x.clamp_mss == y.clamp_mss && x.max_mss == y.max_mss && x.copy_dscp == y.copy_dscp &&
          x.trap == y.trap;
@@ -87,7 +87,8 @@ bool same_habits(const ike::PeerConfig& a, const ike::PeerConfig& b) {
          a.follow_redirects == b.follow_redirects && a.unique == b.unique && a.childless == b.childless &&
          a.liveness == b.liveness && a.retransmit_first == b.retransmit_first &&
          a.retransmit_factor == b.retransmit_factor && a.retransmit_tries == b.retransmit_tries &&
-         a.mobike == b.mobike && a.path_mtu_discovery == b.path_mtu_discovery && a.max_clients == b.max_clients && a.keepalive == b.keepalive;
+         a.mobike == b.mobike && a.probe_interval == b.probe_interval &&
+         a.path_mtu_discovery == b.path_mtu_discovery && a.max_clients == b.max_clients && a.keepalive == b.keepalive;
 }
 
 ike::Renewal renewal_of(const ike::PeerConfig& a, const ike::PeerConfig& b) {

@@ -185,6 +185,18 @@ std::vector<std::string> texts_of(const List<std::string>& list) {
   return texts;
 }
 
+void check_probe(const RawTunnel& raw, Findings& findings) {
+  if (!raw.probe.value) return;
+  const IpAddress& probe = *raw.probe.value;
+  const auto refuse = [&](std::string why) { findings.error(raw.probe.at, raw.key("probe"), std::move(why)); };
+  if (probe.is_unspecified() || probe.is_multicast()) return refuse("must be the address of one host");
+  if (raw.address.value && std::ranges::any_of(*raw.address.value, [&](const auto& own) { return own.value.address == probe; }))
+    return refuse("is an address of our own device: name one at the peer's end");
+  if (raw.carry.value != tunnel::Carry::ip || !raw.remote.value) return;
+  if (std::ranges::none_of(*raw.remote.value, [&](const auto& net) { return net.value.contains(probe); }))
+    refuse("lies outside `remote`: no packet to it would enter the tunnel");
+}
+
 std::vector<IpPrefix> values_of(const std::vector<Located<IpPrefix>>& list) {
   std::vector<IpPrefix> values;
   for (const auto& entry : list) values.push_back(entry.value);
@@ -227,11 +239,13 @@ TunnelSettings check_tunnel(const RawTunnel& raw, TunnelId id, PeerId peer, Find
   check_mss(raw, findings);
   check_table(raw, findings);
   check_hooks(raw, findings);
+  check_probe(raw, findings);
 
   TunnelSettings settings;
   settings.peer = peer;
   settings.plane = plane_of(raw, id);
   if (raw.address.value) settings.addresses = values_of(*raw.address.value);
+  settings.probe = raw.probe.value;
   settings.routes = values_of(effective_routes(raw));
   settings.virtual_address = raw.virtual_local;
   settings.table = route_target(raw).table;

@@ -37,6 +37,17 @@ void visit_fields(Visitor& visit, T& child) {
   visit("rekey_in_s", child.rekey_in_s);
   visit_traffic(visit, child);
   visit("reason", child.reason);
+  visit("traffic", child.traffic);
+  visit("traffic_reason", child.traffic_reason);
+  visit("probe", child.probe);
+  visit("rtt_us", child.rtt_us);
+  visit("jitter_us", child.jitter_us);
+  visit("probes", child.probes);
+  visit("probes_lost", child.probes_lost);
+  visit("inbound_bps", child.inbound_bps);
+  visit("inbound_pps", child.inbound_pps);
+  visit("outbound_bps", child.outbound_bps);
+  visit("outbound_pps", child.outbound_pps);
 }
 
 template <class Visitor, Is<TunnelReport> T>
@@ -79,6 +90,9 @@ void visit_fields(Visitor& visit, T& peer) {
   visit("rekey_in_s", peer.rekey_in_s);
   visit("retry_in_s", peer.retry_in_s);
   visit("reason", peer.reason);
+  visit("downs", peer.downs);
+  visit("last_down", peer.last_down);
+  visit("last_down_s", peer.last_down_s);
   visit("clients", peer.clients);
   visit("virtual_addresses", peer.virtual_addresses);
   visit("dns", peer.dns);

@@ -7,6 +7,7 @@
 #include <charconv>
 
 #include "culvert/base/text.h"
+#include "culvert/control/ping.h"
 #include "json_object.h"
 
 namespace culvert::control {
@@ -39,6 +40,8 @@ constexpr std::array commands = {
     CommandShape{"routes", false, false},
     CommandShape{"log-level", false, true},
     CommandShape{"reauth", true, false},
+    CommandShape{"ping", true, true},
+    CommandShape{"mtu", true, true},
 };
 
 Result<void> check_members(const json::object& object) {
@@ -64,7 +67,8 @@ Result<void> check_shape(Request& request) {
   if (shape == commands.end()) {
     return fail(Errc::malformed,
                 "\"command\" must be \"status\", \"users\", \"drops\", \"up\", \"down\", \"rekey\", \"redirect\", "
-                "\"kick\", \"reload\", \"diff\", \"monitor\", \"trace\", \"routes\", \"log-level\" or \"reauth\"");
+                "\"kick\", \"reload\", \"diff\", \"monitor\", \"trace\", \"routes\", \"log-level\", \"reauth\", "
+                "\"ping\" or \"mtu\"");
   }
   if (shape->takes_peer != !request.peer.empty() && !(shape->peer_optional && request.peer.empty())) {
     return fail(Errc::malformed,
@@ -79,6 +83,14 @@ Result<void> check_shape(Request& request) {
   if (request.command == "redirect") {
     if (!request.what.empty() && request.what.size() <= max_gateway_len) return {};
     return fail(Errc::malformed, "\"redirect\" needs the gateway as \"what\", or \"none\"");
+  }
+  if (request.command == "ping") {
+    if (auto read = parse_ping(request.what); !read) return std::unexpected(read.error());
+    return {};
+  }
+  if (request.command == "mtu") {
+    if (request.what == "search" || request.what == "show") return {};
+    return fail(Errc::malformed, "\"what\" of a mtu is \"search\" or \"show\"");
   }
   if (request.command == "kick") {
     if (!request.what.empty() && request.what.size() <= max_user_len) return {};
@@ -206,7 +218,7 @@ Result<Request> parse_request(std::string_view line) {
 }
 
 bool is_stream(const Request& request) noexcept {
-  return request.command == "monitor";
+  return request.command == "monitor" || request.command == "ping" || request.command == "mtu";
 }
 
 Result<Response> parse_response(std::string_view line) {

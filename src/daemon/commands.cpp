@@ -33,7 +33,7 @@ control::Response Daemon::answer(const control::Request& request) {
   if (request.command == "status") {
     response.status = make_status(
         {config_, *plane_, ike_->status(now), [this](const Endpoint& endpoint) { return streams_.text_of(endpoint); },
-         [this](TunnelId id) { return machine_->mtu(id); }, &paths_, now, started_,
+         [this](TunnelId id) { return machine_->mtu(id); }, &paths_, &traffic_, now, started_,
          std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()), revocation_->report()});
     return response;
   }
@@ -51,6 +51,8 @@ control::Response Daemon::answer(const control::Request& request) {
   if (request.command == "trace") return answer_trace(request);
   if (request.command == "routes") return answer_routes();
   if (request.command == "log-level") return answer_log_level(request.what);
+  if (request.command == "mtu") return answer_mtu(request);
+  if (request.command == "ping") return answer_ping(request);
   if (request.command == "diff")
     return answer_diff(request.what.empty() ? config_file_ : std::filesystem::path(request.what));
   if (request.command == "reload" && request.what == "dry-run") return answer_diff(config_file_);

@@ -44,6 +44,13 @@ struct Overloaded : Cases... {
   using Cases::operator()...;
 };
 
+void add(const ChildTraffic& more, ChildTraffic& sum) {
+  sum.inbound_packets += more.inbound_packets;
+  sum.inbound_bytes += more.inbound_bytes;
+  sum.outbound_packets += more.outbound_packets;
+  sum.outbound_bytes += more.outbound_bytes;
+}
+
 bool forwards(const char* file) {
   char value = '1';
   std::ifstream(file) >> value;
@@ -124,6 +131,7 @@ Result<void> Daemon::open(DaemonOptions& options) {
   if (!plane) return std::unexpected(plane.error());
   plane_ = std::move(*plane);
   if (auto marked = mark_sockets(plane_->descriptors(), gateway.fwmark); !marked) return marked;
+  if (auto opened = open_icmp(); !opened) return opened;
   if (auto ready = machine_->set_up(*plane_); !ready) return ready;
   plane_->close_kept();
 
@@ -200,6 +208,8 @@ Result<void> Daemon::open_control_socket() {
 void Daemon::run() {
   wait_for_signals();
   wait_for_events();
+  wait_for_replies(IpFamily::v4);
+  wait_for_replies(IpFamily::v6);
   arm_tick();
   warn_when_not_forwarding();
   log::info("culvertd {} is ready: {} peers, {} tunnels, {} workers with {} MiB for packets, AEAD by {}",
@@ -248,7 +258,12 @@ ike::Actions Daemon::on_event(TimePoint now, const tunnel::Event& event) {
           },
           [&](const tunnel::SilenceEvent& silence) {
             suspect_path(now, silence.inbound_spi);
+            suspect_traffic(now, silence.inbound_spi);
             return ike_->on_unanswered_traffic(now, silence.inbound_spi);
+          },
+          [&](const tunnel::EchoEvent& echo) {
+            on_echo(now, echo);
+            return ike::Actions{};
           },
           [&](const tunnel::FloodEvent& flood) {
             if (now - expected_since_ >= std::chrono::seconds(1)) {
@@ -313,6 +328,7 @@ void Daemon::arm_tick() {
 void Daemon::on_tick() {
   const TimePoint now = Clock::now();
   report_traffic(now);
+  probe_traffic(now);
   probe_soon();
   perform({});
   flush_unreachable(now);
@@ -332,15 +348,28 @@ void Daemon::save_leases(bool at_once) {
 
 /// Traffic whose ICV held proves that the peer lives (RFC 7296 §2.4): no liveness check while ESP flows.
 void Daemon::report_traffic(TimePoint now) {
+  const Duration elapsed = now - std::exchange(traffic_seen_, now);
+  std::unordered_map<ChildId, ChildTraffic> of_several;  // pairs of a child that is being rekeyed
   for (auto& [spi, sa] : installed_) {
     const auto traffic = plane_->traffic(spi);
     if (!traffic) continue;
     suspect_busy_path(now, sa, *traffic);
-    const bool heard = traffic->inbound_packets != sa.traffic.inbound_packets;
+    const ChildTraffic passed{traffic->inbound_packets - sa.traffic.inbound_packets,
+                              traffic->inbound_bytes - sa.traffic.inbound_bytes,
+                              traffic->outbound_packets - sa.traffic.outbound_packets,
+                              traffic->outbound_bytes - sa.traffic.outbound_bytes};
     sa.traffic = *traffic;
-    if (!heard) continue;
-    ike_->on_inbound_traffic(now, spi);
+    if (TrafficWatch::Child* child = traffic_.find(sa.child)) {
+      if (child->num_pairs == 1) {
+        child->passage.on_traffic(now, elapsed, passed);
+      } else {
+        add(passed, of_several[sa.child]);
+      }
+    }
+    if (passed.inbound_packets != 0) ike_->on_inbound_traffic(now, spi);
   }
+  for (const auto& [id, passed] : of_several)
+    if (TrafficWatch::Child* child = traffic_.find(id)) child->passage.on_traffic(now, elapsed, passed);
   arm_deadline();
 }
 
@@ -416,6 +445,10 @@ void Daemon::shut_down() {
   metrics_.reset();
   network_.reset();
   plane_events_.close();
+  pinger_.close();
+  path_pings_.cancel();
+  icmp_events4_.close();
+  icmp_events6_.close();
   if (hands_over) {
     machine_->hand_over();
   } else {

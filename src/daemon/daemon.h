@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -21,6 +22,7 @@
 #include "culvert/base/time.h"
 #include "culvert/config/config.h"
 #include "culvert/config/reload.h"
+#include "culvert/control/mtu.h"
 #include "culvert/control/protocol.h"
 #include "culvert/ike/endpoint.h"
 #include "culvert/tunnel/data_plane.h"
@@ -29,17 +31,20 @@
 #include "file_stamp.h"
 #include "heap_trimmer.h"
 #include "hooks.h"
+#include "icmp_echo_linux.h"
 #include "lease_book.h"
 #include "machine.h"
 #include "metrics_report.h"
 #include "metrics_server.h"
 #include "network_watch.h"
 #include "path_prober.h"
+#include "pinger.h"
 #include "radius_service.h"
 #include "resolver.h"
 #include "revocation.h"
 #include "service_manager.h"
 #include "stream_paths.h"
+#include "traffic_watch.h"
 
 namespace culvert::daemon {
 
@@ -185,6 +190,44 @@ class Daemon {
   [[nodiscard]] control::Response answer_log_level(const std::string& wanted);
   [[nodiscard]] control::Response answer_routes();
 
+  // path_ping.cpp: …of those whom IKE cannot ask
+  struct PathPing {
+    std::uint16_t size = 0;  ///< bytes of IP outside; 0: none is under way
+    std::uint16_t number = 0, first_number = 0;
+    int tries = 0;
+    TimePoint due{};  ///< when it is lost
+  };
+  [[nodiscard]] static bool is_path_echo(std::uint32_t id) noexcept;
+  [[nodiscard]] const InstalledSa* pingable_sa(PeerId peer) const;
+  [[nodiscard]] bool ping_path(TimePoint now, PeerId peer, std::uint16_t size);
+  void send_path_ping(TimePoint now, PeerId peer, const InstalledSa& sa, PathPing& ping);
+  void arm_path_pings();
+  void on_path_ping_lost(TimePoint now);
+  void on_path_ping_answer(const wire::Echo& echo, std::optional<ChildId> by);
+  void finish_path_ping(PeerId peer, bool passed);
+  void on_first_answer(TimePoint now, PeerId peer);
+
+  // probing.cpp: whether traffic passes
+  [[nodiscard]] Result<void> open_icmp();
+  void watch_traffic(TimePoint now, const InstalledSa& sa, bool echoes);
+  void suspect_traffic(TimePoint now, Spi inbound_spi);
+  void probe_traffic(TimePoint now);
+  void tell_traffic(TimePoint now, ChildId id, TrafficWatch::Child& child);
+  bool probe_child(TimePoint now, ChildId id, TrafficWatch::Child& child);
+  [[nodiscard]] bool ping_child(TimePoint now, ChildId id, TrafficWatch::Child& child, Duration interval);
+  void on_echo(TimePoint now, const tunnel::EchoEvent& event);
+  void on_probe_answer(TimePoint now, const wire::Echo& echo, std::optional<ChildId> by, TimePoint received);
+  void wait_for_replies(IpFamily family);
+  bool send_probe(ChildId id, const wire::Echo& echo, std::size_t size, bool whole);
+  [[nodiscard]] const InstalledSa* installed_for(ChildId child) const;
+  [[nodiscard]] std::optional<ChildId> pinged_child(std::string_view name) const;
+  [[nodiscard]] control::Response answer_ping(const control::Request& request) const;
+
+  // mtu_report.cpp
+  [[nodiscard]] control::Response answer_mtu(const control::Request& request);
+  [[nodiscard]] control::MtuReport mtu_report(const ike::PeerConfig& peer) const;
+  void send_mtu(const std::string& name, ControlServer::Protocol::socket socket) const;
+
   // commands.cpp: what the operator wants
   [[nodiscard]] control::Response answer(const control::Request& request);
   [[nodiscard]] control::Response answer_change(Result<ike::Actions> result, std::string message);
@@ -229,6 +272,15 @@ class Daemon {
 
   std::unordered_map<Spi, InstalledSa> installed_;
   PathProber paths_;
+  std::map<PeerId, PathPing> pinged_paths_;  ///< of the peers that IKE cannot ask
+  boost::asio::steady_timer path_pings_{io_};
+  TrafficWatch traffic_;
+  TimePoint traffic_seen_ = Clock::now();  ///< when the counters were last looked at
+  std::optional<IcmpEcho> icmp_;
+  Pinger pinger_{io_, [this](ChildId child, const wire::Echo& echo, std::size_t size, bool whole) {
+                   return send_probe(child, echo, size, whole);
+                 }};
+  boost::asio::posix::stream_descriptor icmp_events4_{io_}, icmp_events6_{io_};
   std::set<ChildId> wanted_;  ///< children that packets wait for
   TimePoint unknown_spi_reported_{};
   TimePoint expiry_announced_ = Clock::now();  ///< at the start as warnings of the configuration

@@ -38,7 +38,12 @@ control::Response Daemon::answer_monitor(const control::Request& request) const 
 }
 
 void Daemon::watch(const control::Request& request, ControlServer::Protocol::socket socket) {
-  if (!stopping_) events_.add(std::move(socket), request.peer);
+  if (stopping_) return;
+  if (request.command == "monitor") return events_.add(std::move(socket), request.peer);
+  if (request.command == "mtu") return send_mtu(request.peer, std::move(socket));
+  const auto child = pinged_child(request.peer);
+  const auto ping = control::parse_ping(request.what);
+  if (child && ping) pinger_.add(std::move(socket), *child, *ping);
 }
 
 control::Response Daemon::answer_trace(const control::Request& request) const {

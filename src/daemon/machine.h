@@ -72,10 +72,20 @@ class Machine {
   [[nodiscard]] Result<std::vector<control::RouteReport>> report_routes();
   [[nodiscard]] const StateDir& state() const noexcept { return state_; }
   [[nodiscard]] std::uint16_t mtu(TunnelId id) const;
-  /// Our addresses have changed: find_paths looks at them anew.
   /// Routes to peers are from now on looked up as those of packets with `gateway.fwmark`.
   void follow_mark() noexcept { netlink_.set_mark(config_->gateway.fwmark); }
-  void refresh_addresses() { path_finder_.refresh(netlink_); }
+  /// Our addresses have changed: find_paths looks at them anew.
+  void refresh_addresses() {
+    path_finder_.refresh(netlink_);
+    own_addresses_ = netlink_.addresses().value_or(std::vector<IpPrefix>{});
+  }
+  /// Whom an echo request of our own can be sent to, behind one of the child's tunnels.
+  struct FarEnd {
+    TunnelId tunnel;
+    IpAddress from, to;
+    bool named = false;  ///< by the configuration; else it follows from the device's own address
+  };
+  [[nodiscard]] std::optional<FarEnd> far_end(ChildId child) const;
   /// See PathFinder; without those that lead into one of our own devices.
   [[nodiscard]] std::vector<ike::Path> find_paths(std::vector<IpAddress> remotes, const std::vector<IpAddress>& ours);
   [[nodiscard]] bool owns(int ifindex) const noexcept;  ///< one of our own devices
@@ -127,6 +137,7 @@ class Machine {
   MachineRecord ours_;                 ///< as recorded
   std::vector<GuardRecord> kept_guards_;  ///< not to be removed by abandon
   std::map<TunnelId, std::uint16_t> mtus_;
+  std::vector<IpPrefix> own_addresses_;  ///< as refresh_addresses found them
   std::multimap<ChildId, const config::TunnelSettings*> tunnels_of_;
 };
 

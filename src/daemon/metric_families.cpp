@@ -10,7 +10,7 @@ using enum MetricFamily::Type;
 constexpr std::size_t num_metrics = static_cast<std::size_t>(Metric::count_);
 
 // In the order of Metric. Names of the process are those that every exporter uses.
-constexpr std::array<MetricFamily, num_metrics> table = {{
+constexpr std::array<MetricFamily, num_metrics> family_table = {{
     {info, "culvert_build", "", "version, aead", "Version of culvertd, and the implementation of AES-GCM in use."},
     {gauge, "process_start_time_seconds", "seconds", "", "When the daemon started, in seconds since 1970."},
     {counter, "process_cpu_seconds", "seconds", "", "CPU time of the daemon, user and system."},
@@ -83,20 +83,20 @@ constexpr std::array<MetricFamily, num_metrics> table = {{
      "Time that it took to write the exposition before this one; 0: there was none."},
 }};
 
-static_assert(table[static_cast<std::size_t>(Metric::exposition_seconds)].name == "culvert_exposition_seconds");
+static_assert(family_table[static_cast<std::size_t>(Metric::exposition_seconds)].name == "culvert_exposition_seconds");
 
 }  // namespace
 
 std::span<const MetricFamily> metric_families() noexcept {
-  return table;
+  return family_table;
 }
 
 const MetricFamily& family_of(Metric metric) noexcept {
-  return table[static_cast<std::size_t>(metric)];
+  return family_table[static_cast<std::size_t>(metric)];
 }
 
 const MetricFamily& family_of(ike::PeerEvent event) noexcept {
-  return table[static_cast<std::size_t>(Metric::peer_first_event) + static_cast<std::size_t>(event)];
+  return family_table[static_cast<std::size_t>(Metric::peer_first_event) + static_cast<std::size_t>(event)];
 }
 
 }  // namespace culvert::daemon

@@ -31,6 +31,8 @@ class PathMtu {
   [[nodiscard]] std::uint16_t largest() const noexcept { return largest_; }
   /// The probe that is due, which then counts as under way.
   [[nodiscard]] std::optional<std::uint16_t> next(TimePoint now);
+  /// The one under way.
+  [[nodiscard]] std::optional<std::uint16_t> asked() const noexcept { return asked_; }
   /// What came of the one under way; of another size (but for a block of a cipher) it is ignored.
   void on_result(TimePoint now, std::uint16_t size, bool passed);
   /// Something looks as if large packets vanished: asks again whether they arrive. At most once a second.

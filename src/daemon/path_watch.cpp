@@ -62,14 +62,17 @@ ike::Actions Daemon::next_probe(TimePoint now) {
   const auto probe = paths_.next(now);
   if (!probe) return {};
   probe_soon();  // for the peer behind it
+  if (pinged_paths_.contains(probe->peer) && ping_path(now, probe->peer, probe->size)) return {};
   auto [begun, actions] = ike_->probe_path(now, probe->peer, probe->size);
-  if (!begun) paths_.switch_off(probe->peer);  // until it has new SAs
+  if (!begun && !ping_path(now, probe->peer, probe->size)) paths_.switch_off(probe->peer);  // until it has new SAs
   return std::move(actions);
 }
 
 void Daemon::perform_one(ike::PathProbed& probed) {
   const TimePoint now = Clock::now();
   if (!probed.possible) {
+    const PathMtu* asked = paths_.find(probed.peer);
+    if (asked && asked->asked() && ping_path(now, probed.peer, *asked->asked())) return;
     log::info("peer {}: it takes no IKE fragments in INFORMATIONAL, so that the MTU of the path cannot be found out",
               name_of(probed.peer));
     return paths_.switch_off(probed.peer);

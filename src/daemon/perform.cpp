@@ -101,6 +101,7 @@ void Daemon::perform_one(ike::InstallChild& install) {
   }
   wanted_.erase(sa.child);
   installed_[spi] = sa;
+  watch_traffic(Clock::now(), sa, install.echoes);
   if (hooks_ && hooks_->wants(sa.child)) hooks_->installed(hook_facts(sa, std::move(facts)));
 }
 
@@ -134,7 +135,9 @@ void Daemon::perform_one(ike::ActivateOutbound& activate) {
 void Daemon::perform_one(ike::RemoveChild& remove) {
   plane_->remove(remove.inbound_spi);
   const auto sa = installed_.extract(remove.inbound_spi);
-  if (hooks_ && !sa.empty()) hooks_->removed(sa.mapped().peer, sa.mapped().child);
+  if (sa.empty()) return;
+  traffic_.on_removed(sa.mapped().child);
+  if (hooks_) hooks_->removed(sa.mapped().peer, sa.mapped().child);
 }
 
 void Daemon::perform_one(ike::MoveChild& move) {

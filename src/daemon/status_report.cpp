@@ -43,22 +43,6 @@ std::string state_text(const ike::PeerStatus& peer) {
   return "down";
 }
 
-std::string state_text(PathMtu::State state) {
-  switch (state) {
-    case PathMtu::State::unconfirmed:
-      return "unconfirmed";
-    case PathMtu::State::searching:
-      return "searching";
-    case PathMtu::State::confirmed:
-      return "confirmed";
-    case PathMtu::State::dark:
-      return "dark";
-    case PathMtu::State::off:
-      break;
-  }
-  return "off";
-}
-
 std::string protocol_text(std::uint8_t protocol) {
   switch (protocol) {
     case 1:
@@ -92,6 +76,39 @@ std::vector<std::string> texts(const std::vector<TrafficSelector>& selectors) {
   return result;
 }
 
+std::uint64_t microseconds(Duration duration) {
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(duration).count());
+}
+
+std::uint64_t rounded(float rate) {
+  return static_cast<std::uint64_t>(rate + 0.5F);
+}
+
+/// Of a child that is up.
+void fill_traffic(const ike::ChildStatus& child, const StatusSources& sources, control::ChildReport& report) {
+  const TrafficWatch::Child* known = sources.traffic != nullptr ? sources.traffic->find(child.child) : nullptr;
+  const ike::PeerConfig* peer = known != nullptr ? sources.config.peer(known->peer) : nullptr;
+  if (peer == nullptr) return;
+  const bool asked = peer->probe_interval != Duration::zero();
+  TrafficState state = traffic_state(*known, sources.now, peer->probe_interval);
+  report.traffic = std::move(state.name);
+  report.traffic_reason = std::move(state.reason);
+  report.probe = asked ? probe_name(known->probe) : "off";
+  if (const auto rtt = known->passage.rtt()) {
+    report.rtt_us = microseconds(*rtt);
+    report.jitter_us = microseconds(known->passage.jitter());
+  }
+  if (known->counts()) {
+    report.probes = known->passage.num_results();
+    report.probes_lost = known->passage.num_lost();
+  }
+  const Passage::Rates& rates = known->passage.rates();
+  report.inbound_bps = rounded(rates.in_bytes * 8);
+  report.inbound_pps = rounded(rates.in_packets);
+  report.outbound_bps = rounded(rates.out_bytes * 8);
+  report.outbound_pps = rounded(rates.out_packets);
+}
+
 control::ChildReport make_child(const ike::ChildStatus& child, const StatusSources& sources) {
   control::ChildReport report;
   report.name = child.name;
@@ -114,7 +131,14 @@ control::ChildReport make_child(const ike::ChildStatus& child, const StatusSourc
     report.outbound_packets = traffic->outbound_packets;
     report.outbound_bytes = traffic->outbound_bytes;
   }
+  fill_traffic(child, sources, report);
   return report;
+}
+
+bool passes(const ike::ChildStatus& child, const StatusSources& sources) {
+  const TrafficWatch::Child* known = sources.traffic != nullptr ? sources.traffic->find(child.child) : nullptr;
+  const ike::PeerConfig* peer = known != nullptr ? sources.config.peer(known->peer) : nullptr;
+  return peer == nullptr || !traffic_state(*known, sources.now, peer->probe_interval).degraded();
 }
 
 control::TunnelReport make_tunnel(const config::TunnelSettings& settings, const ike::PeerStatus* peer,
@@ -128,7 +152,7 @@ control::TunnelReport make_tunnel(const config::TunnelSettings& settings, const 
     for (const auto& child : peer->children) {
       if (child.child != settings.plane.child) continue;
       report.child = child.name;
-      if (child.up) report.state = "up";
+      if (child.up) report.state = passes(child, sources) ? "up" : "degraded";
     }
   }
   report.mtu = sources.mtu(settings.plane.id);
@@ -157,16 +181,13 @@ void fill_established(const ike::PeerStatus& peer, const StatusSources& sources,
   report.nat_local = peer.nat_local;
   report.nat_remote = peer.nat_remote;
   report.mobike = peer.mobike;
-  const auto microseconds = [](Duration duration) {
-    return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(duration).count());
-  };
   if (peer.rtt) {
     report.rtt_us = microseconds(*peer.rtt);
     report.jitter_us = microseconds(peer.jitter);
   }
   if (const PathMtu* path = sources.paths != nullptr ? sources.paths->find(peer.peer) : nullptr) {
     report.path_mtu = path->size();
-    report.path_mtu_state = state_text(path->state());
+    report.path_mtu_state = path_state_text(path->state());
   }
   report.established_s = seconds_between(peer.established, sources.now);
   report.rekey_in_s = seconds_until(peer.rekey_at, sources.now);
@@ -187,6 +208,9 @@ control::PeerReport make_peer(const ike::PeerConfig& config, const ike::PeerStat
       report.reason = log::sanitize(peer->reason);
       report.retry_in_s = seconds_until(peer->retry_at, sources.now);
     }
+    report.downs = peer->downs;
+    report.last_down = log::sanitize(peer->last_down);
+    if (peer->last_down_at) report.last_down_s = seconds_between(*peer->last_down_at, sources.now);
     report.clients = peer->clients;
     if (peer->virtual_net) {
       for (const auto& address : peer->virtual_net->addresses) report.virtual_addresses.push_back(address.to_string());
@@ -269,6 +293,22 @@ std::vector<control::DropReport> make_drops(const tunnel::DataPlane& plane) {
     reports.push_back({std::string(drop_reason_name(reason)), std::string(drop_reason_text(reason)), counters[i]});
   }
   return reports;
+}
+
+std::string path_state_text(PathMtu::State state) {
+  switch (state) {
+    case PathMtu::State::unconfirmed:
+      return "unconfirmed";
+    case PathMtu::State::searching:
+      return "searching";
+    case PathMtu::State::confirmed:
+      return "confirmed";
+    case PathMtu::State::dark:
+      return "dark";
+    case PathMtu::State::off:
+      break;
+  }
+  return "off";
 }
 
 std::string selector_text(const TrafficSelector& selector) {

@@ -9,6 +9,7 @@
 #include "culvert/ike/endpoint.h"
 #include "culvert/tunnel/data_plane.h"
 #include "path_prober.h"
+#include "traffic_watch.h"
 
 namespace culvert::daemon {
 
@@ -20,6 +21,7 @@ struct StatusSources {
   std::function<std::string(const Endpoint&)> endpoint_text;
   std::function<std::uint16_t(TunnelId)> mtu;  ///< of the device, now
   const PathProber* paths = nullptr;           ///< what is known of the paths
+  const TrafficWatch* traffic = nullptr;       ///< …and of what passes
   TimePoint now{}, started{};
   crypto::WallTime wall_time{};
   std::vector<control::RevocationReport> revocation;
@@ -33,6 +35,8 @@ struct StatusSources {
 /// Every drop reason with its counter, also those at 0.
 [[nodiscard]] std::vector<control::DropReport> make_drops(const tunnel::DataPlane& plane);
 
+/// "confirmed", "searching", …: docs/control.md.
+[[nodiscard]] std::string path_state_text(PathMtu::State state);
 /// "10.1.0.0/16", "192.0.2.1/32[gre]", "10.0.0.1-10.0.0.9[tcp/80]".
 [[nodiscard]] std::string selector_text(const TrafficSelector& selector);
 

@@ -61,9 +61,7 @@ std::vector<EspMode> modes(const ike::PeerConfig& peer, ChildId child) {
   return {EspMode::tunnel};  // transport, where it may come, is smaller
 }
 
-}  // namespace
-
-std::uint16_t tunnel_mtu(const tunnel::TunnelConfig& tunnel, const SaShape& sa, std::uint32_t path_mtu) {
+tunnel::MtuQuery query_of(const tunnel::TunnelConfig& tunnel, const SaShape& sa, std::uint32_t path_mtu) {
   tunnel::MtuQuery query;
   query.outer_mtu = path_mtu;
   query.outer_family = sa.outer_family;
@@ -75,7 +73,21 @@ std::uint16_t tunnel_mtu(const tunnel::TunnelConfig& tunnel, const SaShape& sa, 
   query.gre_sequence = tunnel.gre_sequence;
   query.gre_checksum = tunnel.gre_checksum;
   query.delivery_family = tunnel.gre_source ? tunnel.gre_source->family() : sa.outer_family;
-  return std::max(min_tunnel_mtu, tunnel::inner_mtu(query));
+  return query;
+}
+
+}  // namespace
+
+std::uint16_t tunnel_mtu(const tunnel::TunnelConfig& tunnel, const SaShape& sa, std::uint32_t path_mtu) {
+  return std::max(min_tunnel_mtu, largest_inner(tunnel, sa, path_mtu));
+}
+
+std::uint16_t largest_inner(const tunnel::TunnelConfig& tunnel, const SaShape& sa, std::uint32_t outer) {
+  return tunnel::inner_mtu(query_of(tunnel, sa, outer));
+}
+
+std::size_t tunnel_overhead(const tunnel::TunnelConfig& tunnel, const SaShape& sa) {
+  return tunnel::carrier_overhead(query_of(tunnel, sa, default_path_mtu));
 }
 
 std::vector<SaShape> possible_shapes(const ike::PeerConfig& peer, ChildId child, const std::vector<IpAddress>& listen) {

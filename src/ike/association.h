@@ -134,6 +134,8 @@ class Association {
   /// INFORMATIONAL requests in fragments; nullopt: nobody has asked yet.
   [[nodiscard]] std::optional<bool> takes_fragments() const noexcept { return takes_fragments_; }
   void set_takes_fragments(bool takes) noexcept { takes_fragments_ = takes; }
+  /// The peer has said that it answers echoes in ESP dummy packets.
+  void set_echoes() noexcept { echoes_ = true; }
   /// Of an exchange that was sent once: smoothed as RFC 6298 §2 has it.
   void note_rtt(Duration rtt);
   [[nodiscard]] std::optional<Duration> rtt() const noexcept { return rtt_; }
@@ -232,6 +234,7 @@ class Association {
   TimePoint redundant_since_{};
   std::optional<TimePoint> tidy_at_;  ///< when to look for children that are there twice
   bool ended_ = false;
+  bool echoes_ = false;
   Mobility mobility_;
 };
 

@@ -18,7 +18,7 @@ constexpr Duration tidy_time = std::chrono::seconds(10);  // for collisions of c
 
 ChildSa& Association::install(NewChild made) {
   ChildSa child = child_from(made);
-  core_.emit(InstallChild{keys_for(child, made), made.send});
+  core_.emit(InstallChild{keys_for(child, made), made.send, echoes_});
   const Spi spi = child.inbound;
   core_.assign_esp_spi(spi, *this);
   ChildSa& installed = children_[spi] = std::move(child);

@@ -1,15 +1,34 @@
 // What later RFCs add to IKE_AUTH, one hook each for the messages that carry AUTH.
+#include <algorithm>
+#include <array>
+
 #include "association.h"
 #include "peer.h"
 #include "session.h"
 
 namespace culvert::ike {
+namespace {
+
+/// RFC 7296 §3.12: who has sent it answers echoes in ESP dummy packets, and may be asked. It stands in IKE_AUTH, where
+/// nobody but the peer reads it. The first half of SHA-256("culvert: echoes in ESP dummy packets, 1").
+constexpr std::array<std::uint8_t, 16> echo_vendor_id = {0xfd, 0xcf, 0xf0, 0x43, 0x71, 0x79, 0x5f, 0xfe,
+                                                         0x3f, 0x8a, 0x62, 0xba, 0x23, 0x76, 0x05, 0xd0};
+
+bool answers_echoes(const Message& message) {
+  return std::ranges::any_of(message.payloads, [](const Payload& payload) {
+    const auto* vendor = std::get_if<VendorIdPayload>(&payload);
+    return vendor && std::ranges::equal(vendor->data, echo_vendor_id);
+  });
+}
+
+}  // namespace
 
 /// What goes behind AUTH, in either role.
 void Session::add_auth_notifies(std::vector<Payload>& payloads) {
   add_crash_token(payloads);
   add_auth_lifetime(payloads);
   add_ticket(payloads);
+  payloads.emplace_back(VendorIdPayload{Bytes(echo_vendor_id.begin(), echo_vendor_id.end())});
 }
 
 /// From an authenticated peer; the association is there.
@@ -17,6 +36,7 @@ void Session::read_auth_notifies(const Message& message) {
   read_crash_token(message);
   read_auth_lifetime(message);
   read_ticket(message);
+  if (answers_echoes(message)) association_->set_echoes();
   settle_resumption();
 }
 

@@ -344,6 +344,7 @@ void Peer::on_association_ended(Association& association, const std::string& rea
   if (!lost) ticket_.reset();  // RFC 5723 §4.1: what was closed on purpose is not resumed
   note(reason);
   count(PeerEvent::down);
+  last_down_ = std::make_unique<const Down>(reason, core_.now());
   if (lost) count(PeerEvent::lost);
   core_.report(lost ? log::Level::warn : log::Level::info, about(reason).as(EventKind::peer_down),
                fmt::format("{}: down: {}", label(), reason));

@@ -213,6 +213,11 @@ class Peer {
   Backoff backoff_;
   std::string reason_;
   TimePoint reason_at_{};
+  struct Down {
+    std::string why;
+    TimePoint at;
+  };
+  std::unique_ptr<const Down> last_down_;  ///< the last time that it was up, and then was not any more
   std::string turned_away_;  ///< why a caller from its address was
   TimePoint turned_away_at_{};
   std::vector<ChildNeed> needs_;

@@ -36,6 +36,11 @@ PeerStatus Peer::status() const {
     status.state = State::waiting;
   }
   if (status.state != State::established) status.reason = reason_text();
+  status.downs = tally_->counters[PeerEvent::down];
+  if (last_down_) {
+    status.last_down = last_down_->why;
+    status.last_down_at = last_down_->at;
+  }
   for (const auto& association : associations_) {
     status.ike_sas += association->num_open_sessions();
     status.child_sas += association->children().size();

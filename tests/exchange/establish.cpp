@@ -20,6 +20,16 @@ TEST_CASE("two endpoints come up with one IKE SA and one child in four messages"
   CHECK(simulation.reported(b, "peer paris: up"));
 }
 
+// RFC 7296 §3.12: by a vendor ID in IKE_AUTH, which a stranger never sees.
+TEST_CASE("each side says in IKE_AUTH, and nowhere else, that it answers echoes") {
+  OneSided simulation;
+  REQUIRE(simulation.comes_up());
+  CHECK(simulation.node(a).echoes);
+  CHECK(simulation.node(b).echoes);
+  for (const Message& message : simulation.messages())
+    CHECK((message.find<VendorIdPayload>() != nullptr) == (message.header.exchange == ExchangeType::ike_auth));
+}
+
 TEST_CASE("message IDs count from 0 and the I flag is the initiator's") {
   OneSided simulation;
   REQUIRE(simulation.comes_up());

@@ -431,6 +431,7 @@ void Simulation::act(Side side, Action& action) {
   } else if (auto* probed = std::get_if<PathProbed>(&action)) {
     node.probed.push_back(*probed);
   } else if (auto* install = std::get_if<InstallChild>(&action)) {
+    node.echoes = install->echoes;
     const Spi spi = install->keys.inbound_spi;
     ++node.installs;
     if (trace) tell(side, fmt::format("installs {:08x}, sends on it: {}", spi.value(), install->use_outbound));

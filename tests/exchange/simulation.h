@@ -83,6 +83,7 @@ struct Node {
   std::deque<std::shared_ptr<Compute>> computing;  ///< to be done at the end of perform()
   int computed = 0;
   std::vector<PathProbed> probed;
+  bool echoes = false;  ///< what the child installed last says of the peer
   std::vector<AskRadius> asked;
   std::vector<UserSession> logins;
   std::vector<UserSessionEnd> logouts;

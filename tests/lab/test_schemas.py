@@ -47,6 +47,8 @@ def test_reports_of_a_gateway_that_is_up_conform(gateways):
     assert status["peers"][0]["state"] == "up" and status["peers"][0]["tunnels"][0]["state"] == "up"
     assert conform("drops", a.ctl("drops", "--json").stdout)["drops"]
     assert conform("users", a.ctl("status", "--users", "--json").stdout)["users"] == []
+    ping = conform("ping", a.ctl("ping", "b", "-c", "3", "-i", "0.05", "--json").stdout)
+    assert ping["sent"] == ping["received"] == 3
     doctor = a.ctl("doctor", "--json", check=False)
     assert conform("doctor", doctor.stdout)["findings"]
 

@@ -1,9 +1,9 @@
 // A wire that misbehaves: carries the frames of two devices to each other, delays some of the datagrams so that others
 // overtake them, and sends some of them twice. The kernel's netem is not everywhere; this needs AF_PACKET alone.
 //
-//     wire DEVICE DEVICE DELAYED% DUPLICATED% DISTANCE SEED
+//     wire DEVICE DEVICE DELAYED% DUPLICATED% DISTANCE SEED [HOLD]
 //
-// A delayed datagram leaves behind 1…DISTANCE later ones, or 2 ms later when there are none. Both directions are
+// A delayed datagram leaves behind 1…DISTANCE later ones, or HOLD ms later (2) when there are none. Both directions are
 // treated alike. It says "ready", and ends on SIGTERM with one line for each direction, from the first device and from
 // the second:
 //
@@ -37,7 +37,6 @@
 namespace {
 
 constexpr std::size_t vnet_header_len = 10, frame_room = 66'000, batch_size = 64;
-constexpr int hold_ms = 2;
 
 [[noreturn]] void die(const char* what) {
   std::perror(what);
@@ -236,12 +235,13 @@ int open_end_signals() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 7) {
-    std::fprintf(stderr, "usage: wire DEVICE DEVICE DELAYED%% DUPLICATED%% DISTANCE SEED\n");
+  if (argc != 7 && argc != 8) {
+    std::fprintf(stderr, "usage: wire DEVICE DEVICE DELAYED%% DUPLICATED%% DISTANCE SEED [HOLD]\n");
     return 2;
   }
   const auto number = [&](int i) { return static_cast<unsigned>(std::strtoul(argv[i], nullptr, 10)); };
   const Settings settings{number(3), number(4), std::max(number(5), 1U), number(6)};
+  const int hold_ms = argc == 8 ? static_cast<int>(number(7)) : 2;
   const int end = open_end_signals(), first = open_device(argv[1]), second = open_device(argv[2]);
   std::array directions{Direction(first, second, settings, settings.seed + 1),
                         Direction(second, first, settings, settings.seed + 2)};

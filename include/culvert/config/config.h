@@ -86,6 +86,7 @@ struct TunnelSettings {
   std::vector<IpPrefix> routes;     ///< into the device; for carry = "ip" the remote selectors when the file names none
   std::uint32_t table = main_table;  ///< of `routes`
   std::uint32_t metric = 0;          ///< of `routes`; 0: the kernel's own default, which is 1024 for IPv6
+  std::optional<IpAddress> probe;   ///< answers ping, behind the tunnel
   bool virtual_address = false;     ///< the peer gives us its addresses
   bool routes_as_granted = false;   ///< with virtual_address: routes follow from what the peer grants
   std::shared_ptr<const TunnelHooks> hooks;  ///< nullptr: none

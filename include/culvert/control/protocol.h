@@ -39,10 +39,16 @@ struct ChildReport {
   std::optional<std::uint64_t> rekey_in_s;
   std::uint64_t inbound_packets = 0, inbound_bytes = 0, outbound_packets = 0, outbound_bytes = 0;
   std::string reason;
+  std::string traffic;         ///< "passes", "idle", "unanswered", "blocked"; empty when down, and of clients
+  std::string traffic_reason;  ///< what is wrong with it, in words; empty: nothing
+  std::string probe;           ///< "echo", "ping", "none" (nobody is known who would answer), "off"; empty when down
+  std::optional<std::uint64_t> rtt_us, jitter_us;  ///< of probes
+  std::uint64_t probes = 0, probes_lost = 0;       ///< of the last 64
+  std::uint64_t inbound_bps = 0, inbound_pps = 0, outbound_bps = 0, outbound_pps = 0;  ///< bits and packets a second, now
 };
 struct TunnelReport {
   std::string name, device, carry;  ///< carry: "gre", "ip"
-  std::string state;                ///< "up", "down"
+  std::string state;                ///< "up", "degraded" (no traffic passes), "down"
   std::string child;                ///< name of the child SA that carries it; its `reason` says why the tunnel is down
   std::uint32_t mtu = 0;
   std::optional<std::uint32_t> key;
@@ -64,6 +70,9 @@ struct PeerReport {
   std::uint64_t established_s = 0;  ///< age: seconds since it came up, 0 when down
   std::optional<std::uint64_t> rekey_in_s, retry_in_s;
   std::string reason;
+  std::uint64_t downs = 0;                     ///< how often it was up and then was not any more
+  std::string last_down;                       ///< why, the last time
+  std::optional<std::uint64_t> last_down_s;    ///< so long ago
   std::uint64_t clients = 0;                   ///< of a peer with pools: how many are connected
   std::vector<std::string> virtual_addresses;  ///< that it has given us
   std::vector<std::string> dns, domains;       ///< …with servers, and what these answer for (empty: everything)

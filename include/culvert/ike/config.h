@@ -107,6 +107,7 @@ struct PeerConfig {
   Duration retransmit_first = std::chrono::milliseconds(1000);
   double retransmit_factor = 1.8;
   int retransmit_tries = 7;         ///< after this many sends without an answer the peer is lost
+  Duration probe_interval = std::chrono::seconds(10);  ///< of probes of its tunnels by their users' way; 0: none (the daemon's business)
   bool path_mtu_discovery = true;  ///< asks now and then which packets reach it (RFC 8899)
   bool mobike = true;  ///< RFC 4555: addresses of either end may change without a new IKE SA
   /// Places in EndpointOptions::pools, in order of preference. Not empty: everybody who authenticates as this peer (whose

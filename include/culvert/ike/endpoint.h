@@ -57,6 +57,7 @@ struct PathProbed {
 struct InstallChild {
   ChildSaKeys keys;
   bool use_outbound = true;
+  bool echoes = false;  ///< the peer answers echoes in dummy packets (wire/echo.h)
 };
 struct ActivateOutbound {
   Spi inbound_spi;
@@ -220,6 +221,9 @@ struct PeerStatus {
   TimePoint established{};
   std::optional<TimePoint> rekey_at, retry_at;
   std::string reason;                     ///< last reason for being down, in words
+  std::uint64_t downs = 0;                ///< how often it was up and then was not any more
+  std::string last_down;                  ///< why, the last time; empty: it never was
+  std::optional<TimePoint> last_down_at;
   std::optional<VirtualNet> virtual_net;  ///< what the peer has given us, or we have given it
   std::size_t clients = 0;                ///< of a peer with pools: how many are up
   std::optional<PeerId> client_of;        ///< of a client: the configured peer

@@ -16,6 +16,7 @@
 #include "culvert/base/time.h"
 #include "culvert/child_sa.h"
 #include "culvert/tunnel/kept_descriptors.h"
+#include "culvert/wire/echo.h"
 
 namespace culvert::tunnel {
 
@@ -90,7 +91,16 @@ struct SilenceEvent {
 struct FloodEvent {
   std::uint64_t kept_back;
 };
-using Event = std::variant<ControlDatagram, AcquireEvent, SaEvent, UnknownSpiEvent, PathEvent, SilenceEvent, FloodEvent>;
+/// An echo has come in by an SA pair: a question, to be answered by the same pair, or an answer. At most a hundred a second for each SA;
+/// the others are discarded.
+struct EchoEvent {
+  Spi inbound_spi;
+  wire::Echo echo;
+  std::uint32_t len = 0;  ///< bytes of plaintext, as it came
+  TimePoint received{};
+};
+using Event =
+    std::variant<ControlDatagram, AcquireEvent, SaEvent, UnknownSpiEvent, PathEvent, SilenceEvent, FloodEvent, EchoEvent>;
 
 struct TunnelCounters {
   std::uint64_t inbound_packets = 0, inbound_bytes = 0, outbound_packets = 0, outbound_bytes = 0;
@@ -141,6 +151,15 @@ class DataPlane {
   virtual void send_whole(const Endpoint& local, const Endpoint& remote, ByteView bytes) = 0;
   /// Whose requests for an IKE SA come through in a flood (FloodEvent); in place of those of before.
   virtual void expect_from(std::span<const IpAddress> addresses) = 0;
+  /// Sends an echo in a dummy packet by the SA that the child's users send on: by its keys, numbers and path. It is not counted as traffic.
+  /// `len`: bytes of plaintext, echo_len to 65,000; `whole`: DF on the outside. False: there is no such SA, or its numbers are used up, or
+  /// the kernel did not take it.
+  virtual bool send_echo(ChildId child, const wire::Echo& echo, std::size_t len, bool whole) = 0;
+  /// The same, of the least size, by the pair on which the question came.
+  virtual bool answer_echo(Spi inbound_spi, const wire::Echo& echo) = 0;
+  /// Sends an inner packet of ours, as if it had come out of the tunnel's device, but for the device's MTU: through the policy, GRE, and
+  /// the SA. Not counted as traffic. `whole`: DF on the outside. False: no SA takes it, or the kernel did not.
+  virtual bool send_inner(TunnelId id, ByteView packet, bool whole) = 0;
   /// Readable when poll_events has something.
   [[nodiscard]] virtual int event_fd() const noexcept = 0;
   /// At most `max` notices, and of IKE as much as one look at its sockets gives; call again while it returns `max` or more.

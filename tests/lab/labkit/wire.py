@@ -10,14 +10,14 @@ WIRE = BIN.parent / "tests/lab/lab_wire"
 
 class Wire:
     """Put into the WAN link of a site: datagrams are delayed, so that up to `distance` later ones overtake them, and sent twice, each with
-    its percentage, in both directions. After stop() `out` and `back` (as the site sees it) say what was done: `esp`, `esp_duplicated`,
+    its percentage, in both directions; what no later one overtakes waits for `hold` milliseconds. After stop() `out` and `back` (as the site sees it) say what was done: `esp`, `esp_duplicated`,
     `esp_delayed`, `other`, `other_duplicated`, `joined`, `lost`."""
 
-    def __init__(self, net, site, delayed, duplicated, distance=32, seed=1):
+    def __init__(self, net, site, delayed, duplicated, distance=32, seed=1, hold=2):
         self.ns = Namespace(net.prefix, f"w{site.letter}")
         self.ns.sysctl("net.ipv6.conf.default.disable_ipv6=1")
         self._splice(net.internet, f"wan{site.letter}")
-        self.process = Process([WIRE, "near", "far", delayed, duplicated, distance, seed], ns=self.ns)
+        self.process = Process([WIRE, "near", "far", delayed, duplicated, distance, seed, hold], ns=self.ns)
         self.process.wait_output("ready")
 
     def _splice(self, internet, device):

@@ -79,10 +79,16 @@ bool holds(const std::string& text, std::string_view part) {
 
 }  // namespace
 
-TEST_CASE("status shows a block for each peer with its tunnels, and why one is down") {
+TEST_CASE("status shows a block for each peer with its tunnels, the worst first, and why one is down") {
   CHECK(render_status(two_peers(), Display{}) ==
         "gateway paris.example.net  up: 1 of 2 peers up, 1 of 2 tunnels up\n"
         "  culvertd  0.1.0, for 3d 4h, 4 workers, AEAD by vaes512\n"
+        "\n"
+        "peer osaka  down: no answer from 203.0.113.9; next try in 12s\n"
+        "  identity  osaka.example.net\n"
+        "  tunnel osaka-lan  down: the peer is not up\n"
+        "    device    cv1, IP, MTU 1380\n"
+        "    routes    10.4.0.0/16\n"
         "\n"
         "peer tokyo  up\n"
         "  identity  tokyo.example.net\n"
@@ -94,13 +100,7 @@ TEST_CASE("status shows a block for each peer with its tunnels, and why one is d
         "    ESP       AES-GCM-16-256 x25519 ESN, transport mode, in UDP, for 12m 5s, rekey in 40m 0s\n"
         "    selectors 192.0.2.1/32[gre] ↔ 198.51.100.1/32[gre]\n"
         "    SPI       in 0xc0ffee01, out 0xdeadbeef\n"
-        "    traffic   1.2 GiB in 1 234 567 packets received, 8.2 KiB in 88 packets sent\n"
-        "\n"
-        "peer osaka  down: no answer from 203.0.113.9; next try in 12s\n"
-        "  identity  osaka.example.net\n"
-        "  tunnel osaka-lan  down: the peer is not up\n"
-        "    device    cv1, IP, MTU 1380\n"
-        "    routes    10.4.0.0/16\n");
+        "    traffic   1.2 GiB in 1 234 567 packets received, 8.2 KiB in 88 packets sent\n");
 }
 
 TEST_CASE("a narrow terminal gets short lines, wrapped behind the labels") {
@@ -286,4 +286,48 @@ TEST_CASE("a trace tells who said what to whom, and nothing in it colours a term
         "  2026-11-23 03:00:02.000  * no answer\n");
   CHECK(render_trace({sent}, {.colour = false, .width = 40}).contains("03:00:01.250\n        →"));
   CHECK(render_trace({}, {}) == "nothing has been said yet\n");
+}
+
+TEST_CASE("a tunnel through which nothing passes is no tunnel that is up") {
+  StatusReport status = two_peers();
+  status.peers[1].state = "admin-down";
+  ChildReport& child = status.peers[0].children[0];
+  child.traffic = "blocked";
+  child.traffic_reason = "3 probes in a row were not answered: ESP is dropped on the way, in one direction or both";
+  child.probe = "echo";
+  child.rtt_us = 23'400;
+  child.jitter_us = 1'100;
+  child.probes = 40;
+  child.probes_lost = 4;
+  status.peers[0].tunnels[0].state = "degraded";
+  const std::string text = render_status(status, Display{});
+  CHECK(holds(text, "0 of 2 tunnels up, through 1 of the others no traffic passes\n"));
+  CHECK(holds(text, "  tunnel tokyo-gre  degraded: no traffic passes: 3 probes in a row were not answered: ESP is dropped"));
+  CHECK(holds(text, "    probes    by echo, RTT 23.4 ms ± 1.1, loss 10 % of the last 40\n"));
+  CHECK(text.find("peer tokyo") < text.find("peer osaka"));  // what was taken down on purpose needs nobody
+  status.peers[1].tunnels.clear();
+  CHECK(any_tunnel_down(status));
+}
+
+TEST_CASE("an idle tunnel is up, and rates are of now") {
+  StatusReport status = two_peers();
+  ChildReport& child = status.peers[0].children[0];
+  child.traffic = "idle";
+  child.probe = "none";
+  std::string text = render_status(status, Display{});
+  CHECK(holds(text, "  tunnel tokyo-gre  up (idle)\n"));
+  CHECK(holds(text, "    probes    none: nobody behind it is known to answer"));
+  CHECK_FALSE(holds(text, "    now  "));
+  child.traffic = "passes";
+  child.inbound_bps = 12'300'000;
+  child.inbound_pps = 1'024;
+  child.outbound_bps = 999;
+  child.outbound_pps = 1;
+  status.peers[0].downs = 2;
+  status.peers[0].last_down = "no answer from 198.51.100.1";
+  status.peers[0].last_down_s = 7'200;
+  text = render_status(status, Display{});
+  CHECK(holds(text, "  tunnel tokyo-gre  up\n"));
+  CHECK(holds(text, "    now       12.3 Mbit/s (1 024 packets/s) in, 999 bit/s (1 packets/s) out\n"));
+  CHECK(holds(text, "  history   down 2 times since the start, last 2h 0m ago: no answer from 198.51.100.1\n"));
 }

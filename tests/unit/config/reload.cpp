@@ -166,7 +166,8 @@ TEST_CASE("the same written in another way has no effect") {
 TEST_CASE("routes, addresses and the MTU change on the device that is there; another device is another tunnel") {
   const Folder folder;
   for (const std::string_view text : {"routes = [\"10.2.5.0/24\"]", "address = [\"10.1.0.1/16\"]", "mtu = 1300",
-                                      "clamp_mss = false", "copy_dscp = false", "fail_closed = false"}) {
+                                      "clamp_mss = false", "copy_dscp = false", "fail_closed = false",
+                                      "probe = \"10.2.0.9\""}) {
     CAPTURE(text);
     const Reload reload(folder, sound_ip, with(sound_ip, "# tunnel", text));
     CHECK(reload.plan.changed_tunnels == std::vector{reload.before.tunnels[0].plane.id});

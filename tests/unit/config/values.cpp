@@ -64,6 +64,16 @@ TEST_CASE("a required key that is missing is reported where its table begins") {
             ":1:1: gateway: is required, and missing: a table [gateway] with at least id = \"…\"\n");
 }
 
+TEST_CASE("an address to probe is a host at the other end") {
+  check_mistakes(sound_ip, {
+                               {"# tunnel", "probe = \"10.9.0.1\"", 15, 9, "tunnel.t.probe", "lies outside `remote`"},
+                               {"# tunnel", "probe = \"0.0.0.0\"", 15, 9, "tunnel.t.probe", "must be the address of one host"},
+                               {"# tunnel", "probe = \"224.0.0.5\"", 15, 9, "tunnel.t.probe", "must be the address of one host"},
+                               {"# tunnel", "probe = \"10.2.0.1\"\naddress = [\"10.2.0.1/16\"]", 15, 9, "tunnel.t.probe", "our own device"},
+                               {"# peer", "probe_interval = \"5ms\"", 8, 18, "peer.tokyo.probe_interval", ""},
+                           });
+}
+
 TEST_CASE("a value of the wrong type says what was expected and what is there") {
   check_mistakes(
       sound_gre,

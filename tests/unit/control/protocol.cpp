@@ -24,6 +24,16 @@ ChildReport sample_child() {
   child.inbound_bytes = 18446744073709551615u;
   child.outbound_packets = 3;
   child.outbound_bytes = 4;
+  child.traffic = "blocked";
+  child.traffic_reason = "3 probes";
+  child.probe = "echo";
+  child.rtt_us = 20100;
+  child.probes = 64;
+  child.probes_lost = 6;
+  child.inbound_bps = 8000;
+  child.inbound_pps = 1;
+  child.outbound_bps = 80;
+  child.outbound_pps = 2;
   return child;
 }
 
@@ -67,6 +77,9 @@ PeerReport sample_peer() {
   peer.child_sas = 2;
   peer.established_s = 8000;
   peer.rekey_in_s = 6400;
+  peer.downs = 2;
+  peer.last_down = "lost";
+  peer.last_down_s = 60;
   peer.clients = 2;
   peer.virtual_addresses = {"10.99.0.1"};
   peer.dns = {"10.1.0.53"};
@@ -95,12 +108,13 @@ constexpr std::string_view golden_status =
     R"({"schema":1,"ok":true,"status":{"version":"0.1.0","id":"paris.example.net","uptime_s":86400,"pid":4711,"aead":"vaes512","workers":4,"packet_memory":17890304,"peers":[)"
     R"({"name":"tokyo","state":"up","remote_id":"tokyo.example.net","local_auth":"pre-shared key","remote_auth":"certificate CN=tokyo","local":"192.0.2.1:4500","remote":"198.51.100.1:4500",)"
     R"("role":"initiator","suite":"AES-GCM-16-256 PRF-HMAC-SHA2-384 x25519","spi_i":"0x0102030405060708","spi_r":"0x1112131415161718",)"
-    R"("nat_local":false,"nat_remote":true,"mobike":true,"path_mtu":1440,"path_mtu_state":"confirmed","rtt_us":8200,"jitter_us":null,"ike_sas":1,"child_sas":2,"established_s":8000,"rekey_in_s":6400,"retry_in_s":null,"reason":"","clients":2,)"
+    R"("nat_local":false,"nat_remote":true,"mobike":true,"path_mtu":1440,"path_mtu_state":"confirmed","rtt_us":8200,"jitter_us":null,"ike_sas":1,"child_sas":2,"established_s":8000,"rekey_in_s":6400,"retry_in_s":null,"reason":"","downs":2,"last_down":"lost","last_down_s":60,"clients":2,)"
     R"("virtual_addresses":["10.99.0.1"],"dns":["10.1.0.53"],"domains":["lan"],"children":[)"
     R"({"name":"tokyo-gre","state":"up","inbound_spi":"0xc0ffee01","outbound_spi":"0xdeadbeef","suite":"AES-GCM-16-256 x25519 ESN",)"
     R"("mode":"transport","encapsulation":"udp","esn":true,"local":["192.0.2.1/32[gre]"],"remote":["198.51.100.1/32[gre]"],)"
     R"("established_s":725,"rekey_in_s":2400,"inbound_packets":1234567,"inbound_bytes":18446744073709551615,"outbound_packets":3,)"
-    R"("outbound_bytes":4,"reason":""}],"tunnels":[)"
+    R"("outbound_bytes":4,"reason":"","traffic":"blocked","traffic_reason":"3 probes","probe":"echo","rtt_us":20100,"jitter_us":null,"probes":64,"probes_lost":6,)"
+    R"("inbound_bps":8000,"inbound_pps":1,"outbound_bps":80,"outbound_pps":2}],"tunnels":[)"
     R"({"name":"tokyo-gre","device":"cv-tokyo","carry":"gre","state":"up","child":"tokyo-gre","mtu":1390,"key":42,)"
     R"("addresses":["169.254.10.1/30","fd00:10::1/64"],"routes":["10.2.0.0/16"],"inbound_packets":5,"inbound_bytes":6,)"
     R"("outbound_packets":7,"outbound_bytes":8}]}],"certificates":[{"key":"gateway.auth.certificate","name":"CN=paris",)"

@@ -28,6 +28,9 @@ class FakePlane : public tunnel::DataPlane {
   void flush_waiting(ChildId) override {}
   void send_whole(const Endpoint&, const Endpoint&, ByteView) override {}
   Result<void> send_control(const Endpoint&, const Endpoint&, ByteView, bool) override { return {}; }
+  bool send_echo(ChildId, const wire::Echo&, std::size_t, bool) override { return false; }
+  bool answer_echo(Spi, const wire::Echo&) override { return false; }
+  bool send_inner(TunnelId, ByteView, bool) override { return false; }
   void expect_from(std::span<const IpAddress>) override {}
   int event_fd() const noexcept override { return -1; }
   std::vector<tunnel::Event> poll_events(std::size_t) override { return {}; }

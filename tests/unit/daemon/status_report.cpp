@@ -78,6 +78,7 @@ ike::PeerStatus tokyo_up(TimePoint now) {
 struct World {
   config::Config config = two_peers();
   test::FakePlane plane;
+  daemon::TrafficWatch traffic;
   TimePoint now = TimePoint{} + 100000s;
   control::StatusReport report(std::vector<ike::PeerStatus> peers) {
     return make_status({config,
@@ -86,6 +87,7 @@ struct World {
                         [](const Endpoint& endpoint) { return endpoint.to_string(); },
                         [](TunnelId id) { return static_cast<std::uint16_t>(1400 + id.value()); },
                         nullptr,
+                        &traffic,
                         now,
                         now - 120s,
                         {},
@@ -222,4 +224,32 @@ TEST_CASE("selectors read as prefixes where they are, as ranges where not") {
   CHECK(selector_text({6, 80, 80, address("10.0.0.1"), address("10.0.0.9")}) == "10.0.0.1-10.0.0.9[tcp/80]");
   CHECK(selector_text({17, 1000, 2000, address("10.0.0.0"), address("10.0.0.255")}) == "10.0.0.0/24[udp/1000-2000]");
   CHECK(selector_text({6, 65535, 0, address("10.0.0.0"), address("10.0.0.255")}) == "10.0.0.0/24[tcp/opaque]");
+}
+
+TEST_CASE("a child SA that is up and blocked makes its tunnel degraded, with the reason in words") {
+  World world;
+  world.config.peers[0].probe_interval = 10s;
+  world.traffic.on_installed(world.now, world.config.peers[0].id, ChildId(0), true);
+  daemon::Passage& passage = world.traffic.find(ChildId(0))->passage;
+  auto report = world.report({tokyo_up(world.now)});
+  CHECK(report.peers[0].tunnels[0].state == "up");
+  CHECK(report.peers[0].children[0].traffic == "idle");
+  CHECK(report.peers[0].children[0].probe == "echo");
+  CHECK_FALSE(report.peers[0].children[0].rtt_us);
+  for (int i = 0; i < 4; ++i) {
+    CHECK(passage.next(world.now, 10s));
+    world.now += 1s;
+  }
+  report = world.report({tokyo_up(world.now)});
+  CHECK(report.peers[0].state == "up");
+  CHECK(report.peers[0].tunnels[0].state == "degraded");
+  CHECK(report.peers[0].children[0].traffic == "blocked");
+  CHECK(report.peers[0].children[0].traffic_reason ==
+        "3 probes in a row were not answered, and none ever was: ESP is dropped on the way");
+  CHECK(report.peers[0].children[0].probes == 3);
+  CHECK(report.peers[0].children[0].probes_lost == 3);
+  passage.on_answer(world.now, 4, 7ms, 10s);
+  report = world.report({tokyo_up(world.now)});
+  CHECK(report.peers[0].tunnels[0].state == "up");
+  CHECK(report.peers[0].children[0].rtt_us == 7000);
 }

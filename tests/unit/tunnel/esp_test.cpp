@@ -5,6 +5,7 @@
 #include <set>
 #include <thread>
 
+#include "culvert/wire/echo.h"
 #include "esp_decrypt.h"
 #include "esp_encrypt.h"
 #include "packets.h"
@@ -369,6 +370,70 @@ TEST_CASE("TFC padding behind the inner packet is cut off, dummies are dropped, 
         DropReason::inner_malformed);
   CHECK(open_one(sa, seal_raw(sa, sa.key(), 9, with_trailer(ByteView(inner6).first(63), 41))) ==
         DropReason::inner_malformed);
+}
+
+TEST_CASE("an echo in a dummy packet is no packet that was dropped, and nobody's traffic") {
+  SaPair pair = pair_of(keys_of(vectors[0]));
+  InboundSa& sa = *pair.inbound;
+  Bytes question(100);
+  const wire::Echo echo{wire::Echo::Type::question, 7, 42, 1'000'000'007, 0, 0};
+  echo.write(question.data());
+  const Bytes esp = seal_raw(sa, sa.key(), 1, with_trailer(question, 59));
+  Batch batch;
+  const std::size_t i = batch.add(esp, nullptr, &sa);
+  decrypt_batch(batch.packets);
+  CHECK_FALSE(batch.packets.alive(i));
+  CHECK(batch.packets.consumed_mask() == 1);
+  CHECK(batch.drops[DropReason::dummy] == 0);
+  CHECK(sa.meter.packets() == 0);
+  CHECK(sa.window.top() == 1);  // it has its number like every other packet
+  CHECK(batch.packets[i].len == 100);
+  CHECK(wire::Echo::parse(batch.packets[i].view()) == echo);
+
+  // A copy is a replay, and so is nobody's question.
+  Batch again;
+  const std::size_t copy = again.add(esp, nullptr, &sa);
+  decrypt_batch(again.packets);
+  CHECK(again.packets[copy].reason == DropReason::replay);
+  CHECK(again.packets.consumed_mask() == 0);
+
+  // One whose ICV does not hold, too.
+  Bytes forged = seal_raw(sa, sa.key(), 2, with_trailer(question, 59));
+  forged.back() ^= 1;
+  Batch third;
+  const std::size_t bad = third.add(forged, nullptr, &sa);
+  decrypt_batch(third.packets);
+  CHECK(third.packets[bad].reason == DropReason::icv_failed);
+  CHECK(third.packets.consumed_mask() == 0);
+}
+
+TEST_CASE("an echo uses a sequence number, and counts against no limit of bytes or packets") {
+  ChildSaKeys keys = keys_of(vectors[0]);
+  keys.soft_packets = 1;
+  keys.hard_packets = 2;
+  SaPair pair = pair_of(std::move(keys));
+  for (int i = 0; i < 5; ++i) {
+    Batch batch;
+    const std::size_t at = batch.add(iota(40), pair.outbound.get(), nullptr);
+    batch.packets[at].next_header = 59;
+    encrypt_batch(batch.packets, Metering::none);
+    CHECK(batch.packets.alive(at));
+  }
+  CHECK(pair.outbound->meter.packets() == 0);
+  CHECK_FALSE(pair.outbound->events.was_raised(ChildEvent::soft_limit));
+  CHECK(pair.outbound->reserve(1).first == 6);
+}
+
+TEST_CASE("echoes of one SA are reported ten at once and a hundred a second at most") {
+  SaPair pair = pair_of(keys_of(vectors[0]));
+  TimePoint now(std::chrono::hours(1));
+  int reported = 0;
+  for (int i = 0; i < 1000; ++i) reported += pair.inbound->may_report_echo(now);
+  CHECK(reported == 10);
+  reported = 0;
+  for (int i = 0; i < 10'000; ++i) reported += pair.inbound->may_report_echo(now += std::chrono::microseconds(100));
+  CHECK(reported >= 99);
+  CHECK(reported <= 101);
 }
 
 TEST_CASE("transport mode takes GRE alone, and only when the selectors do") {

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include "culvert/wire/checksum.h"
+#include "culvert/wire/echo.h"
 #include "culvert/wire/esp.h"
 #include "culvert/wire/flow.h"
 #include "culvert/wire/gre.h"
@@ -27,6 +28,22 @@ TEST_CASE("the checksum counts an odd last byte as the high half of a word, and 
   CHECK(wire::checksum(ByteView(inner4).subspan(20), pseudo) == 0);
   const auto pseudo6 = wire::pseudo_header_sum(ip("fd00:1::5"), ip("fd00:2::7"), 17, 24);
   CHECK(wire::checksum(ByteView(inner6).subspan(40), pseudo6) == 0);
+}
+
+TEST_CASE("an echo is read back as it was written, and nothing shorter or else is one") {
+  const wire::Echo echo{wire::Echo::Type::answer, 0xfffe, 0x80000001, 0x0123456789abcdef, 250, 1400};
+  Bytes bytes(wire::echo_len);
+  echo.write(bytes.data());
+  CHECK(bytes == hex("63766563686f00010002fffe800000010123456789abcdef000000fa00000578"));  // as echo.h draws it
+  CHECK(wire::Echo::parse(bytes) == echo);
+  for (std::size_t len = 0; len < bytes.size(); ++len) CHECK_FALSE(wire::Echo::parse(ByteView(bytes).first(len)));
+  for (std::size_t at = 0; at < 10; ++at) {  // magic and type
+    Bytes other = bytes;
+    other[at] ^= 0x10;
+    CHECK_FALSE(wire::Echo::parse(other));
+  }
+  bytes.resize(1400);
+  CHECK(wire::Echo::parse(bytes) == echo);
 }
 
 // RFC 1624 §4: the example on which RFC 1141 goes wrong.
