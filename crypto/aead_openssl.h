@@ -47,6 +47,8 @@ class OpensslAeadKey final : public AeadKey {
     EVP_CIPHER_CTX* ctx_ = nullptr;
   };
 
+  [[nodiscard]] Secret copy_of_encryption() const override { return encryption_.clone(); }
+
   /// How many leases can be out before threads fall back to their spare contexts.
   [[nodiscard]] std::size_t num_contexts() const noexcept { return num_slots_; }
 

@@ -51,6 +51,7 @@ class GcmKey final : public AeadKey {
   [[nodiscard, gnu::always_inline]] const GcmKeyData& data() const noexcept {
     return *__atomic_load_n(&data_, __ATOMIC_ACQUIRE);
   }
+  [[nodiscard]] Secret copy_of_encryption() const override;
   /// False: there is no memory for its tables. Any thread, any number of them at once.
   [[nodiscard]] bool make_ready(const GcmKernel& kernel) const noexcept {
     return __atomic_load_n(&data_, __ATOMIC_ACQUIRE) != nullptr || expand(kernel);

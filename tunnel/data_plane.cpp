@@ -61,6 +61,9 @@ class LinuxDataPlane final : public DataPlane {
   void expect_from(std::span<const IpAddress> addresses) override { ike_.expect(addresses); }
   std::vector<Event> poll_events(std::size_t max) override;
 
+  std::vector<ChildSaKeys> copy_keys(const std::function<bool(PeerId)>& wanted) const override {
+    return registry_.copy_keys(wanted);
+  }
   std::optional<ChildTraffic> traffic(Spi inbound_spi) const override;
   TunnelCounters counters(TunnelId id) const override;
   std::vector<std::uint64_t> drops() const override;

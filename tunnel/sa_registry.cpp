@@ -93,6 +93,30 @@ const SaPair* SaRegistry::pair(Spi inbound_spi) const {
   return const_cast<SaRegistry*>(this)->pair(inbound_spi);
 }
 
+std::vector<ChildSaKeys> SaRegistry::copy_keys(const std::function<bool(PeerId)>& wanted) const {
+  std::vector<ChildSaKeys> all;
+  for (const auto& [spi, entry] : pairs_) {
+    const InboundSa& in = *entry.sas.inbound;
+    const OutboundSa& out = *entry.sas.outbound;
+    if (!wanted(in.peer)) continue;
+    const OuterPath path = out.path.load();
+    ChildSaKeys& keys = all.emplace_back();
+    keys.peer = in.peer;
+    keys.child = in.child;
+    keys.inbound_spi = in.spi;
+    keys.outbound_spi = out.spi;
+    keys.suite = in.key().suite();
+    keys.inbound.encryption = in.key().copy_of_encryption();
+    keys.outbound.encryption = out.key().copy_of_encryption();
+    keys.mode = in.mode;
+    keys.encapsulation = path.encapsulation;
+    keys.esn = in.esn;
+    keys.local_endpoint = path.local;
+    keys.remote_endpoint = path.remote;
+  }
+  return all;
+}
+
 bool SaRegistry::first_report(const SaEvent& event) {
   const auto found = pairs_.find(event.inbound_spi.value());
   if (found == pairs_.end()) return false;

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <unordered_map>
@@ -33,6 +34,8 @@ class SaRegistry {
   [[nodiscard]] bool sends(ChildId child) const;
   [[nodiscard]] SaPair* pair(Spi inbound_spi);
   [[nodiscard]] const SaPair* pair(Spi inbound_spi) const;
+  /// DataPlane::copy_keys.
+  [[nodiscard]] std::vector<ChildSaKeys> copy_keys(const std::function<bool(PeerId)>& wanted) const;
   /// Is this the first report of the event for the pair? Both of its SAs may raise it. False also when the pair is
   /// gone.
   [[nodiscard]] bool first_report(const SaEvent& event);

@@ -4,6 +4,7 @@
 #include <array>
 #include <new>
 
+#include "culvert/base/secret.h"
 #include "gcm_aead.h"
 #include "gcm_key.h"
 
@@ -31,6 +32,10 @@ void destroy(GcmKeyData* data) noexcept {
 GcmKey::~GcmKey() {
   destroy(data_);
   sodium_memzero(key_, sizeof key_);
+}
+
+Secret GcmKey::copy_of_encryption() const {
+  return Secret::copy_of(ByteView(key_).first(std::size_t{key_len_} + info(suite()).salt_len));
 }
 
 // Of threads that come at once each makes the tables, and one of them stays.

@@ -93,6 +93,13 @@ void write(Level level, std::string_view message, const Subject& about) {
   emit(s, {level, message, about});
 }
 
+void alarm(std::string_view message) {
+  if (!enabled(Level::warn)) return;
+  State& s = state();
+  const std::lock_guard lock(s.mutex);
+  emit(s, {Level::warn, message, {}});
+}
+
 void set_level(Level level) noexcept { threshold.store(level, std::memory_order_relaxed); }
 bool enabled(Level level) noexcept { return level >= threshold.load(std::memory_order_relaxed); }
 std::uint64_t num_suppressed() noexcept { return suppressed.load(std::memory_order_relaxed); }

@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 
+#include "capture.h"
 #include "client.h"
 #include "client_export.h"
 #include "commands.h"
@@ -27,6 +28,7 @@ struct Arguments {
   ReloadOptions reload;
   unsigned confirm = 0;
   bool diff_json = false;
+  CaptureArguments capture;
   PkiArguments pki;
   ExportArguments client_export;
   std::string shell;
@@ -318,6 +320,7 @@ ExitCode dispatch(const CLI::App& app, const std::string& command, Arguments& ar
   if (command == "mtu") return run_mtu(arguments.socket, arguments.peer, arguments.mtu_json);
   if (command == "ping") return run_ping(arguments.socket, arguments.peer, arguments.ping);
   if (command == "drops") return run_drops(arguments.socket, arguments.drops_json, arguments.drops_all);
+  if (command == "capture") return run_capture(arguments.socket, arguments.capture);
   if (command == "doctor") return run_doctor(arguments.socket, arguments.doctor);
   if (command == "reload") {
     if (arguments.confirm > 0) arguments.reload.confirm = arguments.confirm;
@@ -342,6 +345,32 @@ ExitCode dispatch(const CLI::App& app, const std::string& command, Arguments& ar
   if (command == "redirect") return run_request(arguments.socket, {command, "", arguments.gateway});
   if (command == "kick") return run_request(arguments.socket, {command, "", arguments.user});
   return run_request(arguments.socket, {command, arguments.peer, command == "rekey" ? what_of(arguments) : ""});
+}
+
+void add_capture(CLI::App& app, CaptureArguments& options) {
+  CLI::App* capture = app.add_subcommand(
+      "capture", "packets inside and outside of the tunnels: a line each, or pcapng for Wireshark; until Ctrl-C");
+  capture->add_option("PEER", options.name, "a peer or a tunnel; all when it is left out");
+  capture->add_option("EXPRESSION", options.words, "which inner packets (with --outer: outer ones), as pcap-filter(7)");
+  capture->add_option("-w,--write", options.file, "write pcapng (never over another file); - for standard output")
+      ->type_name("FILE");
+  capture->add_flag("--force", options.force, "write over FILE");
+  capture->add_flag("--inner", options.inner, "only what is inside of tunnels");
+  capture->add_flag("--outer", options.outer, "only IKE and ESP");
+  CLI::Option* keys = capture->add_flag(
+      "--keys", options.keys,
+      "also the keys that open IKE and ESP, for tshark, as long as it captures: 60 seconds, or --seconds; needs "
+      "allow_key_export = true");
+  capture->add_option("--keys-to", options.keys_folder, "folder for them; FILE.keys when left out")
+      ->needs(keys)
+      ->type_name("FOLDER");
+  capture->add_option("-c,--count", options.count, "end after so many packets")->type_name("NUMBER");
+  capture->add_option("--seconds", options.seconds, "end after so long")->type_name("SECONDS");
+  capture->add_option("--bytes", options.bytes, "end after so many bytes of packets")->type_name("BYTES");
+  capture->add_option("-s,--snaplen", options.snaplen, "bytes to keep of each packet")
+      ->check(CLI::Range(64u, 262144u))
+      ->capture_default_str()
+      ->type_name("BYTES");
 }
 
 void add_shell(CLI::App& app, Arguments& arguments) {
@@ -395,6 +424,7 @@ void add_commands(CLI::App& app, Arguments& arguments) {
       ->add_option("USER", arguments.user, "its identity, its name (PEER/USER) or an address that it has")
       ->required();
   add_drops(app, arguments);
+  add_capture(app, arguments.capture);
   add_shell(app, arguments);
   add_client(app, arguments);
   app.add_subcommand("version", "the version of this command");

@@ -34,6 +34,13 @@ class Connection {
     deadline_.reset();
     interrupt_ = interrupt;
   }
+  [[nodiscard]] std::optional<pid_t> listener() const {
+    ucred credentials{};
+    socklen_t len = sizeof credentials;
+    if (::getsockopt(fd_, SOL_SOCKET, SO_PEERCRED, &credentials, &len) != 0 || credentials.pid <= 0)
+      return std::nullopt;
+    return credentials.pid;
+  }
 
  private:
   [[nodiscard]] int remaining_ms() const;
@@ -172,6 +179,12 @@ Result<control::Response> follow(const std::filesystem::path& socket, const cont
     if (!line) return std::unexpected(line.error());
     if (!on_line(*line)) return response;
   }
+}
+
+std::optional<pid_t> listener_of(const std::filesystem::path& socket) {
+  Connection connection(socket, std::chrono::seconds(1));
+  if (!connection.open()) return std::nullopt;
+  return connection.listener();
 }
 
 }  // namespace culvert::cli

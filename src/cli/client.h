@@ -1,7 +1,10 @@
 #pragma once
+#include <sys/types.h>
+
 #include <chrono>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "culvert/base/result.h"
@@ -24,5 +27,7 @@ using LineReader = std::function<bool(const std::string& line)>;
 [[nodiscard]] Result<control::Response> follow(const std::filesystem::path& socket, const control::Request& request,
                                                const LineReader& on_line, int interrupt,
                                                std::chrono::milliseconds timeout = std::chrono::seconds(5));
+/// The process that listens there; nullopt: nobody does, or the kernel does not say.
+[[nodiscard]] std::optional<pid_t> listener_of(const std::filesystem::path& socket);
 
 }  // namespace culvert::cli

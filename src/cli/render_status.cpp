@@ -259,6 +259,7 @@ void render_gateway(Page& page, const control::StatusReport& status) {
                 .add(fmt::format("{} worker{}", status.workers, status.workers == 1 ? "" : "s"))
                 .add(status.aead.empty() ? "" : "AEAD by " + status.aead)
                 .text());
+  if (!status.key_export.empty()) page.line(2, "KEYS", status.key_export);
 }
 
 /// What runs well needs no lines: certificates near their end, and lists that are not what they should be.

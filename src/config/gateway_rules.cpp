@@ -133,6 +133,7 @@ GatewayConfig check_gateway(const RawGateway& raw, const std::filesystem::path& 
   }
   gateway.fwmark = static_cast<std::uint32_t>(raw.fwmark.value.value_or(0));
   gateway.crash_detection = raw.crash_detection.value.value_or(gateway.crash_detection);
+  gateway.allow_key_export = raw.allow_key_export.value.value_or(gateway.allow_key_export);
   gateway.user = raw.user.value.value_or(gateway.user);
   gateway.sandbox = raw.sandbox.value.value_or(gateway.sandbox);
   check_metrics(raw, folder, gateway, findings);

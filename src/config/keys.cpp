@@ -109,6 +109,9 @@ constexpr KeySpec<RawGateway> gateway_table[] = {
     {"crash_detection", "boolean", "true",
      "after a crash peers that speak RFC 6290 know at once; needs a `state_dir` that outlives it",
      [](V v, RawGateway& g) { g.crash_detection = v.boolean(); }, ReloadEffect::restart},
+    {"allow_key_export", "boolean", "false",
+     "root may have the keys of running SAs for a while, by `culvert capture --keys`, and read the traffic with them",
+     [](V v, RawGateway& g) { g.allow_key_export = v.boolean(); }},
 };
 
 constexpr KeySpec<RawPeer> peer_table[] = {

@@ -89,7 +89,7 @@ struct RawGateway {
   Field<bool> sandbox;
   Field<RawAuth> auth;
   Field<RawPeerAuth> peer_auth;
-  Field<bool> crash_detection;
+  Field<bool> crash_detection, allow_key_export;
   Field<std::string> users;
   Field<std::string> redirect;
   Field<std::string> metrics;

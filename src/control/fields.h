@@ -149,6 +149,7 @@ void visit_fields(Visitor& visit, T& status) {
   visit("uid", status.uid);
   visit("capabilities", status.capabilities);
   visit("protections", status.protections);
+  visit("key_export", status.key_export);
 }
 
 template <class Visitor, Is<FindingReport> T>
@@ -207,6 +208,20 @@ void visit_fields(Visitor& visit, T& entry) {
   visit("datagrams", entry.datagrams);
   visit("tries", entry.tries);
   visit("text", entry.text);
+}
+
+template <class Visitor, Is<CaptureDevice> T>
+void visit_fields(Visitor& visit, T& device) {
+  visit("tunnel", device.tunnel);
+  visit("device", device.device);
+  visit("peer", device.peer);
+}
+
+template <class Visitor, Is<CaptureReport> T>
+void visit_fields(Visitor& visit, T& capture) {
+  visit("devices", capture.devices);
+  visit("outer", capture.outer);
+  visit("allow_key_export", capture.allow_key_export);
 }
 
 template <class Visitor, Is<DropReport> T>

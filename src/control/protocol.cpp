@@ -42,6 +42,8 @@ constexpr std::array commands = {
     CommandShape{"reauth", true, false},
     CommandShape{"ping", true, true},
     CommandShape{"mtu", true, true},
+    CommandShape{"capture", true, false, true},
+    CommandShape{"keys", true, true, true},
 };
 
 Result<void> check_members(const json::object& object) {
@@ -55,11 +57,14 @@ Result<void> check_members(const json::object& object) {
   return {};
 }
 
-bool is_reload_way(const std::string& what) {
-  if (what.empty() || what == "dry-run" || what == "confirmed" || what == "revert") return true;
+bool is_seconds(const std::string& what, unsigned most) {
   unsigned seconds = 0;
   const auto [end, error] = std::from_chars(what.data(), what.data() + what.size(), seconds);
-  return error == std::errc() && end == what.data() + what.size() && seconds >= 1 && seconds <= 86400;
+  return error == std::errc() && end == what.data() + what.size() && seconds >= 1 && seconds <= most;
+}
+
+bool is_reload_way(const std::string& what) {
+  return what.empty() || what == "dry-run" || what == "confirmed" || what == "revert" || is_seconds(what, 86400);
 }
 
 Result<void> check_shape(Request& request) {
@@ -68,7 +73,7 @@ Result<void> check_shape(Request& request) {
     return fail(Errc::malformed,
                 "\"command\" must be \"status\", \"users\", \"drops\", \"up\", \"down\", \"rekey\", \"redirect\", "
                 "\"kick\", \"reload\", \"diff\", \"monitor\", \"trace\", \"routes\", \"log-level\", \"reauth\", "
-                "\"ping\" or \"mtu\"");
+                "\"ping\", \"mtu\", \"capture\" or \"keys\"");
   }
   if (shape->takes_peer != !request.peer.empty() && !(shape->peer_optional && request.peer.empty())) {
     return fail(Errc::malformed,
@@ -105,6 +110,10 @@ Result<void> check_shape(Request& request) {
     if (is_reload_way(request.what)) return {};
     return fail(Errc::malformed,
                 "\"what\" of a reload is left out, or \"dry-run\", \"confirmed\", \"revert\", or 1 to 86400 seconds");
+  }
+  if (request.command == "keys") {
+    if (request.what == "more" || request.what == "stop" || is_seconds(request.what, max_key_export_s)) return {};
+    return fail(Errc::malformed, fmt::format("\"what\" of keys is 1 to {} seconds, \"more\" or \"stop\"", max_key_export_s));
   }
   if (request.command == "diff") {
     if (request.what.empty() || (request.what.front() == '/' && request.what.size() <= max_path_len)) return {};
@@ -144,6 +153,8 @@ std::string to_json(const Response& response) {
   if (response.trace) out("trace", *response.trace);
   if (response.routes) out("routes", *response.routes);
   if (response.log_level) out.object["log_level"] = ObjectWriter::value_of(*response.log_level);
+  if (response.capture) out.object["capture"] = ObjectWriter::value_of(*response.capture);
+  if (response.keys) out("keys", *response.keys);
   return json::serialize(out.object);
 }
 
@@ -247,6 +258,11 @@ Result<Response> parse_response(std::string_view line) {
   if (const json::value* users = reader.find("users"); users && users->is_array()) {
     reader("users", response.users.emplace());
   }
+  if (const json::value* capture = reader.find("capture"); capture && capture->is_object()) {
+    const ObjectReader inner(capture->get_object());
+    visit_fields(inner, response.capture.emplace());
+  }
+  if (const json::value* keys = reader.find("keys"); keys && keys->is_array()) reader("keys", response.keys.emplace());
   reader("mistakes", response.mistakes);
   if (const json::value* changes = reader.find("changes"); changes && changes->is_array()) {
     reader("changes", response.changes.emplace());

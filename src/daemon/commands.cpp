@@ -35,8 +35,11 @@ control::Response Daemon::answer(const control::Request& request) {
         {config_, *plane_, ike_->status(now), [this](const Endpoint& endpoint) { return streams_.text_of(endpoint); },
          [this](TunnelId id) { return machine_->mtu(id); }, &paths_, &traffic_, now, started_,
          std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()), revocation_->report()});
+    response.status->key_export = key_export_.describe(now);
     return response;
   }
+  if (request.command == "capture") return answer_capture(request.peer);
+  if (request.command == "keys") return answer_keys(now, request);
   if (request.command == "drops") {
     response.drops = make_drops(*plane_);
     return response;

@@ -1,6 +1,7 @@
 #include "control_server.h"
 
 #include <fmt/format.h>
+#include <sodium.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -83,21 +84,29 @@ class ControlServer::Client : public std::enable_shared_from_this<Client> {
     if (end == std::string::npos) return read();
     const std::string line = received_.substr(0, end);
     received_.erase(0, end + 1);
-    const auto request = control::parse_request(line);
+    auto request = control::parse_request(line);
+    const ucred peer = credentials();
+    const bool is_root = peer.uid == 0 || peer.uid == geteuid();
     // What cannot be read as a configuration is quoted in the answer.
-    if (request && request->command == "diff" && !request->what.empty() && !is_root())
+    if (request && request->command == "diff" && !request->what.empty() && !is_root)
       return write(refusal("invalid", "only root may have any file read as a configuration"));
     if (!request) return write(refusal("malformed", request.error().detail));
+    if (request->command == "keys" && !is_root) {
+      log::warn("control socket: uid {} (pid {}) asked for keys: refused", peer.uid, peer.pid);
+      return write(refusal("invalid", "only root may have keys"));
+    }
+    request->by = fmt::format("uid {} (pid {})", peer.uid, peer.pid);
     const control::Response response = server_->handler_(*request);
     if (response.ok && control::is_stream(*request)) stream_ = *request;
     write(response_line(response));
   }
 
-  [[nodiscard]] bool is_root() {
+  /// Of nobody when they cannot be known.
+  [[nodiscard]] ucred credentials() {
     ucred peer{};
     socklen_t len = sizeof peer;
-    return getsockopt(socket_.native_handle(), SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
-           (peer.uid == 0 || peer.uid == geteuid());
+    if (getsockopt(socket_.native_handle(), SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0) peer.uid = UINT32_MAX;
+    return peer;
   }
 
   void write(std::string line) {
@@ -105,6 +114,7 @@ class ControlServer::Client : public std::enable_shared_from_this<Client> {
     arm_limit();
     asio::async_write(socket_, asio::buffer(response_),
                       [self = shared_from_this()](const ErrorCode& error, std::size_t) {
+                        sodium_memzero(self->response_.data(), self->response_.size());  // it may have had keys in it
                         if (self->server_ == nullptr) return;
                         if (error || self->last_) return self->finish();
                         if (self->stream_) return self->hand_over();

@@ -335,6 +335,7 @@ void Daemon::on_tick() {
   announce_expiry(now);
   reload_users(false);
   save_leases(false);
+  watch_key_export(now);
   heap_.on_tick();
   report_status(now);
   if (client_) client_->on_tick();

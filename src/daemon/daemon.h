@@ -32,6 +32,7 @@
 #include "heap_trimmer.h"
 #include "hooks.h"
 #include "icmp_echo_linux.h"
+#include "key_export.h"
 #include "lease_book.h"
 #include "machine.h"
 #include "metrics_report.h"
@@ -232,6 +233,20 @@ class Daemon {
   [[nodiscard]] control::Response answer(const control::Request& request);
   [[nodiscard]] control::Response answer_change(Result<ike::Actions> result, std::string message);
 
+  // capture.cpp: what `culvert capture` asks for
+  struct CaptureTarget {
+    std::optional<PeerId> peer;  ///< nullopt: all
+    std::string text;
+    std::vector<const config::TunnelSettings*> tunnels;
+  };
+  [[nodiscard]] std::optional<CaptureTarget> find_target(const std::string& name) const;
+  [[nodiscard]] control::Response answer_capture(const std::string& name) const;
+  [[nodiscard]] control::Response answer_keys(TimePoint now, const control::Request& request);
+  void end_key_export(const std::string& why);
+  void watch_key_export(TimePoint now);
+  void export_keys(const ike::DebugIkeKeys& keys);
+  void export_keys(const ChildSaKeys& keys);
+
   config::Config config_;
   std::filesystem::path config_file_;
   /// What ran before a reload that nobody has confirmed yet.
@@ -251,6 +266,7 @@ class Daemon {
   boost::asio::steady_timer watchdog_{io_};
   ServiceManager manager_;
   std::optional<DebugKeys> debug_keys_;
+  KeyExport key_export_;
   std::unique_ptr<tunnel::DataPlane> plane_;
   std::optional<Machine> machine_;
   LeaseBook leases_;

@@ -76,8 +76,11 @@ std::optional<Names> esp_names(crypto::CipherSuite suite) {
 }  // namespace
 
 std::optional<std::string> tshark_ike_line(const ike::DebugIkeKeys& keys) {
-  const auto names = ike_names(keys.cipher);
+  auto names = ike_names(keys.cipher);
   if (!names) return std::nullopt;
+  const std::string unchecked =
+      fmt::format("ANY {}-bits of Authentication [No Checking]", 8 * crypto::info(keys.cipher).icv_len);
+  if (!crypto::info(keys.cipher).is_aead && keys.sk_ai.empty()) names->integrity = unchecked.c_str();
   return fmt::format("uat:ikev2_decryption_table:{:016x},{:016x},{},{},\"{}\",{},{},\"{}\"", keys.spi_i.value(),
                      keys.spi_r.value(), hex(keys.sk_ei.view()), hex(keys.sk_er.view()), names->encryption,
                      hex(keys.sk_ai.view()), hex(keys.sk_ar.view()), names->integrity);
@@ -85,8 +88,10 @@ std::optional<std::string> tshark_ike_line(const ike::DebugIkeKeys& keys) {
 
 std::optional<std::string> tshark_esp_line(IpFamily outer, Spi spi, crypto::CipherSuite suite,
                                            const DirectionKeys& keys) {
-  const auto names = esp_names(suite);
+  auto names = esp_names(suite);
   if (!names) return std::nullopt;
+  const std::string unchecked = fmt::format("ANY {} bit authentication [no checking]", 8 * crypto::info(suite).icv_len);
+  if (!crypto::info(suite).is_aead && keys.integrity.empty()) names->integrity = unchecked.c_str();
   const std::string integrity = keys.integrity.empty() ? "" : "0x" + hex(keys.integrity.view());
   return fmt::format("uat:esp_sa:\"{}\",\"*\",\"*\",\"0x{:08x}\",\"{}\",\"0x{}\",\"{}\",\"{}\"",
                      outer == IpFamily::v4 ? "IPv4" : "IPv6", spi.value(), names->encryption,

@@ -29,7 +29,8 @@ class DebugKeys {
   int fd_ = -1;
 };
 
-/// The lines, with names as tshark 4.0 knows them; nullopt for a suite that it cannot open (ChaCha20-Poly1305).
+/// The lines, with names as tshark 4.0 knows them; nullopt for a suite that it cannot open (ChaCha20-Poly1305). Without
+/// an integrity key the ICV goes unchecked.
 [[nodiscard]] std::optional<std::string> tshark_ike_line(const ike::DebugIkeKeys& keys);
 [[nodiscard]] std::optional<std::string> tshark_esp_line(IpFamily outer, Spi spi, crypto::CipherSuite suite,
                                                          const DirectionKeys& keys);

@@ -72,6 +72,7 @@ std::string Daemon::name_of(PeerId peer) const {
 
 void Daemon::perform_one(ike::InstallChild& install) {
   if (debug_keys_) debug_keys_->add(install.keys);
+  export_keys(install.keys);
   const Spi spi = install.keys.inbound_spi;
   InstalledSa sa;
   sa.peer = install.keys.peer;
@@ -216,6 +217,7 @@ void Daemon::perform_one(ike::UserSessionEnd& session) {
 
 void Daemon::perform_one(ike::DebugIkeKeys& keys) {
   if (debug_keys_) debug_keys_->add(keys);
+  export_keys(keys);
 }
 
 }  // namespace culvert::daemon

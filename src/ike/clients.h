@@ -111,4 +111,7 @@ class Clients {
   static constexpr std::uint32_t first_client_id = 1U << 31;
 };
 
+/// The configured peer that this one is, or is a client of; nullopt: nullptr.
+[[nodiscard]] std::optional<PeerId> configured_peer_of(const Peer* peer);
+
 }  // namespace culvert::ike

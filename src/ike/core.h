@@ -128,6 +128,7 @@ class Core {
 
   // ---- tables ----
   [[nodiscard]] const EndpointOptions& options() const noexcept { return options_; }
+  void emit_keys(bool wanted) noexcept { options_.debug_keys = wanted; }
   /// As configured, without their clients.
   [[nodiscard]] const std::vector<std::unique_ptr<Peer>>& peers() const noexcept { return peers_; }
   [[nodiscard]] Clients& clients() const noexcept { return *clients_; }

@@ -5,20 +5,14 @@
 #include "association.h"
 #include "authentication.h"
 #include "clients.h"
-#include "core.h"
 #include "culvert/crypto/prf.h"
+#include "endpoint_impl.h"
 #include "payload_table.h"
 #include "peer.h"
 #include "session.h"
 #include "trace.h"
 
 namespace culvert::ike {
-
-struct IkeEndpoint::Impl {
-  Impl(EndpointOptions options, std::vector<PeerConfig> peers, crypto::RandomSource& random)
-      : core(options, std::move(peers), random) {}
-  Core core;
-};
 
 IkeEndpoint::IkeEndpoint(EndpointOptions options, std::vector<PeerConfig> peers, crypto::RandomSource& random)
     : impl_(std::make_unique<Impl>(options, std::move(peers), random)) {}

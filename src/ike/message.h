@@ -299,6 +299,9 @@ class SkProtection {
   /// Bytes of the message that seal makes of so much.
   [[nodiscard]] std::size_t sealed_len(const PayloadChain& chain) const noexcept;
 
+  /// As given to create, without the integrity key.
+  [[nodiscard]] Secret copy_of_encryption() const { return key_->copy_of_encryption(); }
+
   SkProtection(SkProtection&&) noexcept = default;
   SkProtection& operator=(SkProtection&&) noexcept = default;
 

@@ -4,6 +4,7 @@
 #include <cassert>
 
 #include "association.h"
+#include "clients.h"
 #include "peer.h"
 
 namespace culvert::ike {
@@ -357,7 +358,8 @@ void Session::install_keys(IkeKeys& keys) {
   sk_d_ = std::move(keys.sk_d);
   if (core_.options().debug_keys) {
     core_.emit(DebugIkeKeys{origin_.spi_i, origin_.spi_r, std::move(keys.sk_ei), std::move(keys.sk_er),
-                            std::move(keys.sk_ai), std::move(keys.sk_ar), suite_.cipher});
+                            std::move(keys.sk_ai), std::move(keys.sk_ar), suite_.cipher, configured_peer_of(peer_),
+                            origin_.path.remote.address});
   }
 }
 

@@ -239,6 +239,8 @@ class Session {
   void take_slot(Admission::Slot slot) { slot_ = std::move(slot); }
   [[nodiscard]] Association* association() const noexcept { return association_; }
   [[nodiscard]] Peer* peer() const noexcept { return peer_; }  ///< nullptr: a responder's, before IKE_AUTH
+  /// Without the integrity keys, which are not kept; nullopt: it has no keys yet.
+  [[nodiscard]] std::optional<DebugIkeKeys> copy_keys() const;
   [[nodiscard]] AgendaMark& agenda_mark() noexcept { return agenda_mark_; }
   /// What the request under way is about, when that is a T.
   template <class T>

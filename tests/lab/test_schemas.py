@@ -73,10 +73,12 @@ def test_what_a_reload_does_or_would_do_conforms(gateways):
 
 def test_responses_conform_good_and_bad(gateways):
     _, a, _ = gateways
-    for request in ({"command": "status"}, {"command": "drops"}, {"command": "users"}, {"command": "rekey", "peer": "b"}):
+    for request in ({"command": "status"}, {"command": "drops"}, {"command": "users"}, {"command": "rekey", "peer": "b"},
+                    {"command": "capture"}, {"command": "capture", "peer": "b"}):
         assert conform("response", ask(a, json.dumps(request)))["ok"]
     for request, code in (('{"command":"up","peer":"nobody"}', "not_found"), ("hello", "malformed"), ('{"command":"dance"}', "malformed"),
-                          ("{}", "malformed"), ('{"command":"redirect","what":"no gateway!"}', "invalid")):
+                          ("{}", "malformed"), ('{"command":"capture","peer":"nobody"}', "not_found"), ('{"command":"keys","what":"60"}', "invalid"),
+                          ('{"command":"keys","what":"3601"}', "malformed"), ('{"command":"redirect","what":"no gateway!"}', "invalid")):
         assert conform("response", ask(a, request))["code"] == code
 
 

@@ -44,6 +44,8 @@ struct Record {
 /// What every line goes through: at most 10 lines in any second, whatever arrives; what was left out is
 /// counted, and a line says how many as soon as there is room. Thread-safe; never called per packet.
 void write(Level level, std::string_view message, const Subject& about = {});
+/// A warning that no flood of other lines leaves out: of what root alone can cause, and everybody should know.
+void alarm(std::string_view message);
 void set_level(Level level) noexcept;
 [[nodiscard]] bool enabled(Level level) noexcept;
 /// Everything but printable ASCII becomes \xNN and 256 bytes are the end: text that a peer chose cannot forge a line or

@@ -67,6 +67,7 @@ struct GatewayConfig {
   std::optional<MetricsAddress> metrics;             ///< nullopt: nowhere
   std::vector<IpPrefix> metrics_from;                ///< who may ask for them beside this machine
   std::uint32_t fwmark = 0;                          ///< SO_MARK of what is sent to peers; 0: none
+  bool allow_key_export = false;                     ///< `culvert capture --keys`
   bool crash_detection = true;                       ///< give peers a token by which they know that we have restarted
 };
 

@@ -20,13 +20,17 @@ inline constexpr std::size_t max_response_len = 64u << 20;  ///< bytes of a resp
 inline constexpr std::size_t max_name_len = 64;             ///< bytes of a peer's name
 inline constexpr std::size_t max_user_len = 1024;           ///< bytes of a user
 inline constexpr std::size_t max_users = 10000;             ///< in one response
+inline constexpr unsigned max_key_export_s = 3600;          ///< for which keys are given out
 
 struct Request {
   std::string command;  ///< "status", "drops", "users", "up", "down", "rekey", "redirect", "kick", "reload", "diff", "monitor", "trace",
-                        ///< "routes", "log-level", "reauth"
-  std::string peer;     ///< for up, down, rekey; for monitor and trace, or empty: everybody
+                        ///< "routes", "log-level", "reauth", "ping", "mtu", "capture", "keys"
+  std::string peer;     ///< for up, down, rekey; for monitor and trace, or empty: everybody; a peer or a tunnel for capture and
+                        ///< keys, or empty: all
   std::string what;     ///< for rekey: "ike", "children" or "both"; for redirect: the gateway, or "none"; for kick: the user;
-                        ///< for reload: "", "dry-run", "confirmed", "revert", or seconds within which to confirm
+                        ///< for reload: "", "dry-run", "confirmed", "revert", or seconds within which to confirm;
+                        ///< for keys: seconds for which they are wanted, "more" or "stop"
+  std::string by{};     ///< who asks, for the log; not in the message: the server knows it of the socket
 };
 
 struct ChildReport {
@@ -118,6 +122,7 @@ struct StatusReport {
   std::uint64_t pid = 0;  ///< of culvertd; 0: an older one, which does not say
   std::uint32_t uid = 0;                    ///< of the daemon
   std::vector<std::string> capabilities{};  ///< that it still has: "cap_net_admin"
+  std::string key_export{};                 ///< who gets the keys of SAs now, in words; empty: nobody
   std::vector<std::string> protections{};   ///< in force: "no_new_privs", "seccomp", "landlock", "locked_memory"
 };
 /// What `culvert doctor` has found.
@@ -147,6 +152,16 @@ struct ChangeReport {
   std::string effect;         ///< of one that was changed: "in place", "rekeys", "reauthenticates", … (docs/configuration.md)
   std::string text;           ///< the whole in a line, for people
 };
+/// A device that inner packets can be captured on.
+struct CaptureDevice {
+  std::string tunnel, device, peer;
+};
+/// What `culvert capture` has to look at.
+struct CaptureReport {
+  std::vector<CaptureDevice> devices;
+  std::string outer;            ///< pcap-filter(7): IKE and ESP, from and to where the peer is now
+  bool allow_key_export = false;
+};
 struct Response {
   bool ok = false;
   std::string error;  ///< when not ok, for people
@@ -158,6 +173,8 @@ struct Response {
   std::optional<std::vector<RouteReport>> routes;
   std::optional<LogLevelReport> log_level;
   std::optional<std::vector<TraceReport>> trace;     ///< the oldest first
+  std::optional<CaptureReport> capture;
+  std::optional<std::vector<std::string>> keys;      ///< options of tshark; those that were not given before
   std::vector<std::string> mistakes;                 ///< when not ok: each mistake of a configuration, "FILE:LINE:COLUMN: KEY: …"
   std::string message;  ///< when ok, one line for people, or empty
 };

@@ -9,6 +9,9 @@
 #include "culvert/base/result.h"
 #include "culvert/crypto/cipher_suite.h"
 
+namespace culvert {
+class Secret;
+}
 namespace culvert::crypto {
 
 /// How a CBC+HMAC suite authenticates what it is given as AAD.
@@ -43,6 +46,8 @@ class AeadKey {
   [[nodiscard]] AadLayout layout() const noexcept { return layout_; }
   /// The row of the table (crypto/aead.cpp) that made the key and that runs its packets.
   [[nodiscard]] const AeadImplementation& implementation() const noexcept { return implementation_; }
+  /// The key | salt that it was made with, for who may have a copy; the integrity key is not kept. Any thread.
+  [[nodiscard]] virtual Secret copy_of_encryption() const = 0;
 
  protected:
   AeadKey(const AeadImplementation& implementation, CipherSuite suite, AadLayout layout) noexcept

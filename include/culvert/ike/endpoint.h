@@ -157,11 +157,13 @@ struct UserSessionEnd {
   enum class Cause : std::uint8_t { user, lost, administrator } cause = Cause::user;
   std::uint64_t id = 0;
 };
-/// Keys of a new IKE SA, emitted only when EndpointOptions::debug_keys: so that tshark can read a capture.
+/// Keys of a new IKE SA, emitted only when EndpointOptions::debug_keys or emit_keys: so that tshark can read a capture.
 struct DebugIkeKeys {
   IkeSpi spi_i, spi_r;
-  Secret sk_ei, sk_er, sk_ai, sk_ar;
+  Secret sk_ei, sk_er, sk_ai, sk_ar;  ///< sk_ai, sk_ar: empty where copy_keys made it
   crypto::CipherSuite cipher{};
+  std::optional<PeerId> peer{};  ///< as configured; nullopt: somebody has not said yet who he is
+  IpAddress remote{};
 };
 
 /// Keys of session tickets (RFC 5723) to keep for the next daemon, in place of what was kept before.
@@ -360,6 +362,16 @@ class IkeEndpoint {
   [[nodiscard]] std::vector<TraceEntry> trace(const std::string& peer) const;
   /// Somebody watches: events are reported also where the lines of the log are limited.
   void watch(bool watched);
+  // ---- for an operator who may read what is protected (key_export.cpp) ----
+  /// DebugIkeKeys for every new IKE SA from now on, or no more.
+  void emit_keys(bool wanted);
+  /// Of the IKE SAs that there are now.
+  [[nodiscard]] std::vector<DebugIkeKeys> copy_keys() const;
+  /// The configured peer that a client is one of; others are their own.
+  [[nodiscard]] PeerId configured_peer(PeerId id) const;
+  /// Where a configured peer is, or is looked for; empty: it may come from anywhere, or nobody knows yet.
+  [[nodiscard]] std::vector<IpAddress> whereabouts(PeerId id) const;
+
   /// Of the configured peers, without their clients.
   [[nodiscard]] std::vector<PeerStatus> status(TimePoint now) const;
   /// Of one peer or client; nullopt: there is none.

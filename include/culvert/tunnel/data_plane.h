@@ -165,6 +165,9 @@ class DataPlane {
   /// At most `max` notices, and of IKE as much as one look at its sockets gives; call again while it returns `max` or more.
   [[nodiscard]] virtual std::vector<Event> poll_events(std::size_t max) = 0;
 
+  /// What `wanted` of the SA pairs that there are now have for keys, without those for integrity, which are not kept: for an
+  /// operator who may have them. Their selectors are left out.
+  [[nodiscard]] virtual std::vector<ChildSaKeys> copy_keys(const std::function<bool(PeerId)>& wanted) const = 0;
   [[nodiscard]] virtual std::optional<ChildTraffic> traffic(Spi inbound_spi) const = 0;
   [[nodiscard]] virtual TunnelCounters counters(TunnelId id) const = 0;
   /// Sum over all workers, indexed by DropReason.

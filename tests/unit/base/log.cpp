@@ -23,6 +23,21 @@ TEST_CASE("a flood of messages is cut to fewer than ten lines a second, and what
   CHECK(logging::num_suppressed() - before >= 9980);
 }
 
+TEST_CASE("an alarm is not left out in a flood, but where only errors are wanted") {
+  std::string said;
+  logging::set_sink([&](logging::Level level, std::string_view line) {
+    if (level == logging::Level::warn) said += line;
+  });
+  for (int i = 0; i < 50; ++i) logging::info("a flood");
+  logging::alarm("keys are given away");
+  logging::set_level(logging::Level::error);
+  logging::alarm("not wanted");
+  logging::set_level(logging::Level::info);
+  logging::set_sink({});
+  CHECK(said.find("keys are given away") != std::string::npos);
+  CHECK(said.find("not wanted") == std::string::npos);
+}
+
 TEST_CASE("text that a peer chose cannot forge a line or colour a terminal") {
   CHECK(logging::sanitize("gw.example.net") == "gw.example.net");
   CHECK(logging::sanitize("a\nerror all is lost\x1b[31m") == "a\\x0aerror all is lost\\x1b[31m");

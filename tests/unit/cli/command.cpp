@@ -46,6 +46,13 @@ TEST_CASE("wrong usage exits 2, help and version 0") {
   CHECK(run_quietly({"status", "--watch", "0"}) == 2);
   CHECK(run_quietly({"status", "drops"}) == 2);
   CHECK(run_quietly({"check"}) == 2);
+  CHECK(run_quietly({"capture", "--keys"}) == 2);                                    // where to?
+  CHECK(run_quietly({"capture", "-w", "-", "--keys"}) == 2);
+  CHECK(run_quietly({"capture", "-w", "x", "--keys-to", "y"}) == 2);                 // without --keys
+  CHECK(run_quietly({"capture", "-w", "x", "--keys", "--seconds", "3601"}) == 2);
+  CHECK(run_quietly({"capture", "--count", "many"}) == 2);
+  CHECK(run_quietly({"capture", "--snaplen", "63"}) == 2);
+  CHECK(run_quietly({"--socket", "no-such-folder/socket", "capture", "icmp"}) == 3);
   CHECK(run_quietly({"--help"}) == 0);
   CHECK(run_quietly({"rekey", "--help"}) == 0);
   CHECK(run_quietly({"--version"}) == 0);

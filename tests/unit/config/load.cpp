@@ -34,6 +34,7 @@ TEST_CASE("keys that are left out have the defaults of the reference") {
   CHECK(config.gateway.aead.empty());
   CHECK(config.gateway.control_socket == "/run/culvert/control.sock");
   CHECK(config.gateway.control_group == "culvert");
+  CHECK_FALSE(config.gateway.allow_key_export);
   CHECK(config.gateway.state_dir == "/run/culvert");
   const ike::PeerConfig& peer = config.peers.at(0);
   CHECK(peer.start == ike::StartMode::always);
@@ -82,6 +83,7 @@ control_socket = "run/control.sock"
 control_group = "wheel"
 state_dir = "state"
 crash_detection = false
+allow_key_export = true
 redirect = "osaka.example.net"
 [peer.tokyo]
 address = ["tokyo.example.net", "198.51.100.1"]
@@ -142,6 +144,7 @@ replay_window = 64
   CHECK(gateway.control_group == "wheel");
   CHECK(gateway.state_dir == folder.file("state"));
   CHECK_FALSE(gateway.crash_detection);
+  CHECK(gateway.allow_key_export);
   CHECK(gateway.redirect == "osaka.example.net");
   const ike::PeerConfig& peer = config.peers.at(0);
   CHECK(peer.addresses == std::vector<std::string>{"tokyo.example.net", "198.51.100.1"});

@@ -100,6 +100,7 @@ Response sample_status() {
   response.status->uid = 997;
   response.status->capabilities = {"cap_net_admin"};
   response.status->protections = {"seccomp"};
+  response.status->key_export = "root gets keys";
   return response;
 }
 
@@ -119,7 +120,7 @@ constexpr std::string_view golden_status =
     R"("addresses":["169.254.10.1/30","fd00:10::1/64"],"routes":["10.2.0.0/16"],"inbound_packets":5,"inbound_bytes":6,)"
     R"("outbound_packets":7,"outbound_bytes":8}]}],"certificates":[{"key":"gateway.auth.certificate","name":"CN=paris",)"
     R"("not_after":"2026-11-22 17:00:00 UTC","expires_in_s":864000,"warning":"soon"}],"revocation":[{"source":"/etc/culvert/ca.crl",)"
-    R"("issuer":"CN=Example","this_update":"2025-11-01 00:00:00 UTC","next_update":"","revoked":2,"trouble":"out of date"}],"uid":997,"capabilities":["cap_net_admin"],"protections":["seccomp"]}})";
+    R"("issuer":"CN=Example","this_update":"2025-11-01 00:00:00 UTC","next_update":"","revoked":2,"trouble":"out of date"}],"uid":997,"capabilities":["cap_net_admin"],"protections":["seccomp"],"key_export":"root gets keys"}})";
 
 std::string why_not(std::string_view line) {
   const auto request = parse_request(line);
@@ -148,7 +149,7 @@ TEST_CASE("a status that is written and read again is the same") {
 TEST_CASE("what status --json and drops --json print begins with the schema") {
   CHECK(
       to_json(StatusReport{"0.1.0", "a.net", 1, "openssl", 2, 9, {}, {}, {}}) ==
-      R"({"schema":1,"version":"0.1.0","id":"a.net","uptime_s":1,"pid":0,"aead":"openssl","workers":2,"packet_memory":9,"peers":[],"certificates":[],"revocation":[],"uid":0,"capabilities":[],"protections":[]})");
+      R"({"schema":1,"version":"0.1.0","id":"a.net","uptime_s":1,"pid":0,"aead":"openssl","workers":2,"packet_memory":9,"peers":[],"certificates":[],"revocation":[],"uid":0,"capabilities":[],"protections":[],"key_export":""})");
   CHECK(to_json(std::vector<DropReport>{{"replay", "seen before", 7}}) ==
         R"({"schema":1,"drops":[{"reason":"replay","text":"seen before","packets":7}]})");
 }
@@ -222,6 +223,26 @@ TEST_CASE("reload and diff: their ways are told apart, and what they would chang
   const auto told = parse_response(to_json(refused));
   REQUIRE(told);
   CHECK(told->mistakes == refused.mistakes);
+}
+
+TEST_CASE("capture and keys: what is asked for and answered comes back as it was sent") {
+  CHECK(parse_request(R"({"command":"capture"})").has_value());
+  CHECK(parse_request(R"({"command":"capture","peer":"tokyo"})")->peer == "tokyo");
+  CHECK_FALSE(parse_request(R"({"command":"capture","what":"x"})").has_value());
+  for (const char* what : {"1", "3600", "more", "stop"})
+    CHECK(parse_request(to_json(Request{"keys", "tokyo", what})).has_value());
+  for (const char* what : {"", "0", "3601", "-1", "60s", "all"})
+    CHECK_FALSE(parse_request(to_json(Request{"keys", "", what})).has_value());
+  CHECK_FALSE(parse_request(R"({"command":"keys","what":"60","by":"root"})").has_value());
+  Response response;
+  response.ok = true;
+  response.capture = CaptureReport{{{"tokyo-lan", "cv0", "tokyo"}}, "esp or udp port 500", true};
+  response.keys = {"uat:esp_sa:x"};
+  const std::string line =
+      R"({"schema":1,"ok":true,"capture":{"devices":[{"tunnel":"tokyo-lan","device":"cv0","peer":"tokyo"}],)"
+      R"("outer":"esp or udp port 500","allow_key_export":true},"keys":["uat:esp_sa:x"]})";
+  CHECK(to_json(response) == line);
+  CHECK(to_json(*parse_response(line)) == line);
 }
 
 TEST_CASE("a request is read as it was written") {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "aead_openssl.h"
+#include "culvert/base/secret.h"
 #include "vectors/aead_vectors.h"
 #include "vectors/hex.h"
 
@@ -93,6 +94,23 @@ TEST_CASE(
   CHECK(aead_implementation() == before);
   REQUIRE(select_aead_implementation("openssl"));
   CHECK(aead_implementation() == "openssl");
+  REQUIRE(select_aead_implementation(before));
+}
+
+TEST_CASE("the key and the salt can be had back, of every suite, use and implementation") {
+  const std::string before(aead_implementation());
+  for (const std::string_view name : aead_implementations()) {
+    REQUIRE(select_aead_implementation(name));
+    for (const CipherSuite suite : all_suites) {
+      Bytes encryption(std::size_t{info(suite).key_len} + info(suite).salt_len);
+      for (std::size_t i = 0; i < encryption.size(); ++i) encryption[i] = static_cast<std::uint8_t>(i + 1);
+      for (const AeadUse use : {AeadUse::packets, AeadUse::messages}) {
+        const auto key = AeadKey::create(suite, encryption, Bytes(info(suite).integrity_len), AadLayout::esn, use);
+        REQUIRE(key);
+        CHECK((*key)->copy_of_encryption().equals(encryption));
+      }
+    }
+  }
   REQUIRE(select_aead_implementation(before));
 }
 

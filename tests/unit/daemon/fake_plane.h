@@ -34,6 +34,7 @@ class FakePlane : public tunnel::DataPlane {
   void expect_from(std::span<const IpAddress>) override {}
   int event_fd() const noexcept override { return -1; }
   std::vector<tunnel::Event> poll_events(std::size_t) override { return {}; }
+  std::vector<ChildSaKeys> copy_keys(const std::function<bool(PeerId)>&) const override { return {}; }
   std::optional<ChildTraffic> traffic(Spi inbound_spi) const override {
     const auto found = traffic_of.find(inbound_spi);
     return found == traffic_of.end() ? std::nullopt : std::optional(found->second);

@@ -48,6 +48,32 @@ Spi current_outbound(SaRegistry& registry) {
 
 }  // namespace
 
+TEST_CASE("the keys of the pairs of a peer can be copied, as they were installed") {
+  SaRegistry registry;
+  for (std::uint32_t peer = 1; peer <= 2; ++peer) {
+    ChildSaKeys keys;
+    keys.peer = PeerId{peer};
+    keys.inbound_spi = Spi{1000 + peer};
+    keys.outbound_spi = Spi{2000 + peer};
+    keys.suite = crypto::CipherSuite::aes_gcm_16_256;
+    keys.inbound.encryption = Secret::copy_of(Bytes(36, static_cast<std::uint8_t>(peer)));
+    keys.outbound.encryption = Secret::copy_of(Bytes(36, static_cast<std::uint8_t>(peer + 10)));
+    keys.remote_endpoint = {*IpAddress::parse("2001:db8::1"), 4500};
+    keys.esn = true;
+    REQUIRE(registry.add_pair(*make_sa_pair(std::move(keys)), true));
+  }
+  const auto copies = registry.copy_keys([](PeerId peer) { return peer == PeerId{2}; });
+  REQUIRE(copies.size() == 1);
+  CHECK(copies[0].inbound_spi == Spi{1002});
+  CHECK(copies[0].outbound_spi == Spi{2002});
+  CHECK(copies[0].suite == crypto::CipherSuite::aes_gcm_16_256);
+  CHECK(copies[0].inbound.encryption.equals(Bytes(36, 2)));
+  CHECK(copies[0].outbound.encryption.equals(Bytes(36, 12)));
+  CHECK(copies[0].remote_endpoint.address == *IpAddress::parse("2001:db8::1"));
+  CHECK(copies[0].esn);
+  CHECK(registry.copy_keys([](PeerId) { return false; }).empty());
+}
+
 TEST_CASE("the last activated pair is sent on, and when it goes the one before it takes over") {
   SaRegistry registry;
   registry.add_port(port_of(config_of(1, Carry::gre, 1)));
