@@ -23,8 +23,9 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(culvert_flags INTERFACE
     -Wno-maybe-uninitialized -Wno-stringop-overflow -Wno-array-bounds -Wno-restrict -Wno-stringop-overread)
 endif()
-if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")  # macros of libseccomp
-  target_compile_options(culvert_flags INTERFACE -Wno-c99-extensions -Wno-missing-field-initializers)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")  # in macros of libseccomp
+  target_compile_options(culvert_flags INTERFACE -Wno-c99-extensions -Wno-missing-field-initializers
+    -Wno-deprecated-declarations)  # …and std::stable_sort of libstdc++ 12
 endif()
 if(CMAKE_UNITY_BUILD)  # what hides a name of another file hides nothing; builds of single sources look at all
   target_compile_options(culvert_flags INTERFACE -Wno-shadow $<$<CXX_COMPILER_ID:GNU>:-Wshadow=local>)

@@ -25,6 +25,7 @@ def net(shared):
     return net
 
 
+QUIET = {"probe_interval": "0s"}  # what is on the wire is what the test sends
 SUITES = [("aes256gcm16-prfsha384-x25519", "aes256gcm16-x25519-noesn"), ("aes128gcm16-prfsha256-ecp256", "aes128gcm16-noesn"),
           ("aes256-sha256-modp2048", "aes256-sha256-noesn")]
 
@@ -33,7 +34,7 @@ SUITES = [("aes256gcm16-prfsha384-x25519", "aes256gcm16-x25519-noesn"), ("aes128
 @pytest.mark.parametrize("mode", ["transport", "tunnel"])
 def test_tshark_opens_ike_auth_and_esp_and_shows_gre_with_the_key(lab, net, mode, ike, esp):
     with Capture(net.internet, "wanA", lab.folder) as capture:
-        a, _ = pair(lab, net, peer={"ike": [ike], "esp": [esp]}, tunnel={"mode": mode}, debug=(True, False))
+        a, _ = pair(lab, net, peer={"ike": [ike], "esp": [esp], **QUIET}, tunnel={"mode": mode}, debug=(True, False))
         assert_reaches(net.A.host, net.B.host4, count=5)
         spis = a.ike_spis()
         a.ctl("rekey", "b", "--ike")
@@ -79,7 +80,7 @@ def deliverable(built, like):
 
 @pytest.mark.parametrize("esp,esn", [("aes256gcm16-x25519-noesn", False), ("aes256gcm16-x25519-esn", True), ("aes256-sha256-noesn", False)])
 def test_scapy_opens_ours_and_builds_one_that_we_accept(lab, net, esp, esn):
-    a, b = pair(lab, net, carry="ip", peer={"esp": [esp]}, debug=(True, False))
+    a, b = pair(lab, net, carry="ip", peer={"esp": [esp], **QUIET}, debug=(True, False))
     with Capture(net.internet, "wanB", lab.folder, expression="udp port 4500") as capture:
         assert_reaches(net.A.host, net.B.host4, count=5)
     key = DebugKeys(a.keys).esp(int(a.peer()["children"][0]["outbound_spi"], 16))
@@ -103,7 +104,7 @@ def test_scapy_opens_ours_and_builds_one_that_we_accept(lab, net, esp, esn):
 
 
 def test_scapy_opens_our_transport_mode_gre(lab, net):
-    a, _ = pair(lab, net, peer={"esp": ["aes256gcm16-x25519-noesn"]}, tunnel={"mode": "transport"}, debug=(True, False))
+    a, _ = pair(lab, net, peer={"esp": ["aes256gcm16-x25519-noesn"], **QUIET}, tunnel={"mode": "transport"}, debug=(True, False))
     with Capture(net.internet, "wanB", lab.folder, expression="udp port 4500") as capture:
         assert_reaches(net.A.host, net.B.host4, count=5)
     key = DebugKeys(a.keys).esp(int(a.peer()["children"][0]["outbound_spi"], 16))
@@ -118,7 +119,7 @@ class Forger:
     """A peer that holds A's keys and does not keep to the rules: ESP by RFC 4303 and 4106, octet by octet."""
 
     def __init__(self, lab, net, **options):
-        a, self.culvert = pair(lab, net, peer={"esp": ["aes256gcm16-x25519-noesn"]}, debug=(True, False), **options)
+        a, self.culvert = pair(lab, net, peer={"esp": ["aes256gcm16-x25519-noesn"], **QUIET}, debug=(True, False), **options)
         with Capture(net.internet, "wanB", lab.folder, expression="udp port 4500") as capture:
             assert_reaches(net.A.host, net.B.host4)
         self.net, self.like = net, esp_of(capture, net.A.wan4)[0][1]
