@@ -34,6 +34,9 @@ if(CULVERT_SANITIZE)
   target_compile_options(culvert_flags INTERFACE -fsanitize=${CULVERT_SANITIZE} -fno-sanitize-recover=all
     -fno-omit-frame-pointer)
   target_link_options(culvert_flags INTERFACE -fsanitize=${CULVERT_SANITIZE})
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND CULVERT_SANITIZE MATCHES "address")
+    target_compile_definitions(culvert_flags INTERFACE __SANITIZE_ADDRESS__)  # as g++ says it
+  endif()
 else()
   target_compile_definitions(culvert_flags INTERFACE $<$<CONFIG:Release>:_FORTIFY_SOURCE=2>)
   target_link_options(culvert_flags INTERFACE -Wl,-z,relro,-z,now)
