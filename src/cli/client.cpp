@@ -11,6 +11,9 @@
 #include <cstring>
 #include <optional>
 
+#include "culvert/base/text.h"
+#include "output.h"
+
 namespace culvert::cli {
 namespace {
 
@@ -185,6 +188,20 @@ std::optional<pid_t> listener_of(const std::filesystem::path& socket) {
   Connection connection(socket, std::chrono::seconds(1));
   if (!connection.open()) return std::nullopt;
   return connection.listener();
+}
+
+std::expected<control::Response, ExitCode> ask_for(const std::filesystem::path& socket,
+                                                   const control::Request& request) {
+  auto response = ask(socket, request);
+  if (!response) {
+    complain(response.error().detail);
+    return std::unexpected(ExitCode::unreachable);
+  }
+  if (!response->ok) {
+    complain(printable(response->error.empty() ? "culvertd refused without saying why" : response->error));
+    return std::unexpected(ExitCode::failed);
+  }
+  return std::move(*response);
 }
 
 }  // namespace culvert::cli

@@ -2,6 +2,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <expected>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -9,6 +10,7 @@
 
 #include "culvert/base/result.h"
 #include "culvert/control/protocol.h"
+#include "exit_code.h"
 
 namespace culvert::cli {
 
@@ -17,6 +19,10 @@ namespace culvert::cli {
 /// that keeps it from answering, Errc::malformed when what came is no response. Blocks.
 [[nodiscard]] Result<control::Response> ask(const std::filesystem::path& socket, const control::Request& request,
                                             std::chrono::milliseconds timeout = std::chrono::seconds(5));
+
+/// The response when the daemon said yes; otherwise the exit status, after a message.
+[[nodiscard]] std::expected<control::Response, ExitCode> ask_for(const std::filesystem::path& socket,
+                                                                 const control::Request& request);
 
 /// False: enough.
 using LineReader = std::function<bool(const std::string& line)>;

@@ -18,21 +18,6 @@
 namespace culvert::cli {
 namespace {
 
-/// The response when the daemon said yes; otherwise the exit status, after a message.
-std::expected<control::Response, ExitCode> ask_for(const std::filesystem::path& socket,
-                                                   const control::Request& request) {
-  auto response = ask(socket, request);
-  if (!response) {
-    complain(response.error().detail);
-    return std::unexpected(ExitCode::unreachable);
-  }
-  if (!response->ok) {
-    complain(printable(response->error.empty() ? "culvertd refused without saying why" : response->error));
-    return std::unexpected(ExitCode::failed);
-  }
-  return std::move(*response);
-}
-
 std::expected<control::StatusReport, ExitCode> ask_for_status(const std::filesystem::path& socket) {
   auto response = ask_for(socket, {"status", "", ""});
   if (!response) return std::unexpected(response.error());

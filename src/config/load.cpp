@@ -139,6 +139,21 @@ const ike::PeerConfig* Config::peer(PeerId id) const noexcept {
   return found == place_of_peer_.end() ? nullptr : &peers[found->second];
 }
 
+const ike::PeerConfig* Config::peer_named(std::string_view name) const noexcept {
+  const auto found = std::ranges::find(peers, name, &ike::PeerConfig::name);
+  return found == peers.end() ? nullptr : &*found;
+}
+
+const TunnelSettings* Config::tunnel_named(std::string_view name) const noexcept {
+  const auto found = std::ranges::find_if(tunnels, [&](const auto& tunnel) { return tunnel.plane.name == name; });
+  return found == tunnels.end() ? nullptr : &*found;
+}
+
+const TunnelSettings* Config::tunnel_of(ChildId child) const noexcept {
+  const auto found = std::ranges::find_if(tunnels, [&](const auto& tunnel) { return tunnel.plane.child == child; });
+  return found == tunnels.end() ? nullptr : &*found;
+}
+
 void Config::index_peers() {
   place_of_peer_.clear();
   for (std::size_t i = 0; i < peers.size(); ++i)

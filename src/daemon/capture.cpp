@@ -49,21 +49,19 @@ std::optional<Daemon::CaptureTarget> Daemon::find_target(const std::string& name
     for (const auto& tunnel : config_.tunnels) target.tunnels.push_back(&tunnel);
     return target;
   }
-  if (const auto peer = std::ranges::find(config_.peers, name, &ike::PeerConfig::name); peer != config_.peers.end()) {
+  if (const ike::PeerConfig* peer = config_.peer_named(name)) {
     target.peer = peer->id;
     target.text = fmt::format("peer {}", name);
     for (const auto& tunnel : config_.tunnels)
       if (tunnel.peer == peer->id) target.tunnels.push_back(&tunnel);
     return target;
   }
-  for (const auto& tunnel : config_.tunnels) {
-    if (tunnel.plane.name != name) continue;
-    target.peer = tunnel.peer;
-    target.text = fmt::format("peer {}", name_of(tunnel.peer));
-    target.tunnels.push_back(&tunnel);
-    return target;
-  }
-  return std::nullopt;
+  const config::TunnelSettings* tunnel = config_.tunnel_named(name);
+  if (tunnel == nullptr) return std::nullopt;
+  target.peer = tunnel->peer;
+  target.text = fmt::format("peer {}", name_of(tunnel->peer));
+  target.tunnels.push_back(tunnel);
+  return target;
 }
 
 control::Response Daemon::answer_capture(const std::string& name) const {

@@ -20,7 +20,7 @@ void Daemon::tell(log::Level level, const log::Subject& about, const std::string
 /// Whom nobody knows is a mistake in typing more often than a peer that is to come. Clients come and go.
 bool Daemon::is_mistyped(const std::string& name) const {
   if (name.empty() || name.contains('/')) return false;
-  return std::ranges::none_of(config_.peers, [&](const auto& peer) { return peer.name == name; });
+  return config_.peer_named(name) == nullptr;
 }
 
 control::Response Daemon::answer_monitor(const control::Request& request) const {

@@ -42,8 +42,8 @@ std::vector<control::MtuShare> shares_of(const tunnel::TunnelConfig& tunnel, con
 /// `search`: asks about the path anew.
 control::Response Daemon::answer_mtu(const control::Request& request) {
   control::Response response;
-  const auto peer = std::ranges::find_if(config_.peers, [&](const auto& one) { return one.name == request.peer; });
-  if (peer == config_.peers.end()) {
+  const ike::PeerConfig* peer = config_.peer_named(request.peer);
+  if (peer == nullptr) {
     response.code = "not_found";
     response.error = "there is no such peer";
     return response;
@@ -96,8 +96,8 @@ control::MtuReport Daemon::mtu_report(const ike::PeerConfig& peer) const {
 
 /// One line, into the empty buffer of a socket.
 void Daemon::send_mtu(const std::string& name, ControlServer::Protocol::socket socket) const {
-  const auto peer = std::ranges::find_if(config_.peers, [&](const auto& one) { return one.name == name; });
-  if (peer == config_.peers.end()) return;
+  const ike::PeerConfig* peer = config_.peer_named(name);
+  if (peer == nullptr) return;
   const std::string line = control::to_json(mtu_report(*peer)) + "\n";
   (void)!::send(socket.native_handle(), line.data(), line.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
 }

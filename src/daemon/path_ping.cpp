@@ -49,9 +49,8 @@ bool Daemon::ping_path(TimePoint now, PeerId peer, std::uint16_t size) {
 }
 
 void Daemon::send_path_ping(TimePoint now, PeerId peer, const InstalledSa& sa, PathPing& ping) {
-  const auto tunnel =
-      std::ranges::find_if(config_.tunnels, [&](const auto& one) { return one.plane.child == sa.child; });
-  const std::size_t inner = tunnel == config_.tunnels.end() ? 0 : largest_inner(tunnel->plane, sa.shape, ping.size);
+  const config::TunnelSettings* tunnel = config_.tunnel_of(sa.child);
+  const std::size_t inner = tunnel ? largest_inner(tunnel->plane, sa.shape, ping.size) : 0;
   const auto asked = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch()).count();
   const wire::Echo echo{
       wire::Echo::Type::question, ++ping.number, path_mark | peer.value(), static_cast<std::uint64_t>(asked), 0, 0};

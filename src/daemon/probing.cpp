@@ -58,8 +58,8 @@ void Daemon::tell_traffic(TimePoint now, ChildId id, TrafficWatch::Child& child)
   const TrafficState state = traffic_state(child, now, peer->probe_interval);
   if (state.degraded() == child.told) return;
   child.told = state.degraded();
-  const auto tunnel = std::ranges::find_if(config_.tunnels, [&](const auto& one) { return one.plane.child == id; });
-  const std::string name = tunnel == config_.tunnels.end() ? peer->name : tunnel->plane.name;
+  const config::TunnelSettings* tunnel = config_.tunnel_of(id);
+  const std::string name = tunnel ? tunnel->plane.name : peer->name;
   const log::Subject about{.peer = peer->name, .tunnel = name, .reason = state.reason};
   if (child.told) {
     about.warn("tunnel {}: no traffic passes: {}", name, state.reason);
@@ -163,8 +163,8 @@ bool Daemon::send_probe(ChildId id, const wire::Echo& echo, std::size_t size, bo
   const InstalledSa* sa = installed_for(id);
   if (child == nullptr || sa == nullptr) return false;
   if (child->probe == TrafficWatch::Probe::echo) {
-    const auto tunnel = std::ranges::find_if(config_.tunnels, [&](const auto& one) { return one.plane.child == id; });
-    const std::size_t carried = tunnel == config_.tunnels.end() ? 0 : tunnel_overhead(tunnel->plane, sa->shape);
+    const config::TunnelSettings* tunnel = config_.tunnel_of(id);
+    const std::size_t carried = tunnel ? tunnel_overhead(tunnel->plane, sa->shape) : 0;
     return plane_->send_echo(id, echo, std::max(size + carried, wire::echo_len), whole);
   }
   const auto far = machine_->far_end(id);
@@ -174,22 +174,19 @@ bool Daemon::send_probe(ChildId id, const wire::Echo& echo, std::size_t size, bo
 
 /// Of the peer's first child that is up; or of a tunnel, by its name.
 std::optional<ChildId> Daemon::pinged_child(std::string_view name) const {
-  const auto peer = std::ranges::find_if(config_.peers, [&](const auto& one) { return one.name == name; });
-  if (peer != config_.peers.end()) {
+  if (const ike::PeerConfig* peer = config_.peer_named(name)) {
     for (const auto& child : peer->children)
       if (traffic_.find(child.id)) return child.id;
   }
-  const auto tunnel = std::ranges::find_if(config_.tunnels, [&](const auto& one) { return one.plane.name == name; });
-  if (tunnel != config_.tunnels.end() && traffic_.find(tunnel->plane.child)) return tunnel->plane.child;
+  const config::TunnelSettings* tunnel = config_.tunnel_named(name);
+  if (tunnel && traffic_.find(tunnel->plane.child)) return tunnel->plane.child;
   return std::nullopt;
 }
 
 control::Response Daemon::answer_ping(const control::Request& request) const {
   control::Response response;
   const auto& name = request.peer;
-  const bool known =
-      std::ranges::any_of(config_.peers, [&](const auto& peer) { return peer.name == name; }) ||
-      std::ranges::any_of(config_.tunnels, [&](const auto& tunnel) { return tunnel.plane.name == name; });
+  const bool known = config_.peer_named(name) || config_.tunnel_named(name);
   const auto child = pinged_child(name);
   response.code = "invalid";
   if (!known) {

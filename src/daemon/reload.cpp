@@ -201,9 +201,7 @@ Result<void> Daemon::apply(config::Config& next, const config::ReloadPlan& plan)
     manager_.keep({});  // also one that was made anew under its old name
     keep_descriptors();
   }
-  std::erase_if(wanted_, [this](ChildId child) {
-    return std::ranges::none_of(config_.tunnels, [&](const auto& tunnel) { return tunnel.plane.child == child; });
-  });
+  std::erase_if(wanted_, [this](ChildId child) { return config_.tunnel_of(child) == nullptr; });
   return {};
 }
 

@@ -134,6 +134,10 @@ struct Config {
 
   /// nullptr: none has this id.
   [[nodiscard]] const ike::PeerConfig* peer(PeerId id) const noexcept;
+  /// [peer.NAME], [tunnel.NAME], and the first tunnel of a child; nullptr: there is none. By looking at each.
+  [[nodiscard]] const ike::PeerConfig* peer_named(std::string_view name) const noexcept;
+  [[nodiscard]] const TunnelSettings* tunnel_named(std::string_view name) const noexcept;
+  [[nodiscard]] const TunnelSettings* tunnel_of(ChildId child) const noexcept;
   /// Ids or the order of `peers` have changed.
   void index_peers();
 
