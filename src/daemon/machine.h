@@ -107,7 +107,10 @@ class Machine {
   [[nodiscard]] static std::vector<GuardRecord> guards_of(const config::Config& config);
   // machine_reload.cpp
   using Undo = std::vector<std::function<void()>>;
-  [[nodiscard]] Result<void> add_guards(Undo& undo);
+  [[nodiscard]] std::pair<std::vector<GuardRecord>, std::vector<GuardRecord>> new_guards(
+      const config::Config& before) const;
+  [[nodiscard]] Result<void> add_guards(const std::vector<GuardRecord>& added, Undo& undo);
+  [[nodiscard]] Result<void> leave_places(const config::Config& before, const config::ReloadPlan& plan, Undo& undo);
   [[nodiscard]] Result<void> withdraw(const config::TunnelSettings& from, const std::vector<IpPrefix>& routes,
                                       const std::vector<IpPrefix>& addresses, Undo& undo);
   [[nodiscard]] Result<void> change_routes(const config::TunnelSettings& before, const config::TunnelSettings& next,

@@ -1,6 +1,6 @@
 // From one configuration to another: what can fail comes first, and is undone when something after it fails. Routes
 // that go from one device to another are withdrawn before they are added; what stands behind them (guards) is there in
-// between.
+// between. Routes that go to another table are there twice for a moment, and no guard is in a table without its route.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -63,7 +63,8 @@ Result<void> Machine::reconfigure(const config::Config& before, const config::Re
   index_tunnels();
   Undo undo;
   const auto run = [&]() -> Result<void> {
-    if (auto guarded = add_guards(undo); !guarded) return guarded;
+    const auto [ahead, behind] = new_guards(before);
+    if (auto guarded = add_guards(ahead, undo); !guarded) return guarded;
     if (auto free = make_room(before, plan, plane, undo); !free) return free;
     for (const TunnelId id : plan.new_tunnels) {
       const config::TunnelSettings& settings = *tunnel_of(*config_, id);
@@ -74,7 +75,8 @@ Result<void> Machine::reconfigure(const config::Config& before, const config::Re
       if (auto changed = change(*tunnel_of(before, id), settings, plane, undo); !changed)
         return about(settings, changed.error());
     }
-    return {};
+    if (auto guarded = add_guards(behind, undo); !guarded) return guarded;
+    return leave_places(before, plan, undo);
   };
   auto done = run();
   if (!done)
@@ -91,11 +93,23 @@ void Machine::finish_reload(const config::Config& before, const config::ReloadPl
   remove_guards();
 }
 
+/// Of the guards that are new: those of routes that are new, too, which come before them, and those of routes that come
+/// from another table. In front of such a route a guard would refuse what still passes.
+std::pair<std::vector<GuardRecord>, std::vector<GuardRecord>> Machine::new_guards(const config::Config& before) const {
+  std::pair<std::vector<GuardRecord>, std::vector<GuardRecord>> found;
+  for (const GuardRecord& guard : without(guards_of(*config_), ours_.guards)) {
+    const bool moved = std::ranges::any_of(before.tunnels, [&](const config::TunnelSettings& was) {
+      return std::ranges::find(was.routes, guard.to) != was.routes.end();
+    });
+    (moved ? found.second : found.first).push_back(guard);
+  }
+  return found;
+}
+
 /// Recorded first, as at the start.
-Result<void> Machine::add_guards(Undo& undo) {
-  const std::vector<GuardRecord> was = ours_.guards;
-  const std::vector<GuardRecord> added = without(guards_of(*config_), was);
+Result<void> Machine::add_guards(const std::vector<GuardRecord>& added, Undo& undo) {
   if (added.empty()) return {};
+  const std::vector<GuardRecord> was = ours_.guards;
   ours_.guards.insert(ours_.guards.end(), added.begin(), added.end());
   undo.push_back([this, was] {
     kept_guards_ = was;
@@ -104,6 +118,32 @@ Result<void> Machine::add_guards(Undo& undo) {
   if (auto recorded = keep_record(); !recorded) return recorded;
   for (const GuardRecord& guard : added)
     if (auto done = netlink_.add_guard(guard.to, guard.table); !done) return done;
+  return {};
+}
+
+/// Where routes were that are now elsewhere: the guards first, for the same reason.
+Result<void> Machine::leave_places(const config::Config& before, const config::ReloadPlan& plan, Undo& undo) {
+  std::vector<GuardRecord> left;
+  for (const GuardRecord& guard : without(ours_.guards, guards_of(*config_)))
+    if (std::ranges::any_of(config_->tunnels, [&](const config::TunnelSettings& is) {
+          return std::ranges::find(is.routes, guard.to) != is.routes.end();
+        }))
+      left.push_back(guard);
+  for (const GuardRecord& guard : left) {
+    auto removed = netlink_.remove_guard(guard.to, guard.table);
+    if (!removed && removed.error().code != Errc::not_found) return removed;
+    undo.push_back([this, guard] { complain(netlink_.add_guard(guard.to, guard.table)); });
+  }
+  for (const TunnelId id : plan.changed_tunnels) {
+    const config::TunnelSettings &was = *tunnel_of(before, id), &is = *tunnel_of(*config_, id);
+    if (place_of(was) == place_of(is)) continue;
+    std::vector<IpPrefix> routes = was.routes;
+    std::erase_if(routes, [&](const IpPrefix& route) {
+      return std::ranges::find(is.routes, route) == is.routes.end() ||
+             as_kernel_has_it(route, place_of(was)) == as_kernel_has_it(route, place_of(is));
+    });
+    if (auto done = withdraw(was, routes, {}, undo); !done) return about(was, done.error());
+  }
   return {};
 }
 
@@ -188,8 +228,8 @@ Result<void> Machine::change(const config::TunnelSettings& before, const config:
   return {};
 }
 
-/// A route that only goes to another place is there before it is gone from where it was (make_room has taken what was
-/// in the way).
+/// A route that only goes to another place stays where it was until leave_places (make_room has taken what was in the
+/// way).
 Result<void> Machine::change_routes(const config::TunnelSettings& before, const config::TunnelSettings& next,
                                     int ifindex, Undo& undo) {
   const auto ours = netlink_.addresses();
@@ -201,13 +241,7 @@ Result<void> Machine::change_routes(const config::TunnelSettings& before, const 
     if (moves && as_kernel_has_it(route, place) == as_kernel_has_it(route, place_of(before))) continue;
     undo.push_back([this, ifindex, route, place] { complain(netlink_.remove_route(ifindex, route, place)); });
   }
-  if (!moves) return {};
-  std::vector<IpPrefix> left = before.routes;
-  std::erase_if(left, [&](const IpPrefix& route) {
-    return std::ranges::find(next.routes, route) == next.routes.end() ||
-           as_kernel_has_it(route, place_of(before)) == as_kernel_has_it(route, place_of(next));
-  });
-  return withdraw(before, left, {}, undo);
+  return {};
 }
 
 Result<void> Machine::change_mtu(const config::TunnelSettings& before, const config::TunnelSettings& next, int ifindex,

@@ -1,11 +1,16 @@
 #include "machine.h"
 
+#include <arpa/inet.h>
 #include <doctest/doctest.h>
+#include <sys/socket.h>
+
 #include <array>
+#include <atomic>
 #include <cstdio>
 #include <fstream>
 #include <map>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "culvert/base/log.h"
@@ -368,6 +373,47 @@ TEST_CASE("routes and guards follow a tunnel into another table, and a reload mo
 
   machine->tear_down(world.plane);
   CHECK(table("101") == "");
+}
+
+TEST_CASE("while a tunnel's routes go to another table the kernel refuses no packet") {
+  const test::PrivateNetns netns;
+  NEEDS_NETNS(netns);
+  const Quiet quiet;
+  World world(tunnel::Carry::gre);
+  for (const char* table : {"100", "101"}) ip(std::string("rule add priority ") + table + " lookup " + table);
+  auto machine = world.machine();
+  REQUIRE(machine.has_value());
+  REQUIRE(machine->set_up(world.plane).has_value());
+
+  std::atomic<bool> over = false;
+  std::atomic<unsigned> asked = 0, refused = 0;
+  std::thread sender([&] {
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(9);
+    inet_pton(AF_INET, "10.2.3.4", &to.sin_addr);
+    while (!over) {
+      const int socket = ::socket(AF_INET, SOCK_DGRAM, 0);
+      if (connect(socket, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0) ++refused;
+      ++asked;
+      close(socket);
+    }
+  });
+  config::ReloadPlan plan;
+  plan.changed_tunnels = {TunnelId(0)};
+  bool done = true;
+  for (unsigned turn = 0; turn < 60 && done; ++turn) {
+    const config::Config before = world.config;
+    constexpr std::uint32_t tables[] = {100, 101, config::main_table};
+    world.tunnel().table = tables[turn % 3];
+    done = machine->reconfigure(before, plan, world.plane).has_value();
+    machine->finish_reload(before, plan, world.plane);
+  }
+  over = true;
+  sender.join();
+  CHECK(done);
+  CHECK(asked > 1000);
+  CHECK(refused == 0);
 }
 
 TEST_CASE("two tunnels may exchange the metrics of the same prefix") {
