@@ -80,7 +80,7 @@ class LinuxDataPlane final : public DataPlane {
   void discard_waiting(Port& port) {
     if (const std::size_t num = port.waiting.flush()) drops_.add(DropReason::wait_expired, num);
   }
-  void send_what_waits(ChildId child, bool all_know);
+  void take_up_what_waits(ChildId child, bool all_know);
   void wait_for_workers_to_leave();
   [[nodiscard]] Injector injector() { return {ike_, workers_.front()->sockets(), io_, drops_}; }
   void report_events(OutboundSa& sa);
@@ -250,7 +250,7 @@ Result<void> LinuxDataPlane::install(ChildSaKeys keys, bool use_outbound) {
   if (auto added = registry_.add_pair(std::move(*pair), use_outbound); !added) return added;
   // A worker loads the tables anew for every batch: whatever arrives from here on finds the inbound SA.
   const bool all_know = publish();
-  if (use_outbound) send_what_waits(child, all_know);
+  take_up_what_waits(child, all_know);
   if (replaces_another) wait_for_workers_to_leave();
   return {};
 }
@@ -261,15 +261,18 @@ void LinuxDataPlane::activate_outbound(Spi inbound_spi) {
   if (!registry_.activate(inbound_spi)) return;
   const ChildId child = registry_.pair(inbound_spi)->inbound->child;
   const bool all_know = publish();
-  send_what_waits(child, all_know);
+  take_up_what_waits(child, all_know);
   wait_for_workers_to_leave();
 }
 
-/// A worker that is at work with older tables may be about to put a packet into the queue: it looks once more when it
-/// is woken. All others have seen the new ones, or will.
-void LinuxDataPlane::send_what_waits(ChildId child, bool all_know) {
+/// To be sent by a new SA, or received by it. A worker that is at work with older tables may be about to put a packet
+/// aside: it looks once more when it is woken. All others have seen the new ones, or will.
+void LinuxDataPlane::take_up_what_waits(ChildId child, bool all_know) {
   const auto has_waiting = [](const Port* port) { return !port->waiting.empty(); };
-  if (!all_know || std::ranges::any_of(registry_.ports_of(child), has_waiting)) wake_workers();
+  const auto holds_early = [](const auto& worker) { return worker->holds_early(); };
+  if (!all_know || std::ranges::any_of(registry_.ports_of(child), has_waiting) ||
+      std::ranges::any_of(workers_, holds_early))
+    wake_workers();
 }
 
 void LinuxDataPlane::move(Spi inbound_spi, const Endpoint& local, const Endpoint& remote,

@@ -1,5 +1,7 @@
 // The inbound half of a worker, in the order in which a packet passes: socket → demux → ESP → carrier → device.
 #include <algorithm>
+#include <cstring>
+#include <utility>
 
 #include "carrier.h"
 #include "demux.h"
@@ -13,6 +15,7 @@ namespace culvert::tunnel {
 namespace {
 
 constexpr std::size_t bytes_per_round = std::size_t{128} * 1024;
+constexpr Duration early_pause = std::chrono::milliseconds(10);
 
 }  // namespace
 
@@ -20,6 +23,7 @@ constexpr std::size_t bytes_per_round = std::size_t{128} * 1024;
 // had returned could be read by a worker that still held the tables of before, and its SPI would be unknown.
 
 void Worker::forward_inbound(const SocketSet::Udp& from) {
+  if (!early_.empty()) receive_early();  // what came first goes first
   const auto slots = prepare_slots();
   const auto received = slots.first(from.socket.receive_batch(io_, slots));
   source_port_ = from.socket.local().port;
@@ -42,6 +46,7 @@ void Worker::forward_inbound(const SocketSet::Udp& from) {
 }
 
 void Worker::forward_inbound_raw(const RawEspSocket& from) {
+  if (!early_.empty()) receive_early();
   const auto slots = prepare_slots();
   const auto received = slots.first(from.receive_batch(io_, slots));
   count_one(udp_receive_batches_);
@@ -101,7 +106,7 @@ void Worker::queue_esp(const Tables& tables, const ReceiveSlot& slot, MutableByt
   const Packet* before = batch_.empty() ? nullptr : &batch_[batch_.size() - 1];
   const bool as_before = before != nullptr && before->inbound_sa->spi == spi;
   InboundSa* sa = as_before ? before->inbound_sa : tables.inbound.find(spi);
-  if (!sa) return report_unknown_spi(slot, local_port, spi);
+  if (!sa) return hold_early(slot, bytes, local_port, spi);
   Packet packet = Packet::in_buffer(bytes, 0, bytes.size());
   packet.outer_tos = slot.tos;
   packet.inbound_sa = sa;
@@ -183,10 +188,38 @@ void Worker::deliver(Port& port, std::uint64_t mask) {
   }
 }
 
-void Worker::report_unknown_spi(const ReceiveSlot& slot, std::uint16_t local_port, Spi spi) {
-  drops_.add(DropReason::unknown_spi);
+/// It counts as dropped when its time is over; who sends it is reported at once.
+void Worker::hold_early(const ReceiveSlot& slot, ByteView bytes, std::uint16_t local_port, Spi spi) {
+  if (!early_.hold(slot, local_port, bytes, woke_)) drops_.add(DropReason::unknown_spi);
   if (!unknown_spi_limit_.allow(slot.remote, Clock::now())) return;
   post(UnknownSpiEvent{{slot.local, local_port}, slot.remote, spi});
+}
+
+/// As if they came now: those whose SA has been installed meanwhile.
+void Worker::receive_early() {
+  const PublishedTables::Reading tables(tables_, index_);
+  // Where the tables are as they were, a flood of junk costs a look now and then, not one a batch.
+  if (std::exchange(early_tables_, &*tables) == &*tables && woke_ - early_looked_ < early_pause) return;
+  early_looked_ = woke_;
+  std::size_t num = 0;
+  early_.release_if([&](const EarlyPackets::Entry& entry, ByteView bytes) {
+    if (!tables->inbound.find(Spi{load_be<std::uint32_t>(bytes.data())})) {
+      const bool over = woke_ - entry.since >= EarlyPackets::patience;
+      if (over) drops_.add(DropReason::unknown_spi);
+      return over;
+    }
+    ReceiveSlot& slot = slots_[num];
+    slot.buffer = buffers_.room(num++);
+    std::memcpy(slot.buffer.data(), bytes.data(), bytes.size());
+    slot.remote = entry.remote;
+    slot.local = entry.local.address;
+    slot.tos = entry.tos;
+    source_tag_ = endpoint_tag(slot.remote);
+    if (entry.local.port != 0) source_port_ = entry.local.port;
+    queue_esp(*tables, slot, slot.buffer.first(bytes.size()), entry.local.port);
+    return true;
+  });
+  open_and_deliver();
 }
 
 }  // namespace culvert::tunnel

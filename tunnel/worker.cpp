@@ -113,6 +113,7 @@ void Worker::run() {
     }
     if (busy) spread_flows();
     if (packets_wait_) expire_waiting();
+    if (!early_.empty()) receive_early();
     if (!unposted_.empty()) retry_posts();
     if (std::exchange(control_has_news_, false)) control_.wake();
     done = Clock::now();
@@ -133,7 +134,7 @@ int Worker::wait(std::span<epoll_event> ready) const noexcept {
 }
 
 int Worker::timeout_ms() const noexcept {
-  if (!unposted_.empty()) return 10;
+  if (!unposted_.empty() || !early_.empty()) return 10;  // milliseconds
   return packets_wait_ ? 1000 : -1;
 }
 

@@ -14,6 +14,7 @@
 #include "culvert/base/drop_reason.h"
 #include "culvert/base/result.h"
 #include "culvert/wire/flow.h"
+#include "early_packets.h"
 #include "packet.h"
 #include "packet_buffers.h"
 #include "segment_arena.h"
@@ -56,13 +57,16 @@ class Worker {
   /// Starts reading the port's queue; the tables name the port already. Errc::io.
   [[nodiscard]] Result<void> watch(const Port& port);
   void unwatch(const Port& port) noexcept;
+  /// Whether it holds ESP whose SA it does not know: wake it when there may be one.
+  [[nodiscard]] bool holds_early() const noexcept { return !early_.empty(); }
   [[nodiscard]] const SocketSet& sockets() const noexcept { return sockets_; }
 
   // Any thread.
   [[nodiscard]] const DropCounters& drops() const noexcept { return drops_; }
   void add_to(WorkerCounters& sum) const noexcept;
   /// Bytes set aside for packets.
-  static constexpr std::size_t packet_memory = PacketBuffers::num * PacketBuffers::slot_len + SegmentArena::capacity;
+  static constexpr std::size_t packet_memory =
+      PacketBuffers::num * PacketBuffers::slot_len + SegmentArena::capacity + EarlyPackets::memory;
 
  private:
   /// What a descriptor in the epoll set is; travels with a number in epoll_event::data.
@@ -109,7 +113,8 @@ class Worker {
   void deliver(Port& port, std::uint64_t mask);
   void report_echoes();
   void report_moves();
-  void report_unknown_spi(const ReceiveSlot& slot, std::uint16_t local_port, Spi spi);
+  void hold_early(const ReceiveSlot& slot, ByteView bytes, std::uint16_t local_port, Spi spi);
+  void receive_early();
 
   // Notices for the control thread.
   template <class Sa>
@@ -155,6 +160,9 @@ class Worker {
   std::uint16_t source_port_ = 0;  ///< inbound: ours, where they came in
   bool heard_elsewhere_ = false;   ///< inbound: a packet in batch_ is `elsewhere`
   UnknownSpiLimit unknown_spi_limit_;
+  EarlyPackets early_;                    ///< inbound: their SPIs are unknown
+  const Tables* early_tables_ = nullptr;  ///< ...in these, which may be gone
+  TimePoint early_looked_{};              ///< ...when it was looked the last time
   std::vector<Event> unposted_;  ///< SA events that found the control queue full; a few for each SA at most
   bool control_has_news_ = false;
   bool packets_wait_ = false;

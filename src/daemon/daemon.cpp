@@ -273,6 +273,7 @@ ike::Actions Daemon::on_event(TimePoint now, const tunnel::Event& event) {
             return ike_->on_kept_back(now, flood.kept_back);
           },
           [&](const tunnel::UnknownSpiEvent& unknown) {
+            if (ike_->is_taken(unknown.spi)) return ike::Actions{};  // what was held has its SA, or will have
             report_unknown_spi(now, unknown);
             return ike_->on_unknown_spi(now, {unknown.local, unknown.remote}, unknown.spi);
           },

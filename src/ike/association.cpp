@@ -13,6 +13,7 @@ namespace {
 
 constexpr Duration hint_pause = std::chrono::seconds(10);      // between liveness checks that hints trigger
 constexpr Duration handover_time = std::chrono::seconds(20);   // for the children of the IKE SA that takes over
+constexpr Duration arrival_time = std::chrono::milliseconds(500);  // for what the peer has sent on old children
 constexpr Duration redundant_time = std::chrono::seconds(30);  // for the peer to delete the loser of two associations
 
 void earliest(std::optional<TimePoint>& so_far, std::optional<TimePoint> other) {
@@ -206,8 +207,10 @@ void Association::promote() {
 void Association::settle() {
   if (ending_ == Ending::handover) {
     if (ended_ || !peer_.has_taken_over(*this)) return;
-    ending_ = Ending::with_delete;
+    ending_ = Ending::handed_over;
+    redundant_at_ = core_.now() + arrival_time;
   }
+  if (ending_ == Ending::handed_over) return;
   const Ending ending = std::exchange(ending_, Ending::none);
   if (ending == Ending::with_delete) close_with_delete("replaced by another IKE SA with the same peer");
   if (ending == Ending::silent) end("the peer has restarted (INITIAL_CONTACT)", false);
@@ -281,7 +284,8 @@ void Association::on_deadline() {
 void Association::resolve_redundancy() {
   Association* kept = peer_.preferred();
   if (!kept || kept == this) return promote();
-  if (ending_ == Ending::handover) return close_with_delete("another IKE SA with the same peer has taken over");
+  if (ending_ == Ending::handover || ending_ == Ending::handed_over)
+    return close_with_delete("another IKE SA with the same peer has taken over");
   if (kept->last_heard() > redundant_since_) return close_with_delete("replaced by another IKE SA with the same peer");
   kept->check_liveness();
   redundant_at_ = core_.now() + redundant_time / 3;

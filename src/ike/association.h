@@ -147,7 +147,8 @@ class Association {
     none,
     await_delete,  ///< the peer deletes it; we do when it took too long
     with_delete,   ///< we delete it
-    handover,      ///< we delete it as soon as the other one has its children
+    handover,      ///< we delete it soon after the other one has its children
+    handed_over,   ///< it has: what is under way arrives first
     silent,        ///< the peer has no memory of it
   };
   void make_redundant(Ending ending);

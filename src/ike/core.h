@@ -116,6 +116,8 @@ class Core {
   /// `owner` is nullptr before IKE_AUTH is through.
   [[nodiscard]] Spi new_esp_spi(Association* owner);
   void assign_esp_spi(Spi spi, Association& owner);
+  /// Offered, or of an SA that is there.
+  [[nodiscard]] bool is_taken(Spi esp) const { return esp_spis_.contains(esp); }
   void release_esp_spi(Spi spi);
   void release_esp_spis_of(Association& owner);
   [[nodiscard]] Association* owner_of(Spi inbound) const;

@@ -167,6 +167,10 @@ Actions IkeEndpoint::on_hint(TimePoint now, const Path& path) {
   return impl_->core.finish();
 }
 
+bool IkeEndpoint::is_taken(Spi esp) const {
+  return impl_->core.is_taken(esp);
+}
+
 Actions IkeEndpoint::on_unknown_spi(TimePoint now, const Path& path, Spi spi) {
   impl_->core.begin(now);
   for (const auto& peer : impl_->core.peers()) peer->on_hint(path);

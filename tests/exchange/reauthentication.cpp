@@ -45,13 +45,20 @@ TEST_CASE("the initiator reauthenticates: all children move, the old IKE SA is d
   simulation.set_traffic(20ms);
   simulation.wire.clear();
   bool deleted_early = false;
+  std::optional<TimePoint> deleted;
   simulation.filter = [&](const Datagram& datagram) {
     const auto message = simulation.open(datagram);
-    if (message && message->find<DeletePayload>() && simulation.node(a).plane.size() < 2) deleted_early = true;
+    if (!message || !message->find<DeletePayload>() || datagram.from != a) return true;
+    if (simulation.node(a).plane.size() < 2) deleted_early = true;
+    if (!deleted) deleted = simulation.now();
     return true;
   };
   simulation.run_for(85s);
+  REQUIRE(simulation.run_until([&] { return simulation.node(a).plane.size() == 4; }, 30s));
+  const TimePoint complete = simulation.now();
   REQUIRE(simulation.run_until([&] { return simulation.is_new(old); }, 30s));
+  REQUIRE(deleted);
+  CHECK(*deleted - complete >= 500ms);  // what is under way on the old children arrives
   simulation.run_for(4s);
   CHECK_FALSE(deleted_early);
   for (const Side side : {a, b}) {

@@ -332,6 +332,9 @@ class IkeEndpoint {
   [[nodiscard]] std::vector<IpAddress> peer_addresses();
   /// ICMP unreachable from the peer's address: hints, never trusted, they may trigger one liveness check.
   [[nodiscard]] Actions on_hint(TimePoint now, const Path& path);
+  /// An inbound SPI that has been offered, or that an SA has: the peer may send on it before we know that it has
+  /// agreed.
+  [[nodiscard]] bool is_taken(Spi esp) const;
   /// ESP with an SPI that no SA has: such a hint, and a word to its sender when it may be a peer that has missed our crash.
   /// Port 0 of the path: raw ESP.
   [[nodiscard]] Actions on_unknown_spi(TimePoint now, const Path& path, Spi spi);

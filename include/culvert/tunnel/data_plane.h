@@ -70,7 +70,7 @@ struct SaEvent {
   Spi inbound_spi;
   ChildEvent event;
 };
-/// ESP with an SPI nobody has, at most one a second for each remote.
+/// ESP with an SPI nobody has, at most one a second for each remote. It may get an SA within 100 ms yet (EarlyPackets).
 struct UnknownSpiEvent {
   Endpoint local, remote;
   Spi spi;
