@@ -108,8 +108,8 @@ def test_others_come_change_and_go_without_loss(hub, net):
     wait_for("one IKE SA with B", lambda: a.peer("b")["ike_sas"] == 1, 40)
 
     lost, sent = traffic.stop()
-    lost -= full_queues(net.A.gw, net.B.gw) - dropped
-    assert sent > 10_000 and lost == 0, f"{lost} of {sent} lost\n{losses((net.A.gw, a), (net.B.gw, hub.b))}\n{a.log()[-4000:]}"
+    overflowed = full_queues(net.A.gw, net.B.gw) - dropped  # may have hit others' packets, too
+    assert sent > 10_000 and lost <= overflowed, f"{lost} of {sent} lost\n{losses((net.A.gw, a), (net.B.gw, hub.b))}\n{a.log()[-4000:]}"
 
 
 def test_mistakes_change_nothing(hub, net):
