@@ -330,6 +330,7 @@ void Daemon::on_tick() {
   const TimePoint now = Clock::now();
   report_traffic(now);
   probe_traffic(now);
+  paths_.on_tick();
   probe_soon();
   perform({});
   flush_unreachable(now);

@@ -1,4 +1,6 @@
 #pragma once
+#include <cstddef>
+#include <deque>
 #include <map>
 #include <optional>
 
@@ -24,8 +26,12 @@ class PathProber {
     PeerId peer;
     std::uint16_t size = 0;  ///< bytes of IP
   };
-  /// The next that is due, if any.
+  /// About once a second: times may have come, and as many probes as max_a_tick may be sent until the next tick.
+  void on_tick();
+  /// The next that is due, if any: suspicions first, new paths last. When thousands of peers come up at once that has
+  /// time, and setting them up has not.
   [[nodiscard]] std::optional<Probe> next(TimePoint now);
+  static constexpr std::size_t max_a_tick = 100;
   /// nullptr: nothing is known of it.
   [[nodiscard]] const PathMtu* find(PeerId peer) const;
 
@@ -33,8 +39,14 @@ class PathProber {
   struct Known {
     IpAddress remote;
     PathMtu mtu;
+    bool listed = false;
   };
+  enum class Place : std::uint8_t { first, last };
+  void list(PeerId peer, Known& known, Place place);
+
   std::map<PeerId, Known> paths_;
+  std::deque<PeerId> to_look_at_;  ///< those that may have a probe that is due; each once, those that are gone, too
+  std::size_t num_sent_ = 0;       ///< since the last tick
 };
 
 }  // namespace culvert::daemon

@@ -10,7 +10,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Duration generation = 5s;
-constexpr Duration burst = 200ms;  // worth of answers at once
 
 /// The finalizer of MurmurHash3: each bit of the input moves half of the output's.
 std::uint64_t mix(std::uint64_t value) {
@@ -49,7 +48,7 @@ void CookieBudget::forget() {
 
 bool CookieBudget::Bucket::take(TimePoint now) noexcept {
   empty_at_ = std::max(empty_at_, now);
-  if (empty_at_ - now + each_ > burst) return false;
+  if (empty_at_ - now + each_ > burst_) return false;
   empty_at_ += each_;
   return true;
 }

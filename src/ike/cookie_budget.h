@@ -16,10 +16,13 @@ namespace culvert::ike {
 /// piece of memory that is there while it is needed. Control thread.
 class CookieBudget {
  public:
-  // In each second. An answer costs as much as ten requests that get none.
+  // In each second, and so many seconds' worth of them at once: thousands of honest peers may come in the same moment. An
+  // answer costs as much as ten requests that get none.
   static constexpr std::uint64_t of_first = 1000;  ///< of those seen for the first time
   static constexpr std::uint64_t of_again = 5000;  ///< of those that come again
   static constexpr std::uint64_t of_known = 5000;  ///< of those from addresses that configured peers have, before that
+  static constexpr Duration burst_of_first = std::chrono::seconds(5);
+  static constexpr Duration burst_of_others = std::chrono::seconds(1);
   static constexpr std::size_t num_entries = std::size_t{1} << 19;  ///< of each of the two generations; 1 MiB
 
   /// `seed`: unknown to those who ask.
@@ -30,16 +33,17 @@ class CookieBudget {
  private:
   class Bucket {
    public:
-    explicit Bucket(std::uint64_t each_second) noexcept : each_(Duration(std::chrono::seconds(1)) / each_second) {}
+    Bucket(std::uint64_t each_second, Duration burst) noexcept
+        : each_(Duration(std::chrono::seconds(1)) / each_second), burst_(burst) {}
     [[nodiscard]] bool take(TimePoint now) noexcept;
 
    private:
-    Duration each_;
+    Duration each_, burst_;
     TimePoint empty_at_{};
   };
   [[nodiscard]] bool is_repeated(TimePoint now, std::uint64_t hash);
 
-  Bucket first_{of_first}, again_{of_again}, known_{of_known};
+  Bucket first_{of_first, burst_of_first}, again_{of_again, burst_of_others}, known_{of_known, burst_of_others};
   std::array<std::vector<std::uint16_t>, 2> seen_;  ///< this generation, and the one before
   TimePoint generation_began_{};
 };
