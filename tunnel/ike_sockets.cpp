@@ -14,7 +14,7 @@
 namespace culvert::tunnel {
 namespace {
 
-// Between looks at strangers who come one behind the other. One who comes alone is seen at once.
+// Between looks at strangers when very many come. Few are seen at once.
 constexpr std::chrono::milliseconds rest_time{4};
 
 }  // namespace
@@ -53,14 +53,17 @@ void IkeSockets::receive(std::vector<Event>& events, DropCounters& drops) {
 }
 
 void IkeSockets::look_at_strangers(TimePoint now, std::vector<Event>& events, DropCounters& drops) {
+  const std::size_t num_before = events.size();
   const std::size_t num = receive_lane(Lane::strangers, events, drops);
-  if (const std::uint64_t kept_back = filter_.observe(now, num)) {
+  const auto proved = std::count_if(
+      events.begin() + static_cast<std::ptrdiff_t>(num_before), events.end(),
+      [](const Event& event) { return StrangerFilter::brings_cookie(std::get<ControlDatagram>(event).bytes); });
+  if (const std::uint64_t kept_back = filter_.observe(now, num - static_cast<std::size_t>(proved))) {
     drops.add(DropReason::ike_flood, kept_back);
     events.emplace_back(FloodEvent{kept_back});
   }
   if (num >= socket_batch_size) return;  // more are there: they are looked at again at once
-  const bool in_a_row = num > 0 && now - std::exchange(last_stranger_, now) < 2 * rest_time;
-  const bool go_on = in_a_row || filter_.is_on();  // of those that it keeps back none wakes us
+  const bool go_on = filter_.is_busy() || filter_.is_on();  // of those that it keeps back none wakes us
   if (go_on || (resting_ && num == 0)) rest(go_on);
 }
 

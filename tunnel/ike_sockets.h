@@ -66,7 +66,7 @@ class IkeSockets {
   int epoll_ = -1;
   FileDescriptor timer_;
   bool resting_ = false;
-  TimePoint rest_until_{}, last_stranger_{};
+  TimePoint rest_until_{};
 };
 
 }  // namespace culvert::tunnel

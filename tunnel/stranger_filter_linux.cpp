@@ -34,6 +34,7 @@ using namespace std::chrono_literals;
 using namespace bpf;
 
 constexpr Duration period = 100ms;   // over which requests are counted
+constexpr unsigned busy_periods = 3;
 constexpr Duration calm_time = 2s;   // without a busy period: the flood has ended
 constexpr unsigned hash_shift = 29;  // of mix(), which the program and we have to do alike
 constexpr std::int32_t hash_factor = 0x2C1B3C6D;
@@ -176,6 +177,10 @@ std::uint64_t StrangerFilter::num_kept_back() const noexcept {
   return table_ == nullptr ? 0 : std::atomic_ref(table_->num_kept_back).load(std::memory_order_relaxed);
 }
 
+bool StrangerFilter::brings_cookie(ByteView ike) noexcept {
+  return ike.size() >= header_len && ike[next_payload_offset] == notify_payload;
+}
+
 std::uint64_t StrangerFilter::observe(TimePoint now, std::size_t num_received) noexcept {
   const std::uint64_t total = num_kept_back();
   const std::uint64_t kept_back = total - std::exchange(num_reported_, total);
@@ -183,11 +188,11 @@ std::uint64_t StrangerFilter::observe(TimePoint now, std::size_t num_received) n
   const Duration took = now - period_began_;
   if (took < period) return kept_back;
   period_began_ = now;
-  const std::uint64_t limit = is_on() ? on_rate / 2 : on_rate;
-  const std::uint64_t milliseconds = static_cast<std::uint64_t>(took / 1ms);
-  const bool is_busy = std::exchange(num_seen_, 0) * 1000 >= limit * milliseconds;
-  if (is_busy) last_busy_ = now;
-  turn(is_busy || (is_on() && now - last_busy_ < calm_time));
+  const std::uint64_t a_second = std::exchange(num_seen_, 0) * 1000 / static_cast<std::uint64_t>(took / 1ms);
+  is_busy_ = a_second >= on_rate / 2;
+  num_busy_ = a_second >= on_rate ? num_busy_ + 1 : 0;
+  if (num_busy_ != 0 || (is_on() && is_busy_)) last_busy_ = now;
+  turn(is_on() ? now - last_busy_ < calm_time : num_busy_ >= busy_periods);
   return kept_back;
 }
 

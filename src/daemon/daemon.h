@@ -173,7 +173,7 @@ class Daemon {
   [[nodiscard]] Result<config::ReloadPlan> revert(std::string_view why);
 
   // path_watch.cpp: the MTU of the paths
-  void watch_path(TimePoint now, PeerId peer, const IpAddress& remote);
+  void watch_path(PeerId peer, const IpAddress& remote);
   void suspect_path(TimePoint now, Spi inbound_spi);
   void suspect_busy_path(TimePoint now, InstalledSa& sa, const ChildTraffic& traffic);
   void adapt_mtu(const InstalledSa& sa);
@@ -206,7 +206,7 @@ class Daemon {
   void on_path_ping_lost(TimePoint now);
   void on_path_ping_answer(const wire::Echo& echo, std::optional<ChildId> by);
   void finish_path_ping(PeerId peer, bool passed);
-  void on_first_answer(TimePoint now, PeerId peer);
+  void on_first_answer(PeerId peer);
 
   // probing.cpp: whether traffic passes
   [[nodiscard]] Result<void> open_icmp();

@@ -269,9 +269,10 @@ void Machine::use_virtual_net(PeerId peer, const std::optional<ike::VirtualNet>&
 }
 
 void Machine::grant(PeerId peer, ChildId child, const std::vector<TrafficSelector>& remote, const IpAddress& gateway) {
-  const config::TunnelSettings* settings = virtual_tunnel(peer);
-  if (!settings || settings->plane.child != child) return;
-  client_network_.grant(netlink_, peer, remote, gateway, settings->routes_as_granted);
+  const auto [begin, end] = tunnels_of_.equal_range(child);
+  const auto found = std::find_if(begin, end, [](const auto& entry) { return entry.second->virtual_address; });
+  if (found == end) return;
+  client_network_.grant(netlink_, peer, remote, gateway, found->second->routes_as_granted);
 }
 
 std::uint16_t Machine::initial_mtu(const config::TunnelSettings& settings) {

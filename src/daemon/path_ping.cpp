@@ -115,11 +115,11 @@ void Daemon::finish_path_ping(PeerId peer, bool passed) {
 }
 
 /// Somebody behind the peer has answered for the first time: now its path can be asked about.
-void Daemon::on_first_answer(TimePoint now, PeerId peer) {
+void Daemon::on_first_answer(PeerId peer) {
   const PathMtu* known = paths_.find(peer);
   const InstalledSa* sa = pingable_sa(peer);
   if (known == nullptr || known->state() != PathMtu::State::off || sa == nullptr) return;
-  watch_path(now, peer, sa->remote);
+  watch_path(peer, sa->remote);
   perform({});
 }
 

@@ -4,14 +4,12 @@
 
 namespace culvert::daemon {
 
-void PathProber::on_path(TimePoint now, PeerId peer, const IpAddress& remote, std::uint16_t largest) {
-  const auto found = paths_.find(peer);
-  const bool same = found != paths_.end() && found->second.remote == remote && found->second.mtu.largest() == largest &&
-                    found->second.mtu.state() != PathMtu::State::off;
-  if (same) return on_suspicion(now, peer);
-  const bool listed = found != paths_.end() && found->second.listed;
-  const auto [known, added] = paths_.insert_or_assign(peer, Known{remote, PathMtu(largest, remote.family()), listed});
-  list(peer, known->second, Place::last);
+void PathProber::on_path(PeerId peer, const IpAddress& remote) {
+  Known& known = paths_[peer];
+  if (known.remote != remote) known.mtu.reset();
+  known.remote = remote;
+  known.changed = true;
+  list(peer, known, known.mtu ? Place::first : Place::last);
 }
 
 void PathProber::list(PeerId peer, Known& known, Place place) {
@@ -25,23 +23,24 @@ void PathProber::list(PeerId peer, Known& known, Place place) {
 
 void PathProber::on_suspicion(TimePoint now, PeerId peer) {
   const auto found = paths_.find(peer);
-  if (found == paths_.end()) return;
-  found->second.mtu.on_suspicion(now);
+  if (found == paths_.end() || !found->second.mtu) return;
+  found->second.mtu->on_suspicion(now);
   list(peer, found->second, Place::first);
 }
 
 bool PathProber::on_result(TimePoint now, const ike::PathProbed& result) {
   const auto found = paths_.find(result.peer);
-  if (found == paths_.end() || found->second.remote != result.path.remote.address) return false;
-  const std::uint16_t before = found->second.mtu.size();
-  found->second.mtu.on_result(now, result.size, result.passed);
+  if (found == paths_.end() || !found->second.mtu || found->second.remote != result.path.remote.address) return false;
+  PathMtu& mtu = *found->second.mtu;
+  const std::uint16_t before = mtu.size();
+  mtu.on_result(now, result.size, result.passed);
   list(result.peer, found->second, Place::first);  // a search that has begun is finished
-  return found->second.mtu.size() != before;
+  return mtu.size() != before;
 }
 
 void PathProber::switch_off(PeerId peer) {
   const auto found = paths_.find(peer);
-  if (found != paths_.end()) found->second.mtu.switch_off();
+  if (found != paths_.end() && found->second.mtu) found->second.mtu->switch_off();
 }
 
 void PathProber::on_tick() {
@@ -49,14 +48,16 @@ void PathProber::on_tick() {
   for (auto& [peer, known] : paths_) list(peer, known, Place::last);
 }
 
-std::optional<PathProber::Probe> PathProber::next(TimePoint now) {
+std::optional<PathProber::Probe> PathProber::next(TimePoint now, const LinkMtu& link_mtu) {
   while (!to_look_at_.empty() && num_sent_ < max_a_tick) {
     const PeerId peer = to_look_at_.front();
     to_look_at_.pop_front();
     const auto found = paths_.find(peer);
     if (found == paths_.end()) continue;
-    found->second.listed = false;
-    if (const auto size = found->second.mtu.next(now)) {
+    Known& known = found->second;
+    known.listed = false;
+    if (std::exchange(known.changed, false)) look_anew(now, known, link_mtu(known.remote));
+    if (const auto size = known.mtu->next(now)) {
       ++num_sent_;
       return Probe{peer, *size};
     }
@@ -64,9 +65,15 @@ std::optional<PathProber::Probe> PathProber::next(TimePoint now) {
   return std::nullopt;
 }
 
+void PathProber::look_anew(TimePoint now, Known& known, std::uint16_t largest) {
+  const bool same = known.mtu && known.mtu->largest() == largest && known.mtu->state() != PathMtu::State::off;
+  if (same) return known.mtu->on_suspicion(now);
+  known.mtu.emplace(largest, known.remote.family());
+}
+
 const PathMtu* PathProber::find(PeerId peer) const {
   const auto found = paths_.find(peer);
-  return found == paths_.end() ? nullptr : &found->second.mtu;
+  return found == paths_.end() || !found->second.mtu ? nullptr : &*found->second.mtu;
 }
 
 }  // namespace culvert::daemon

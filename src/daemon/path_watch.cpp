@@ -22,13 +22,12 @@ constexpr std::uint64_t busy_packets = 2;     // in a tick: a stream that has st
 }  // namespace
 
 /// New SAs, or SAs that have moved. A device of many clients has many paths, and a TCP connection has none of its own.
-void Daemon::watch_path(TimePoint now, PeerId peer, const IpAddress& remote) {
+void Daemon::watch_path(PeerId peer, const IpAddress& remote) {
   const ike::PeerConfig* config = config_.peer(peer);
   if (config == nullptr || !config->pools.empty() || !config->path_mtu_discovery ||
       streams_.true_remote(remote) != remote)
     return;
-  paths_.on_path(now, peer, remote,
-                 static_cast<std::uint16_t>(std::min<std::uint32_t>(machine_->path_mtu(remote), 9216)));
+  paths_.on_path(peer, remote);
   probe_soon();
 }
 
@@ -59,7 +58,9 @@ void Daemon::probe_soon() {
 }
 
 ike::Actions Daemon::next_probe(TimePoint now) {
-  const auto probe = paths_.next(now);
+  const auto probe = paths_.next(now, [this](const IpAddress& remote) {
+    return static_cast<std::uint16_t>(std::min<std::uint32_t>(machine_->path_mtu(remote), 9216));
+  });
   if (!probe) return {};
   probe_soon();  // for the peer behind it
   if (pinged_paths_.contains(probe->peer) && ping_path(now, probe->peer, probe->size)) return {};

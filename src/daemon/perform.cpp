@@ -89,7 +89,7 @@ void Daemon::perform_one(ike::InstallChild& install) {
   machine_->grant(sa.peer, sa.child, install.keys.remote, streams_.true_remote(remote));
   // Before the SA: packets that wait for it leave as soon as it is there.
   sa.remote = remote;
-  watch_path(Clock::now(), sa.peer, remote);
+  watch_path(sa.peer, remote);
   adapt_mtu(sa);
   if (auto installed = plane_->install(std::move(install.keys), install.use_outbound); !installed) {
     log::Subject{
@@ -148,7 +148,7 @@ void Daemon::perform_one(ike::MoveChild& move) {
   sa->second.shape.encapsulation = move.encapsulation;
   sa->second.shape.outer_family = move.remote_endpoint.address.family();
   sa->second.remote = move.remote_endpoint.address;
-  watch_path(Clock::now(), sa->second.peer, sa->second.remote);
+  watch_path(sa->second.peer, sa->second.remote);
   adapt_mtu(sa->second);
 }
 

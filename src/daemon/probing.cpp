@@ -134,7 +134,7 @@ void Daemon::on_probe_answer(TimePoint now, const wire::Echo& echo, std::optiona
   if (peer == nullptr) return;
   const bool first = !child->passage.answered();
   child->passage.on_answer(now, echo.sequence, received - asked, peer->probe_interval);
-  if (first && child->passage.answered()) on_first_answer(now, child->peer);
+  if (first && child->passage.answered()) on_first_answer(child->peer);
 }
 
 void Daemon::wait_for_replies(IpFamily family) {

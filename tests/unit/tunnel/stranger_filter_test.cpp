@@ -118,21 +118,36 @@ TEST_CASE("requests from an address that is expected come through in a flood, an
 }
 
 TEST_CASE(
-    "the kernel keeps back from 10,000 requests a second on, and stops two seconds after they became half as many") {
+    "the kernel keeps back from 20,000 requests a second on that go on, and stops two seconds after they became half "
+    "as many") {
   if (!may_load_programs()) return;
   StrangerFilter filter;
   TimePoint now = TimePoint{} + 1h;
   const auto feed = [&](std::size_t each_10ms, Duration time) {
     for (const TimePoint end = now + time; now < end; now += 10ms) CHECK(filter.observe(now, each_10ms) == 0);
   };
+  feed(190, 1s);
+  CHECK_FALSE(filter.is_on());
+  for (int burst = 0; burst < 5; ++burst) {  // of honest ones, each once
+    feed(2500, 20ms);
+    feed(0, 500ms);
+  }
+  CHECK_FALSE(filter.is_on());
+  feed(220, 410ms);
+  CHECK(filter.is_on());
+  feed(120, 5s);
+  CHECK(filter.is_on());
   feed(90, 1s);
+  CHECK(filter.is_on());
+  feed(90, 2s);
   CHECK_FALSE(filter.is_on());
-  feed(110, 300ms);
-  CHECK(filter.is_on());
-  feed(60, 5s);
-  CHECK(filter.is_on());
-  feed(40, 1s);
-  CHECK(filter.is_on());
-  feed(40, 2s);
-  CHECK_FALSE(filter.is_on());
+}
+
+TEST_CASE("a request that brings a COOKIE is told by its first payload, and one that is cut short is not one") {
+  Bytes request(40);
+  request[16] = 41;  // RFC 7296 §3.1, §3.2: Notify
+  CHECK(StrangerFilter::brings_cookie(request));
+  request[16] = 33;  // SA
+  CHECK_FALSE(StrangerFilter::brings_cookie(request));
+  CHECK_FALSE(StrangerFilter::brings_cookie(Bytes(27, 41)));
 }
