@@ -37,9 +37,14 @@ std::atomic<const AeadImplementation*>& selected() {
 template <class Run>
 void for_each_run(std::span<AeadJob> jobs, Run run) noexcept {
   while (!jobs.empty()) {
-    const AeadImplementation& implementation = jobs.front().key->implementation();
+    const AeadKey* key = jobs.front().key;
+    const AeadImplementation& implementation = key->implementation();
     std::size_t num = 1;
-    while (num < jobs.size() && &jobs[num].key->implementation() == &implementation) ++num;
+    for (; num < jobs.size(); ++num) {
+      if (jobs[num].key == key) continue;
+      key = jobs[num].key;
+      if (&key->implementation() != &implementation) break;
+    }
     run(implementation, jobs.first(num));
     jobs = jobs.subspan(num);
   }

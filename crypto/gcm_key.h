@@ -31,10 +31,11 @@ struct GcmKeyData {
   std::uint32_t num_rounds;                    ///< 10 or 14
 };
 
+/// A kernel's way to make what it keeps of a key. `key` is key_len (16 or 32) bytes and 4 of salt behind them.
+using GcmExpand = void (*)(GcmKeyData& data, const std::uint8_t* key, std::size_t key_len) noexcept;
+
 /// Of the table of kernels: what each is compiled to for its instruction set. No other function of a kernel is visible.
 struct GcmKernel {
-  /// `key` is key_len (16 or 32) bytes and 4 of salt behind them.
-  void (*expand)(GcmKeyData& data, const std::uint8_t* key, std::size_t key_len) noexcept;
   void (*seal)(AeadJob* jobs, std::size_t num_jobs) noexcept;
   void (*open)(AeadJob* jobs, std::size_t num_jobs) noexcept;
 };
@@ -47,18 +48,21 @@ class GcmKey final : public AeadKey {
   GcmKey(const AeadImplementation& implementation, CipherSuite suite, AadLayout layout, ByteView encryption) noexcept;
   ~GcmKey() override;
 
-  /// For the kernels, once make_ready has been true.
-  [[nodiscard, gnu::always_inline]] const GcmKeyData& data() const noexcept {
-    return *__atomic_load_n(&data_, __ATOMIC_ACQUIRE);
-  }
+  /// For the kernels, once make_ready has been true on this thread. It does not change after that, so this is a plain
+  /// load, which the compiler need not repeat.
+  [[nodiscard, gnu::always_inline]] const GcmKeyData& data() const noexcept { return *data_; }
   [[nodiscard]] Secret copy_of_encryption() const override;
-  /// False: there is no memory for its tables. Any thread, any number of them at once.
-  [[nodiscard]] bool make_ready(const GcmKernel& kernel) const noexcept {
-    return __atomic_load_n(&data_, __ATOMIC_ACQUIRE) != nullptr || expand(kernel);
+  /// Of the kernel that runs its packets. False: there is no memory for its tables. Any thread, any number of them at
+  /// once.
+  [[nodiscard, gnu::always_inline]] bool make_ready(GcmExpand expand) const noexcept {
+    if (__atomic_load_n(&data_, __ATOMIC_ACQUIRE) != nullptr) [[likely]]
+      return true;
+    return make_tables(expand);
   }
 
  private:
-  [[nodiscard, gnu::cold]] bool expand(const GcmKernel& kernel) const noexcept;
+  /// Not gnu::cold: GCC would take what leads to it for seldom run, and that is all of a kernel.
+  [[nodiscard]] bool make_tables(GcmExpand expand) const noexcept;
 
   mutable GcmKeyData* data_ = nullptr;  ///< std::atomic's functions would be compiled for the kernels' processors, too
   std::uint8_t key_[36] = {};

@@ -127,9 +127,11 @@ template <class V, bool Seal, class JobOf>
       for_each_index<V::lanes>([&](auto lane) CULVERT_INLINE { job_of(lane.value)->ok = true; });
       return;
     }
-    for_each_index<V::lanes>([&](auto lane)
-                                 CULVERT_INLINE { job_of(lane.value)->ok = (equal >> lane.value & 1) != 0; });
-    window.refused = true;
+    for_each_index<V::lanes>([&](auto lane) CULVERT_INLINE {
+      AeadJob& job = *job_of(lane.value);
+      job.ok = (equal >> lane.value & 1) != 0;
+      window.refused |= !job.ok && job.icv != window.nobodys_icv;
+    });
   }
 }
 

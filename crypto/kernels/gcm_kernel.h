@@ -159,6 +159,25 @@ template <class V, bool Seal>
   }
 }
 
+// A packet that is one step.
+template <class V, bool Seal>
+[[gnu::always_inline]] inline void run_one_step(Window<V>& window, std::size_t at, std::size_t num_units,
+                                                Pending<V>& pending) {
+  const Packet& packet = window.packets[at];
+  const Step<V> step{.key = packet.key,
+                     .start = window.starts[at],
+                     .differences = packet.key->differences[0],
+                     .src = packet.src,
+                     .dst = packet.job->dst,
+                     .powers = packet.powers,
+                     .sums = &window.sums[at % ring_len],
+                     .last_len = packet.job->len - (num_units - 1) * V::len,
+                     .first_src = packet.first_src_unit,
+                     .end_src = packet.end_src_unit};
+  zero(*step.sums);
+  run_step<V, Seal>(num_units, step, pending);
+}
+
 // What has been hashed of a packet becomes one block, to be added to the first block of the next stretch. The powers of
 // a stretch leave room for a block of lengths that only the last one has, so it has been multiplied by H once too often
 // and takes the power of the second block.
@@ -228,7 +247,9 @@ void run_large(Window<V>& window) noexcept {
   const std::size_t end = window.class_begin[num_classes];
   for (std::size_t at = window.class_begin[num_classes - 1]; at < end; ++at) {
     const std::size_t num_units = (std::size_t{window.packets[at].job->len} + V::len - 1) / V::len;
-    if (num_units <= max_stretch_blocks / V::lanes) {
+    if (!Seal && V::has_rows && num_units <= V::max_step) {
+      run_one_step<V, Seal>(window, at, num_units, pending);
+    } else if (num_units <= max_stretch_blocks / V::lanes) {
       run_stretch<V, Seal>(window, at,
                            {.first_unit = 0,
                             .num_units = num_units,
@@ -269,11 +290,19 @@ void wipe(Window<V>& window) noexcept {
   asm volatile("" : : "r"(&window) : "memory");
 }
 
+template <bool Seal>
+[[gnu::noinline]] void refuse(AeadJob* jobs, std::size_t num_jobs) noexcept {
+  for (std::size_t i = 0; i < num_jobs; ++i) {
+    jobs[i].ok = false;
+    if constexpr (!Seal) __builtin_memset(jobs[i].dst, 0, jobs[i].len);
+  }
+}
+
 template <class V, bool Seal>
 void run_window(AeadJob* jobs, std::size_t num_jobs) noexcept {
   Window<V> window;
   Sorted sorted;
-  sort<V, Seal>(sorted, jobs, num_jobs);
+  if (!sort<V, Seal>(sorted, jobs, num_jobs)) return refuse<Seal>(jobs, num_jobs);
   window.refused = sorted.refused;
   for (std::size_t kind = 0; kind < 2; ++kind) {
     if ((sorted.num_rounds >> kind & 1) == 0) continue;
@@ -298,7 +327,7 @@ void run(AeadJob* jobs, std::size_t num_jobs) noexcept {
 
 template <class V>
 constexpr GcmKernel gcm_kernel() noexcept {
-  return {.expand = expand<V>, .seal = run<V, true>, .open = run<V, false>};
+  return {.seal = run<V, true>, .open = run<V, false>};
 }
 
 }  // namespace

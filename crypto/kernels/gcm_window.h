@@ -47,17 +47,19 @@ struct alignas(64) Window {
   std::uint8_t nobodys_text[4 * V::len];
   std::uint8_t nobodys_icv[16];
   union {
-    AeadJob nobodys[5];  // of 0 to 4 units
+    AeadJob nobodys[5];  // of 0 to 4 units; where there are rows, that of one unit is theirs
   };
   Packet packets[window_capacity];
-  // Packets of one unit that take a way of their own: whole groups where they stand, if all jobs are such, and copies.
-  AeadJob* row_jobs;
+  // Packets of one unit that take a way of their own, filled up to whole groups. Where a text is in pieces, a job with
+  // the text that they are put together to stands for it.
   std::size_t num_row_jobs;
-  union {  // not initialized: that would cost as much as a small burst
-    AeadJob row_copies[max_window + row_group - 1];
+  AeadJob* side_by_side;                        // if they are even and come in whole groups, all of them where they are
+  AeadJob* listed[max_window + row_group - 1];  // if not
+  union {                                       // not initialized: that would cost as much as a small burst
+    AeadJob joined[max_window];
   };
-  AeadJob* copied[max_window + row_group - 1];
-  std::size_t num_row_copies;
+  AeadJob* in_pieces[max_window];
+  std::size_t num_joined;
   bool rows_are_even;  // all of one length, text and AAD
   std::size_t class_begin[num_classes + 1];
   std::size_t num;       // packets with fillers, a multiple of the lanes
@@ -186,12 +188,21 @@ constexpr std::uint8_t no_class = 0xff;
   return found;
 }
 
-// A class, of `num_classes` for each number of rounds.
+template <class V>
+[[gnu::always_inline]] inline bool make_ready(const AeadKey& key) {
+  return static_cast<const GcmKey&>(key).make_ready(expand<V>);
+}
+
+// The first of the classes of a key's number of rounds, of which there are `num_classes`.
+[[gnu::always_inline]] inline std::size_t first_class_of(const AeadKey& key) {
+  return static_cast<const GcmKey&>(key).data().num_rounds == 14 ? num_classes : 0;
+}
+
+// Which of these it is.
 template <class V>
 [[gnu::always_inline]] inline std::size_t class_of(const AeadJob& job) {
   const std::size_t index = (std::size_t{job.len} + (job.len == 0) - 1) / V::len;
-  const bool is_256 = static_cast<const GcmKey&>(*job.key).data().num_rounds == 14;
-  return (index < num_classes ? index : num_classes - 1) + (is_256 ? num_classes : 0);
+  return index < num_classes ? index : num_classes - 1;
 }
 
 [[gnu::always_inline]] inline bool all_even(const AeadJob* jobs, std::size_t num_jobs) {
@@ -205,82 +216,96 @@ template <class V>
   return true;
 }
 
+// False: there is no memory for a key's tables.
 template <class V, bool Seal>
-[[gnu::always_inline]] inline void sort(Sorted& sorted, AeadJob* jobs, std::size_t num_jobs) {
+[[nodiscard, gnu::always_inline]] inline bool sort(Sorted& sorted, AeadJob* jobs, std::size_t num_jobs) {
   sorted = {};
+  if (!make_ready<V>(*jobs[0].key)) return false;
   if (all_even(jobs, num_jobs)) {
-    const std::size_t c = class_of<V>(jobs[0]);
-    sorted.jobs[c / num_classes][c % num_classes] = ~0ULL >> (max_window - num_jobs);
-    sorted.num_rounds = 1U << c / num_classes;
+    const std::size_t kind = first_class_of(*jobs[0].key) / num_classes;
+    sorted.jobs[kind][class_of<V>(jobs[0])] = ~0ULL >> (max_window - num_jobs);
+    sorted.num_rounds = 1U << kind;
     sorted.even = true;
-    return;
+    return true;
   }
   alignas(64) std::uint8_t classes[max_window];
   for (std::size_t i = 0; i < max_window; i += 16)
     Vector128::store(classes + i, _mm_set1_epi8(static_cast<char>(no_class)));
-  const AeadKey* const first_key = jobs[0].key;
-  unsigned present = 0;
+  const AeadKey* key = jobs[0].key;
+  std::size_t first_class = first_class_of(*key);
+  sorted.num_rounds = 1U << first_class / num_classes;
   for (std::size_t i = 0; i < num_jobs; ++i) {
     AeadJob& job = jobs[i];
-    sorted.mixed |= job.key != first_key;
+    if (job.key != key) {
+      key = job.key;
+      if (!make_ready<V>(*key)) return false;
+      first_class = first_class_of(*key);
+      sorted.num_rounds |= 1U << first_class / num_classes;
+      sorted.mixed = true;
+    }
     if (!pieces_fit<Seal>(job)) {
       job.ok = false;
       sorted.refused = true;
       continue;
     }
-    const std::size_t c = class_of<V>(job);
-    classes[i] = static_cast<std::uint8_t>(c);
-    present |= 1U << c;
+    classes[i] = static_cast<std::uint8_t>(first_class + class_of<V>(job));
   }
-  for (; present != 0; present &= present - 1) {
-    const auto c = static_cast<std::size_t>(__builtin_ctz(present));
-    sorted.jobs[c / num_classes][c % num_classes] = find_class(classes, c);
-    sorted.num_rounds |= 1U << c / num_classes;
+  for (std::size_t kind = 0; kind < 2; ++kind) {
+    if ((sorted.num_rounds >> kind & 1) == 0) continue;
+    for (std::size_t c = 0; c < num_classes; ++c) sorted.jobs[kind][c] = find_class(classes, kind * num_classes + c);
   }
+  return true;
 }
 
-// One of the jobs of one unit. Where its text is in pieces, it is put together.
+// What stands for a job of one unit whose text is in pieces, when they are put together.
 template <class V>
-[[gnu::always_inline]] inline void copy_to_rows(Window<V>& window, AeadJob& job) {
-  static_assert(sizeof(AeadJob) == V::len);
-  AeadJob& copy = window.row_copies[window.num_row_copies];
-  V::store(&copy, V::load(&job));
-  window.copied[window.num_row_copies++] = &job;
-  if ((job.head_len | job.tail_len) == 0) return;
+[[gnu::noinline]] AeadJob* join_row(Window<V>& window, AeadJob& job) {
   copy_body(job, job.head_len, job.len - job.tail_len);
-  copy.src = job.dst;
+  AeadJob& joined = window.joined[window.num_joined];
+  window.in_pieces[window.num_joined++] = &job;
+  joined = job;
+  joined.src = job.dst;
+  return &joined;
 }
 
-// The jobs of one unit whose keys are of one kind, for rows. They are filled up with nobody's, as long as the first.
+// Fills a group of rows up.
+template <class V>
+[[gnu::always_inline]] inline void fill_group(Window<V>& window, std::size_t num) {
+  static constexpr std::uint8_t nothing[V::len] = {};
+  if (num % row_group == 0) return;
+  const AeadJob& first = *window.listed[0];
+  AeadJob& nobodys = window.nobodys[1];
+  nobodys = {.key = first.key,
+             .aad = first.aad,
+             .iv = nothing,
+             .src = nothing,
+             .dst = window.nobodys_text,
+             .icv = window.nobodys_icv,
+             .aad_len = first.aad_len,
+             .len = first.len};
+  for (; num % row_group != 0; ++num) window.listed[num] = &nobodys;
+}
+
+// The jobs of one unit whose keys are of one kind, for rows.
 template <class V>
 [[gnu::always_inline]] inline void fill_rows(Window<V>& window, AeadJob* jobs, std::size_t num_jobs, bool all_are_even,
                                              std::uint64_t wanted) {
-  static constexpr std::uint8_t nothing[V::len] = {};
-  window.num_row_jobs = window.num_row_copies = 0;
+  window.num_row_jobs = window.num_joined = 0;
   if (wanted == 0) return;
-  if (all_are_even) {
-    window.row_jobs = jobs;
-    window.num_row_jobs = num_jobs / row_group * row_group;
-    wanted = window.num_row_jobs == max_window ? 0 : wanted & ~0ULL << window.num_row_jobs;
-  }
-  const AeadJob& first = jobs[all_are_even ? 0 : __builtin_ctzll(wanted)];
+  window.side_by_side = all_are_even && num_jobs % row_group == 0 ? jobs : nullptr;
+  window.num_row_jobs = num_jobs;
+  if (window.side_by_side != nullptr) return;
+  const AeadJob& first = jobs[__builtin_ctzll(wanted)];
+  std::size_t num = 0;
   std::uint32_t differences = 0;
   for (; wanted != 0; wanted &= wanted - 1) {
     AeadJob& job = jobs[__builtin_ctzll(wanted)];
     differences |= (job.len ^ first.len) | (job.aad_len ^ first.aad_len);
-    copy_to_rows(window, job);
+    window.listed[num++] = (job.head_len | job.tail_len) == 0 ? &job : join_row(window, job);
   }
+  window.num_row_jobs = num;
   window.rows_are_even = differences == 0;
-  for (std::size_t at = window.num_row_copies; at % row_group != 0; ++at) {
-    window.row_copies[at] = {.key = first.key,
-                             .aad = first.aad,
-                             .iv = nothing,
-                             .src = nothing,
-                             .dst = window.nobodys_text,
-                             .icv = window.nobodys_icv,
-                             .aad_len = first.aad_len,
-                             .len = first.len};
-  }
+  fill_group(window, num);
 }
 
 // The jobs whose keys are of one kind, class by class, each class filled up to whole groups.

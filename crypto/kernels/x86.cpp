@@ -39,10 +39,10 @@ Secret GcmKey::copy_of_encryption() const {
 }
 
 // Of threads that come at once each makes the tables, and one of them stays.
-bool GcmKey::expand(const GcmKernel& kernel) const noexcept {
+bool GcmKey::make_tables(GcmExpand expand) const noexcept {
   auto* made = new (std::nothrow) GcmKeyData;
   if (made == nullptr) return false;
-  kernel.expand(*made, key_, key_len_);
+  expand(*made, key_, key_len_);
   GcmKeyData* nothing = nullptr;
   if (!__atomic_compare_exchange_n(&data_, &nothing, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) destroy(made);
   return true;
@@ -60,29 +60,13 @@ Result<std::unique_ptr<AeadKey>> make_key(CipherSuite suite, ByteView encryption
 }
 
 template <const GcmKernel& Kernel>
-bool make_ready(std::span<const AeadJob> jobs) noexcept {
-  const AeadKey* ready = nullptr;
-  for (const AeadJob& job : jobs) {
-    if (job.key == ready) continue;
-    ready = job.key;
-    if (!static_cast<const GcmKey&>(*ready).make_ready(Kernel)) return false;
-  }
-  return true;
-}
-
-template <const GcmKernel& Kernel>
 void seal(std::span<AeadJob> jobs) noexcept {
-  if (make_ready<Kernel>(jobs)) return Kernel.seal(jobs.data(), jobs.size());
-  for (AeadJob& job : jobs) job.ok = false;
+  Kernel.seal(jobs.data(), jobs.size());
 }
 
 template <const GcmKernel& Kernel>
 void open(std::span<AeadJob> jobs) noexcept {
-  if (make_ready<Kernel>(jobs)) return Kernel.open(jobs.data(), jobs.size());
-  for (AeadJob& job : jobs) {
-    job.ok = false;
-    if (job.len > 0) sodium_memzero(job.dst, job.len);
-  }
+  Kernel.open(jobs.data(), jobs.size());
 }
 
 template <const AeadImplementation& Implementation, const GcmKernel& Kernel>
