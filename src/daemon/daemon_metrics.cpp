@@ -29,7 +29,7 @@ void Daemon::note_counters() {
 
 std::string Daemon::write_metrics(MetricsFormat format) {
   const ike::Measures measures = ike_->measures();
-  return make_metrics(format, {config_, *plane_, measures, config_history_, counter_history_,
+  return make_metrics(format, {config_, *plane_, measures, config_history_, counter_history_, traffic_,
                                [this](TunnelId id) { return machine_->mtu(id); }, Clock::now(),
                                std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()), started_at_,
                                metrics_ ? metrics_->last_took().count() : 0});

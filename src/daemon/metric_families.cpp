@@ -33,6 +33,15 @@ constexpr std::array<MetricFamily, num_metrics> family_table = {{
     {gauge, "culvert_tunnel_up", "", "tunnel, peer",
      "1 when the tunnel can carry packets, else 0; with clients always 1."},
     {gauge, "culvert_tunnel_mtu_bytes", "bytes", "tunnel, peer", "MTU of the tunnel's device."},
+    {gauge, "culvert_tunnel_degraded", "", "tunnel, peer",
+     "1 while the tunnel is up and nothing gets through, as far as probes and traffic tell, else 0; with clients "
+     "always 0."},
+    {gauge, "culvert_tunnel_rtt_seconds", "seconds", "tunnel, peer",
+     "Round-trip time through the tunnel, smoothed; of tunnels where probes are answered."},
+    {gauge, "culvert_tunnel_jitter_seconds", "seconds", "tunnel, peer", "How much that varies, smoothed."},
+    {gauge, "culvert_tunnel_probe_loss_ratio", "ratio", "tunnel, peer",
+     "Share of the last 64 probes through the tunnel that were not answered; where whoever is asked is known to "
+     "answer."},
     {counter, "culvert_tunnel_inbound_packets", "packets", "tunnel, peer",
      "Inner packets that came out of the tunnel."},
     {counter, "culvert_tunnel_inbound_bytes", "bytes", "tunnel, peer",

@@ -48,6 +48,8 @@ class Report {
     std::string labels;
     bool up = false;
     std::uint32_t mtu = 0;
+    const TrafficWatch::Child* traffic = nullptr;  ///< nullptr: down, or for clients
+    bool degraded = false;
     TunnelCounts counts{};
   };
   struct Peer {
@@ -120,6 +122,8 @@ class Report {
       tunnel.labels = MetricsText::labels_text({{"tunnel", settings.plane.name}, {"peer", name_of(settings.peer)}});
       tunnel.up = up.contains(settings.plane.child) || templates.contains(settings.peer);
       tunnel.mtu = sources_.mtu(settings.plane.id);
+      tunnel.traffic = sources_.traffic.find(settings.plane.child);
+      tunnel.degraded = tunnel.traffic != nullptr && is_degraded(*tunnel.traffic);
       tunnel.counts =
           sources_.counters.tunnel(settings.plane.name, counts_of(sources_.plane.counters(settings.plane.id)));
     }
@@ -132,10 +136,35 @@ class Report {
                 std::uint64_t{1});
     each(Metric::tunnel_up, tunnels, [](const Tunnel& tunnel) { return std::uint64_t{tunnel.up}; });
     each(Metric::tunnel_mtu, tunnels, [](const Tunnel& tunnel) { return std::uint64_t{tunnel.mtu}; });
+    add_passage(tunnels);
     constexpr Metric directions[] = {Metric::tunnel_inbound_packets, Metric::tunnel_inbound_bytes,
                                      Metric::tunnel_outbound_packets, Metric::tunnel_outbound_bytes};
     for (std::size_t i = 0; i < std::size(directions); ++i)
       each(directions[i], tunnels, [i](const Tunnel& tunnel) { return tunnel.counts[i]; });
+  }
+
+  [[nodiscard]] bool is_degraded(const TrafficWatch::Child& child) const {
+    const ike::PeerConfig* peer = sources_.config.peer(child.peer);
+    return peer != nullptr && traffic_state(child, sources_.now, peer->probe_interval).degraded();
+  }
+
+  /// What is not known has no sample.
+  void add_passage(const std::vector<Tunnel>& tunnels) {
+    each(Metric::tunnel_degraded, tunnels, [](const Tunnel& tunnel) { return std::uint64_t{tunnel.degraded}; });
+    const auto seconds = [](Duration time) { return std::chrono::duration<double>(time).count(); };
+    const auto each_known = [&](Metric metric, auto is_known, auto value) {
+      begin(metric);
+      for (const Tunnel& tunnel : tunnels)
+        if (tunnel.traffic != nullptr && is_known(*tunnel.traffic)) text_.add(tunnel.labels, value(*tunnel.traffic));
+    };
+    using Child = TrafficWatch::Child;
+    const auto has_rtt = [](const Child& child) { return child.passage.rtt().has_value(); };
+    each_known(Metric::tunnel_rtt, has_rtt, [&](const Child& child) { return seconds(*child.passage.rtt()); });
+    each_known(Metric::tunnel_jitter, has_rtt, [&](const Child& child) { return seconds(child.passage.jitter()); });
+    each_known(
+        Metric::tunnel_probe_loss,
+        [](const Child& child) { return child.counts() && child.passage.num_results() != 0; },
+        [](const Child& child) { return double(child.passage.num_lost()) / child.passage.num_results(); });
   }
 
   template <class Items, class Value>

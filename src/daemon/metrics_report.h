@@ -10,6 +10,7 @@
 #include "culvert/ike/measures.h"
 #include "culvert/tunnel/data_plane.h"
 #include "open_metrics.h"
+#include "traffic_watch.h"
 
 namespace culvert::daemon {
 
@@ -72,6 +73,7 @@ struct MetricsSources {
   const ike::Measures& measures;
   const ConfigHistory& history;
   CounterHistory& counters;
+  const TrafficWatch& traffic;
   std::function<std::uint32_t(TunnelId)> mtu;
   TimePoint now{};
   crypto::WallTime wall_time{};

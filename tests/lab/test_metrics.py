@@ -41,6 +41,7 @@ def test_promtool_has_nothing_to_say_about_a_scrape(site):
 def test_the_strict_reader_of_openmetrics_reads_it_and_the_reference_names_all_of_it(site):
     need("curl")
     _, a, _ = site
+    wait_for("a probe through the tunnel is answered", lambda: "culvert_tunnel_rtt_seconds{" in scrape(a, accept=OPEN_METRICS), 20)
     found = families(scrape(a, accept=OPEN_METRICS))
     named = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/metrics.md").read_text(), re.M))
     scraped = {sample.name for family in found.values() for sample in family.samples}
@@ -49,6 +50,10 @@ def test_the_strict_reader_of_openmetrics_reads_it_and_the_reference_names_all_o
     assert {name for name in named - scraped} == {"culvert_pool_addresses", "culvert_pool_leases", "culvert_pool_kept_leases",
                                                    "culvert_certificate_expiry_timestamp_seconds"}
     assert found["culvert_tunnel_inbound_bytes"].unit == "bytes"
+    (rtt,) = found["culvert_tunnel_rtt_seconds"].samples
+    assert 0 < rtt.value < 1 and rtt.labels == {"tunnel": "b", "peer": "b"}
+    (loss,) = found["culvert_tunnel_probe_loss_ratio"].samples
+    assert loss.value < 0.5
 
 
 def test_numbers_are_those_of_status_and_drops_and_tunnels_that_are_down_are_there(site):

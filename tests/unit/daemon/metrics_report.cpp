@@ -41,7 +41,7 @@ struct World {
   }
   std::string text(daemon::MetricsFormat format = daemon::MetricsFormat::prometheus) {
     return daemon::make_metrics(
-        format, {config, plane, measures, history, counters, [](TunnelId) { return std::uint32_t{1400}; }, now,
+        format, {config, plane, measures, history, counters, traffic, [](TunnelId) { return std::uint32_t{1400}; }, now,
                  crypto::WallTime(1000000s), crypto::WallTime(900000s), 0.25});
   }
   [[nodiscard]] bool has(const std::string& line) {
@@ -56,6 +56,7 @@ struct World {
   ike::Measures measures;
   daemon::ConfigHistory history;
   daemon::CounterHistory counters;
+  daemon::TrafficWatch traffic;
 };
 
 }  // namespace
@@ -76,6 +77,33 @@ TEST_CASE("every configured tunnel and peer has its series, also those that are 
   CHECK(world.has(R"(culvert_peer_handshakes_total{peer="oslo"} 0)"));
   CHECK(world.has(R"(culvert_peer_established_timestamp_seconds{peer="tokyo"} 999910)"));
   CHECK(world.has(R"(culvert_peer_established_timestamp_seconds{peer="oslo"} 0)"));
+}
+
+TEST_CASE("what is known of a tunnel's traffic is told, and what is not has no sample") {
+  World world;
+  world.config.peers[0].probe_interval = 10s;
+  CHECK(world.has(R"(culvert_tunnel_degraded{tunnel="tokyo-gre",peer="tokyo"} 0)"));
+  CHECK(world.has(R"(culvert_tunnel_degraded{tunnel="oslo-lan",peer="oslo"} 0)"));
+  CHECK(world.text().find("\nculvert_tunnel_rtt_seconds{") == std::string::npos);
+
+  world.traffic.on_installed(world.now, PeerId(0), ChildId(0), true);
+  daemon::TrafficWatch::Child& child = *world.traffic.find(ChildId(0));
+  CHECK(world.text().find("\nculvert_tunnel_probe_loss_ratio{") == std::string::npos);  // nothing has been asked
+  auto number = child.passage.next(world.now, 10s);
+  REQUIRE(number);
+  child.passage.on_answer(world.now + 20ms, *number, 20ms, 10s);
+  CHECK(world.has(R"(culvert_tunnel_rtt_seconds{tunnel="tokyo-gre",peer="tokyo"} 0.02)"));
+  CHECK(world.text().find("\nculvert_tunnel_jitter_seconds{tunnel=\"tokyo-gre\"") != std::string::npos);
+  CHECK(world.has(R"(culvert_tunnel_probe_loss_ratio{tunnel="tokyo-gre",peer="tokyo"} 0)"));
+  CHECK(world.text().find("\nculvert_tunnel_rtt_seconds{tunnel=\"oslo") == std::string::npos);
+
+  for (int i = 0; i < 600; ++i) {  // nobody answers any more
+    world.now += 1s;
+    (void)child.passage.next(world.now, 10s);
+  }
+  CHECK(world.has(R"(culvert_tunnel_up{tunnel="tokyo-gre",peer="tokyo"} 1)"));
+  CHECK(world.has(R"(culvert_tunnel_degraded{tunnel="tokyo-gre",peer="tokyo"} 1)"));
+  CHECK_FALSE(world.has(R"(culvert_tunnel_probe_loss_ratio{tunnel="tokyo-gre",peer="tokyo"} 0)"));
 }
 
 TEST_CASE("a tunnel for clients is up while nobody is there") {
