@@ -19,6 +19,8 @@ std::string_view event_name(EventKind kind) noexcept {
       "reauthenticating",
       "tunnel-up",
       "tunnel-down",
+      "tunnel-degraded",
+      "tunnel-recovered",
       "child-up",
       "child-rekeyed",
       "child-deleted",

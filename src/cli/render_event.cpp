@@ -15,9 +15,9 @@ constexpr std::size_t kind_width = 16;  // of the longest name that is common
 /// Green is good news, red bad; the rest is neither.
 std::string painted(const Display& display, const std::string& event) {
   const std::string padded = fmt::format("{:<{}}", printable(event), kind_width);
-  if (event == "peer-up" || event == "tunnel-up") return display.green(padded);
-  for (const char* bad : {"peer-down", "tunnel-down", "attempt-failed", "auth-failed", "refused", "child-failed",
-                          "rekey-failed", "reload-refused", "missed", "stopping"})
+  if (event == "peer-up" || event == "tunnel-up" || event == "tunnel-recovered") return display.green(padded);
+  for (const char* bad : {"peer-down", "tunnel-down", "tunnel-degraded", "attempt-failed", "auth-failed", "refused",
+                          "child-failed", "rekey-failed", "reload-refused", "missed", "stopping"})
     if (event == bad) return display.red(padded);
   return display.bold(padded);
 }

@@ -60,11 +60,13 @@ void Daemon::tell_traffic(TimePoint now, ChildId id, TrafficWatch::Child& child)
   child.told = state.degraded();
   const config::TunnelSettings* tunnel = config_.tunnel_of(id);
   const std::string name = tunnel ? tunnel->plane.name : peer->name;
-  const log::Subject about{.peer = peer->name, .tunnel = name, .reason = state.reason};
   if (child.told) {
-    about.warn("tunnel {}: no traffic passes: {}", name, state.reason);
+    tell(log::Level::warn,
+         log::Subject{.peer = peer->name, .tunnel = name, .reason = state.reason, .event = EventKind::tunnel_degraded},
+         fmt::format("tunnel {}: no traffic passes: {}", name, state.reason));
   } else {
-    about.info("tunnel {}: traffic passes again", name);
+    tell(log::Level::info, log::Subject{.peer = peer->name, .tunnel = name, .event = EventKind::tunnel_recovered},
+         fmt::format("tunnel {}: traffic passes again", name));
   }
 }
 

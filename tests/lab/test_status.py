@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from labkit.monitor import Monitor
 from labkit.pair import pair, tables
 from labkit.process import Process, wait_for
 from labkit.strongswan import swanctl_conf
@@ -46,6 +47,7 @@ def test_a_tunnel_that_drops_esp_alone_is_degraded_while_ike_lives(lab, path, ca
     wait_traffic(a, "passes", 5)
     wait_traffic(b, "passes", 5)
     assert a.ctl("status", "--check", check=False).returncode == 0
+    monitor = Monitor(lab, a)
     rules(path, ESP_DROPPED)
     wait_traffic(a, "blocked", 8)
     assert tunnel(a)["state"] == "degraded" and a.peer()["state"] == "up"
@@ -56,6 +58,8 @@ def test_a_tunnel_that_drops_esp_alone_is_degraded_while_ike_lives(lab, path, ca
     rules(path)
     wait_traffic(a, "passes", 8)
     assert a.ike_spis() == spis and tunnel(a)["state"] == "up"
+    assert "ESP is dropped" in monitor.wait("tunnel-degraded")["reason"]
+    assert monitor.wait("tunnel-recovered")["tunnel"] == "b"
 
 
 def test_a_black_hole_that_is_there_from_the_start_is_found_with_the_interval_that_everybody_has(lab, path):

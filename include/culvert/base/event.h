@@ -17,9 +17,11 @@ enum class EventKind : std::uint8_t {
   ike_rekeyed,     ///< an IKE SA took the place of another one
   ike_closed,      ///< one of several IKE SAs with the peer is gone
   reauthenticating,
-  tunnel_up,    ///< a child SA came up where there was none
-  tunnel_down,  ///< the last child SA is gone
-  child_up,     ///< one more child SA for the same traffic
+  tunnel_up,         ///< a child SA came up where there was none
+  tunnel_down,       ///< the last child SA is gone
+  tunnel_degraded,   ///< it is up, and no traffic passes
+  tunnel_recovered,  ///< traffic passes again
+  child_up,          ///< one more child SA for the same traffic
   child_rekeyed,
   child_deleted,   ///< one of several for the same traffic is gone
   child_failed,    ///< one could not be made
