@@ -35,5 +35,6 @@ def new_network(stack):
 def new_folder(stack):
     """A folder for configurations and logs; `stack` removes it, or the next run where this one is killed."""
     folder = Path(tempfile.mkdtemp(prefix=f"culvert-lab-{os.getpid()}-"))
+    folder.chmod(0o711)  # gateways become nobody
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
     return folder
