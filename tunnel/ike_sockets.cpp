@@ -14,8 +14,9 @@
 namespace culvert::tunnel {
 namespace {
 
-// Between looks at strangers when very many come. Few are seen at once.
-constexpr std::chrono::milliseconds rest_time{4};
+// Between looks at strangers when very many come; longer when the kernel keeps nearly all of them back. Few are seen at
+// once.
+constexpr std::chrono::milliseconds rest_time{4}, long_rest_time{20};
 
 }  // namespace
 
@@ -70,8 +71,9 @@ void IkeSockets::look_at_strangers(TimePoint now, std::vector<Event>& events, Dr
 /// Not to be woken by strangers for a while, or to be again.
 void IkeSockets::rest(bool on) noexcept {
   if (on) {
-    rest_until_ = Clock::now() + rest_time;
-    const itimerspec due{.it_interval = {}, .it_value = {.tv_sec = 0, .tv_nsec = Duration(rest_time).count()}};
+    const Duration time = filter_.is_on() ? long_rest_time : rest_time;
+    rest_until_ = Clock::now() + time;
+    const itimerspec due{.it_interval = {}, .it_value = {.tv_sec = 0, .tv_nsec = time.count()}};
     if (::timerfd_settime(timer_.get(), 0, &due, nullptr) != 0) on = false;
   } else {
     const itimerspec never{};
