@@ -20,6 +20,8 @@ class Bench:
     def __init__(self, lab, options):
         self.options, self.net = options, lab.net("ABC")
         self.lab = lab
+        for site in (self.net.A, self.net.B):  # as bench/compare/sites.py: a socket that begins as BBR's stays paced
+            site.host.sysctl("net.ipv4.tcp_congestion_control=reno")
         flooded = tables(self.net.A, self.net.B)
         flooded["peer.c"] = {"address": "any", "id": "c.example"}
         flooded["tunnel.c"] = {"peer": "c", "carry": "gre", "device": "cvC", "key": 7}
@@ -41,7 +43,7 @@ class Bench:
         watcher.start()
         flood = Flood(self.net, self.net.A, options.rate, options.seconds + 1, blackhole=blackhole, cores=options.generator_core)
         cpu, start = cpu_seconds(self.pid), time.monotonic()
-        report = iperf3(self.net.A.host, self.net.B.host, self.net.B.host4, "-t", options.seconds, timeout=options.seconds + 30)
+        report = iperf3(self.net.A.host, self.net.B.host, self.net.B.host4, "-C", "cubic", "-t", options.seconds, timeout=options.seconds + 30)
         cpu = cpu_seconds(self.pid) - cpu
         gbits = report["end"]["sum_received"]["bits_per_second"] / 1e9
         print(f"{'to nobody' if blackhole else 'flood    '}  {gbits:7.3f} Gbit/s  culvertd {cpu / (time.monotonic() - start):5.2f} cores", flush=True)
