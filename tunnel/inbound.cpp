@@ -15,7 +15,7 @@ namespace culvert::tunnel {
 namespace {
 
 constexpr std::size_t bytes_per_round = std::size_t{128} * 1024;
-constexpr Duration early_pause = std::chrono::milliseconds(10);
+constexpr Duration early_pause = std::chrono::milliseconds(10);  // between looks at what is held that nobody asked for
 
 }  // namespace
 
@@ -201,6 +201,7 @@ void Worker::receive_early() {
   // Where the tables are as they were, a flood of junk costs a look now and then, not one a batch.
   if (std::exchange(early_tables_, &*tables) == &*tables && woke_ - early_looked_ < early_pause) return;
   early_looked_ = woke_;
+  static_assert(EarlyPackets::max_packets <= PacketBatch::capacity);
   std::size_t num = 0;
   early_.release_if([&](const EarlyPackets::Entry& entry, ByteView bytes) {
     if (!tables->inbound.find(Spi{load_be<std::uint32_t>(bytes.data())})) {

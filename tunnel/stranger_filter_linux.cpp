@@ -34,7 +34,7 @@ using namespace std::chrono_literals;
 using namespace bpf;
 
 constexpr Duration period = 100ms;   // over which requests are counted
-constexpr unsigned busy_periods = 3;
+constexpr unsigned busy_periods = 3;  // in a row: a site that returns is over sooner
 constexpr Duration calm_time = 2s;   // without a busy period: the flood has ended
 constexpr unsigned hash_shift = 29;  // of mix(), which the program and we have to do alike
 constexpr std::int32_t hash_factor = 0x2C1B3C6D;

@@ -23,7 +23,7 @@ class StrangerFilter {
   /// Requests without COOKIE a second, for three tenths of one, at which it begins to keep back; it ends at half. So many
   /// may come from honest peers in a moment, when a site returns.
   static constexpr std::uint64_t on_rate = 20000;
-  static constexpr std::uint32_t one_of = 128;     ///< that many comes through at random
+  static constexpr std::uint32_t one_of = 128;  ///< that many comes through at random
 
   StrangerFilter() noexcept;
   StrangerFilter(const StrangerFilter&) = delete;

@@ -134,7 +134,7 @@ int Worker::wait(std::span<epoll_event> ready) const noexcept {
 }
 
 int Worker::timeout_ms() const noexcept {
-  if (!unposted_.empty() || !early_.empty()) return 10;  // milliseconds
+  if (!unposted_.empty() || !early_.empty()) return 10;
   return packets_wait_ ? 1000 : -1;
 }
 

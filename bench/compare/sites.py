@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from labkit import net as network
+from labkit.traffic import begin_unpaced
 
 LAN_MTU = 1400
 LAN_A, LAN_B = "10.1.0.0/24", "10.2.0.0/24"
@@ -26,10 +27,8 @@ def new_network(stack):
     """The namespaces of one contender; `stack` (an ExitStack) removes them."""
     net = network.Net()
     stack.callback(net.remove)
+    begin_unpaced(net.A.host, net.B.host)
     for site in (net.A, net.B):
-        # Where the machine's own choice is BBR, a socket begins as BBR's and stays paced when iperf3 makes it cubic's. Reno paces
-        # nothing, and every namespace may have it.
-        site.host.sysctl("net.ipv4.tcp_congestion_control=reno")
         for end in (site.host, site.gw):
             end.ip("link", "set", "lan", "mtu", LAN_MTU)
     return net

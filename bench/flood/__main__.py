@@ -13,15 +13,14 @@ from conftest import Lab  # noqa: E402
 from labkit.flood import Flood, cpu_seconds, memory  # noqa: E402
 from labkit.pair import tables  # noqa: E402
 from labkit.process import sh  # noqa: E402
-from labkit.traffic import iperf3  # noqa: E402
+from labkit.traffic import begin_unpaced, iperf3  # noqa: E402
 
 
 class Bench:
     def __init__(self, lab, options):
         self.options, self.net = options, lab.net("ABC")
         self.lab = lab
-        for site in (self.net.A, self.net.B):  # as bench/compare/sites.py: a socket that begins as BBR's stays paced
-            site.host.sysctl("net.ipv4.tcp_congestion_control=reno")
+        begin_unpaced(self.net.A.host, self.net.B.host)
         flooded = tables(self.net.A, self.net.B)
         flooded["peer.c"] = {"address": "any", "id": "c.example"}
         flooded["tunnel.c"] = {"peer": "c", "carry": "gre", "device": "cvC", "key": 7}

@@ -43,6 +43,10 @@ void PathProber::switch_off(PeerId peer) {
   if (found != paths_.end() && found->second.mtu) found->second.mtu->switch_off();
 }
 
+void PathProber::forget_if(const std::function<bool(PeerId)>& gone) {
+  std::erase_if(paths_, [&](const auto& entry) { return gone(entry.first); });
+}
+
 void PathProber::on_tick() {
   num_sent_ = 0;
   for (auto& [peer, known] : paths_) list(peer, known, Place::last);

@@ -22,6 +22,8 @@ class PathProber {
   /// Whether size() is another one now.
   [[nodiscard]] bool on_result(TimePoint now, const ike::PathProbed& result);
   void switch_off(PeerId peer);
+  /// Peers that a reload has removed.
+  void forget_if(const std::function<bool(PeerId)>& gone);
 
   /// How many bytes of IP our own link to an address takes: a question to the kernel.
   using LinkMtu = std::function<std::uint16_t(const IpAddress&)>;

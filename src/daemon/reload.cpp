@@ -201,6 +201,9 @@ Result<void> Daemon::apply(config::Config& next, const config::ReloadPlan& plan)
     manager_.keep({});  // also one that was made anew under its old name
     keep_descriptors();
   }
+  const auto is_gone = [this](PeerId peer) { return config_.peer(peer) == nullptr; };
+  paths_.forget_if(is_gone);
+  std::erase_if(pinged_paths_, [&](const auto& entry) { return is_gone(entry.first); });
   std::erase_if(wanted_, [this](ChildId child) { return config_.tunnel_of(child) == nullptr; });
   return {};
 }

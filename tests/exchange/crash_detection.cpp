@@ -283,3 +283,20 @@ TEST_CASE("the token of an IKE SA that a rekey is about to make is not given awa
   simulation.run_for(10s);
   CHECK(simulation.disagreement().value_or("") == "");
 }
+
+// RFC 7296 §2.8: the responder may send on the new SA before the initiator has its answer.
+TEST_CASE("an SPI that was offered or is in use is taken, and one that never was is not") {
+  Crashing simulation;
+  simulation.filter = [&](const Datagram& datagram) {
+    return datagram.from == a || parse_header(datagram.bytes)->exchange != ExchangeType::ike_auth;
+  };
+  simulation.start();
+  REQUIRE(simulation.run_until([&] { return !simulation.node(b).plane.empty(); }, 20s));
+  const Spi offered = simulation.node(b).plane.begin()->second.keys.outbound_spi;
+  CHECK(simulation.node(a).plane.empty());
+  CHECK(simulation.node(a).ike->is_taken(offered));
+  simulation.filter = {};
+  REQUIRE(simulation.run_until([&] { return simulation.node(a).plane.contains(offered); }, 20s));
+  CHECK(simulation.node(a).ike->is_taken(offered));
+  CHECK_FALSE(simulation.node(a).ike->is_taken(Spi(0x01020304)));
+}

@@ -178,6 +178,13 @@ def device_drops(ns):
     return {name: (int(received), int(sent)) for name, received, sent in rows}
 
 
+def begin_unpaced(*hosts):
+    """TCP of these hosts is not paced. Where the machine's own choice is BBR, a socket begins as BBR's and stays paced when iperf3 makes it
+    cubic's. Reno paces nothing, and every namespace may have it."""
+    for host in hosts:
+        host.sysctl("net.ipv4.tcp_congestion_control=reno")
+
+
 def full_queues(*gateways):
     """Packets so far that found a full queue between two gateways' kernels and culvertd: of a tunnel's device, of a socket."""
     devices = (out for ns in gateways for name, (_, out) in device_drops(ns).items() if name.startswith("cv"))

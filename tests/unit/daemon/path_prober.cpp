@@ -97,3 +97,16 @@ TEST_CASE(
   }
   CHECK(again);  // RFC 8899 §5.3: confirmed paths are looked at again
 }
+
+TEST_CASE("a peer that a reload has removed is neither asked nor known any more, and its number may come again") {
+  PathProber prober;
+  for (std::uint32_t i = 0; i < 3; ++i) prober.on_path(PeerId(i), address(i));
+  prober.forget_if([](PeerId peer) { return peer == PeerId(1); });
+  CHECK(prober.next(start, link_mtu)->peer == PeerId(0));
+  CHECK(prober.next(start, link_mtu)->peer == PeerId(2));
+  CHECK_FALSE(prober.next(start, link_mtu));
+  CHECK(prober.find(PeerId(1)) == nullptr);
+  CHECK_FALSE(prober.on_result(start, result(PeerId(1), 1500, false)));
+  prober.on_path(PeerId(1), address(1));
+  CHECK(prober.next(start, link_mtu)->peer == PeerId(1));
+}
