@@ -1,11 +1,13 @@
 #pragma once
+#include "gcm_lone.h"
 #include "gcm_rows.h"
 
 // AES-GCM over batches of packets, for one width of vectors (vector_128.h, vector_256.h, vector_512.h). Included by one
 // source file for each instruction set, and all of it in an anonymous namespace: code for one instruction set must
 // never be what another file's call is linked to. That is also why nothing of the standard library is called here.
 //
-// A batch runs in windows of 64 (gcm_window.h): sort, fill -> run_rows (gcm_rows.h)
+// A short packet that comes alone goes its own way (gcm_lone.h). A batch runs in windows of 64
+// (gcm_window.h): sort, fill -> run_rows (gcm_rows.h)
 // -> encrypt_first_counters -> run_small, run_large (gcm_steps.h)
 // -> finish (gcm_hash.h), which computes the tags of as many packets as a vector has lanes, at once.
 namespace culvert::crypto {
@@ -299,7 +301,7 @@ template <bool Seal>
 }
 
 template <class V, bool Seal>
-void run_window(AeadJob* jobs, std::size_t num_jobs) noexcept {
+[[gnu::noinline]] void run_window(AeadJob* jobs, std::size_t num_jobs) noexcept {
   Window<V> window;
   Sorted sorted;
   if (!sort<V, Seal>(sorted, jobs, num_jobs)) return refuse<Seal>(jobs, num_jobs);
@@ -321,6 +323,7 @@ void run_window(AeadJob* jobs, std::size_t num_jobs) noexcept {
 template <class V, bool Seal>
 void run(AeadJob* jobs, std::size_t num_jobs) noexcept {
   if (num_jobs == 0) return;
+  if (is_lone(jobs, num_jobs)) return run_lone<V, Seal>(*jobs);
   for (; num_jobs > max_window; jobs += max_window, num_jobs -= max_window) run_window<V, Seal>(jobs, max_window);
   run_window<V, Seal>(jobs, num_jobs);
 }

@@ -105,8 +105,10 @@ struct Vector128 {
     } else if (num >= 4) {
       write(to, read<std::uint32_t>(bytes));
       write(to + num - 4, read<std::uint32_t>(bytes + num - 4));
-    } else {
-      for (std::size_t i = 0; i < num; ++i) to[i] = bytes[i];
+    } else if (num > 0) {
+      to[0] = bytes[0];
+      to[num / 2] = bytes[num / 2];
+      to[num - 1] = bytes[num - 1];
     }
   }
 

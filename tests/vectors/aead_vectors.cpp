@@ -8,19 +8,23 @@
 namespace culvert::test {
 namespace {
 
+std::shared_ptr<crypto::AeadKey> make_key(const AeadAnswer& from) {
+  Bytes encryption = from.key;
+  encryption.insert(encryption.end(), from.nonce.begin(), from.nonce.begin() + crypto::info(from.suite).salt_len);
+  auto made = crypto::AeadKey::create(from.suite, encryption, from.integrity, crypto::AadLayout::prefix);
+  REQUIRE_MESSAGE(made, from.name);
+  return std::move(*made);
+}
+
 // One packet with buffers of its own.
 struct Packet {
   const AeadAnswer* answer = nullptr;
-  std::unique_ptr<crypto::AeadKey> key;
+  std::shared_ptr<crypto::AeadKey> key;
   Bytes iv, in, out, icv;
 
-  Packet(const AeadAnswer& from, bool seal) : answer(&from) {
+  Packet(const AeadAnswer& from, bool seal, std::shared_ptr<crypto::AeadKey> with)
+      : answer(&from), key(std::move(with)) {
     const crypto::CipherSuiteInfo& sizes = crypto::info(from.suite);
-    Bytes encryption = from.key;
-    encryption.insert(encryption.end(), from.nonce.begin(), from.nonce.begin() + sizes.salt_len);
-    auto made = crypto::AeadKey::create(from.suite, encryption, from.integrity, crypto::AadLayout::prefix);
-    REQUIRE_MESSAGE(made, from.name);
-    key = std::move(*made);
     iv.assign(from.nonce.begin() + sizes.salt_len, from.nonce.end());
     in = seal ? from.plaintext : from.ciphertext;
     out.assign(in.size(), 0xa5);
@@ -58,14 +62,17 @@ void check_opened(const Packet& packet, const crypto::AeadJob& job, const Bytes&
 
 }  // namespace
 
-AeadRun run_answers(const std::vector<AeadAnswer>& answers, std::size_t batch_len, bool in_place) {
+AeadRun run_answers(const std::vector<AeadAnswer>& answers, std::size_t batch_len, bool in_place,
+                    std::size_t num_copies) {
   AeadRun run;
   for (std::size_t start = 0; start < answers.size(); start += batch_len) {
     const std::size_t end = std::min(answers.size(), start + batch_len);
     for (const bool seal : {true, false}) {
       std::vector<Packet> packets;
       for (std::size_t i = start; i < end; ++i) {
-        if (!seal || !answers[i].must_fail) packets.emplace_back(answers[i], seal);
+        if (seal && answers[i].must_fail) continue;
+        const auto key = make_key(answers[i]);
+        for (std::size_t copy = 0; copy < num_copies; ++copy) packets.emplace_back(answers[i], seal, key);
       }
       std::vector<crypto::AeadJob> jobs;
       for (Packet& packet : packets) jobs.push_back(packet.job(in_place));

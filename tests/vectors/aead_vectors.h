@@ -32,10 +32,12 @@ struct AeadAnswer {
 };
 
 /// Seals and opens all answers with the selected implementation, in batches (so mixed keys and lengths share one), in
-/// place and out of place, and checks every byte. Counts how many were run.
+/// place and out of place, and checks every byte. Counts how many were run. `num_copies`: of each, with one key, side
+/// by side.
 struct AeadRun {
   std::size_t num_sealed = 0, num_opened = 0, num_refused = 0;
 };
-[[nodiscard]] AeadRun run_answers(const std::vector<AeadAnswer>& answers, std::size_t batch_len, bool in_place);
+[[nodiscard]] AeadRun run_answers(const std::vector<AeadAnswer>& answers, std::size_t batch_len, bool in_place,
+                                  std::size_t num_copies = 1);
 
 }  // namespace culvert::test

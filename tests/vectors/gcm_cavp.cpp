@@ -46,11 +46,13 @@ void run_file(const std::string& file, crypto::CipherSuite suite, bool has_failu
   REQUIRE((num_failing > 0) == has_failures);
   for_each_aead_implementation([&] {
     for (const bool in_place : {false, true}) {
-      for (const std::size_t batch_len : {1, 7, 64}) {
-        const AeadRun run = run_answers(answers, batch_len, in_place);
-        CHECK(run.num_sealed == answers.size() - num_failing);
-        CHECK(run.num_opened == answers.size() - num_failing);
-        CHECK(run.num_refused == num_failing);
+      // Alone, twice with one key, with others: ways of their own through the vector implementations.
+      for (const auto& [batch_len, num_copies] : {std::pair{1, 1}, {1, 2}, {7, 1}, {64, 1}}) {
+        const auto copies = static_cast<std::size_t>(num_copies);
+        const AeadRun run = run_answers(answers, static_cast<std::size_t>(batch_len), in_place, copies);
+        CHECK(run.num_sealed == copies * (answers.size() - num_failing));
+        CHECK(run.num_opened == copies * (answers.size() - num_failing));
+        CHECK(run.num_refused == copies * num_failing);
       }
     }
   });
