@@ -62,8 +62,9 @@ void Worker::forward_inbound_raw(const RawEspSocket& from) {
 }
 
 std::span<ReceiveSlot> Worker::prepare_slots() noexcept {
-  for (std::size_t i = 0; i < num_slots_; ++i) slots_[i].buffer = buffers_.room(i);
-  return std::span(slots_).first(num_slots_);
+  const std::size_t num = lone_ ? 1 : num_slots_;
+  for (std::size_t i = 0; i < num; ++i) slots_[i].buffer = buffers_.room(i);
+  return std::span(slots_).first(num);
 }
 
 /// Single datagrams are received many at a time, to save system calls; joined ones a few at a time: they are enough
@@ -132,7 +133,7 @@ void Worker::open_and_deliver() {
   }
   const InboundSa* heard = nullptr;
   batch_.for_each_alive([&](std::size_t, const Packet& packet) {
-    if (packet.inbound_sa != heard) packet.inbound_sa->events.silence.heard(woke_);
+    if (packet.inbound_sa != heard) packet.inbound_sa->events.silence.heard(woke());
     heard = packet.inbound_sa;
   });
   if (batch_.consumed_mask() != 0) report_echoes();
@@ -145,8 +146,8 @@ void Worker::report_echoes() {
   for_each_bit(batch_.consumed_mask(), [&](std::size_t i) {
     const Packet& packet = batch_[i];
     const auto echo = wire::Echo::parse(packet.view());
-    if (!echo || !packet.inbound_sa->may_report_echo(woke_)) return;
-    post(EchoEvent{packet.inbound_sa->inbound_spi, *echo, packet.len, woke_});
+    if (!echo || !packet.inbound_sa->may_report_echo(woke())) return;
+    post(EchoEvent{packet.inbound_sa->inbound_spi, *echo, packet.len, woke()});
   });
 }
 
@@ -155,7 +156,7 @@ void Worker::report_echoes() {
 void Worker::report_moves() {
   for (std::size_t i = 0; i < batch_.size(); ++i) {
     const Packet& packet = batch_[i];
-    if (!packet.elsewhere || !packet.newest || !packet.inbound_sa->may_report_move(woke_)) continue;
+    if (!packet.elsewhere || !packet.newest || !packet.inbound_sa->may_report_move(woke())) continue;
     const ReceiveSlot& slot = slots_[packet.slot];
     post(PathEvent{packet.inbound_sa->inbound_spi, {slot.local, source_port_}, slot.remote});
   }
@@ -182,7 +183,7 @@ void Worker::deliver(Port& port, std::uint64_t mask) {
     });
   }
   port.counters(index_).add_inbound(num_delivered, bytes);
-  if (port.steering && port.steering->home() != index_ && port.is_calm(woke_)) {
+  if (port.steering && port.steering->home() != index_ && port.is_calm(woke())) {
     port.moving_home.store(true, std::memory_order_seq_cst);
     port.steering->send_home(index_);
   }
@@ -190,7 +191,7 @@ void Worker::deliver(Port& port, std::uint64_t mask) {
 
 /// It counts as dropped when its time is over; who sends it is reported at once.
 void Worker::hold_early(const ReceiveSlot& slot, ByteView bytes, std::uint16_t local_port, Spi spi) {
-  if (!early_.hold(slot, local_port, bytes, woke_)) drops_.add(DropReason::unknown_spi);
+  if (!early_.hold(slot, local_port, bytes, woke())) drops_.add(DropReason::unknown_spi);
   if (!unknown_spi_limit_.allow(slot.remote, Clock::now())) return;
   post(UnknownSpiEvent{{slot.local, local_port}, slot.remote, spi});
 }
@@ -199,13 +200,13 @@ void Worker::hold_early(const ReceiveSlot& slot, ByteView bytes, std::uint16_t l
 void Worker::receive_early() {
   const PublishedTables::Reading tables(tables_, index_);
   // Where the tables are as they were, a flood of junk costs a look now and then, not one a batch.
-  if (std::exchange(early_tables_, &*tables) == &*tables && woke_ - early_looked_ < early_pause) return;
-  early_looked_ = woke_;
+  if (std::exchange(early_tables_, &*tables) == &*tables && woke() - early_looked_ < early_pause) return;
+  early_looked_ = woke();
   static_assert(EarlyPackets::max_packets <= PacketBatch::capacity);
   std::size_t num = 0;
   early_.release_if([&](const EarlyPackets::Entry& entry, ByteView bytes) {
     if (!tables->inbound.find(Spi{load_be<std::uint32_t>(bytes.data())})) {
-      const bool over = woke_ - entry.since >= EarlyPackets::patience;
+      const bool over = woke() - entry.since >= EarlyPackets::patience;
       if (over) drops_.add(DropReason::unknown_spi);
       return over;
     }

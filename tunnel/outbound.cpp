@@ -69,9 +69,10 @@ bool Worker::take_turn(const PortView& at) {
   const TunQueue& queue = at.port->queue(index_);
   PortCounters& counters = at.port->counters(index_);
   counters.begin_turn();
+  const std::size_t most = lone_ ? 1 : PacketBatch::capacity;
   std::size_t num_bytes = 0;
   bool more = true;
-  for (std::size_t num = 0; more && num < PacketBatch::capacity && num_bytes < bytes_per_turn; ++num) {
+  for (std::size_t num = 0; more && num < most && num_bytes < bytes_per_turn; ++num) {
     const std::size_t slot = take_slot(at);
     Offload offload;
     const std::size_t len = queue.read(buffers_.room(slot), offload);
@@ -299,7 +300,7 @@ void Worker::send_queued(const PortView& at) {
     if (batch_[i].outbound_sa == reported) continue;
     reported = batch_[i].outbound_sa;
     report_events(*reported);
-    if (reported->events.silence.sent(woke_)) post(SilenceEvent{reported->inbound_spi});
+    if (reported->events.silence.sent(woke())) post(SilenceEvent{reported->inbound_spi});
   }
   batch_.clear();
   arena_.clear();

@@ -104,14 +104,15 @@ void Worker::run() {
   TimePoint done = Clock::now();
   while (!stopping_.load(std::memory_order_relaxed)) {
     const int num_ready = wait(ready);
-    woke_ = Clock::now();
-    const bool busy = load_.slept(done, woke_);
+    lone_ = load_.is_calm();
+    woke_.reset();
+    if (!lone_) woke_ = Clock::now();
     count_one(wakeups_);
     for (int i = 0; i < num_ready; ++i) {
       const auto& event = ready[static_cast<std::size_t>(i)];
       dispatch(event.data.u64, event.events);
     }
-    if (busy) spread_flows();
+    if (load_.slept(done, woke())) spread_flows();
     if (packets_wait_) expire_waiting();
     if (!early_.empty()) receive_early();
     if (!unposted_.empty()) retry_posts();

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <thread>
 #include <vector>
@@ -81,6 +82,13 @@ class Worker {
   void dispatch(std::uint64_t tag, std::uint32_t what);
   void send_all_waiting();
 
+  /// When this round began. When it is lone, when this was asked for first: a clock that has left the caches takes as
+  /// long as most of what a packet passes before it leaves.
+  [[nodiscard]] TimePoint woke() noexcept {
+    if (!woke_) woke_ = Clock::now();
+    return *woke_;
+  }
+
   // Outbound (outbound.cpp).
   void forward_outbound(const PortView& at);
   [[nodiscard]] bool take_turn(const PortView& at);
@@ -139,8 +147,9 @@ class Worker {
   DropCounters drops_;
   std::atomic<std::uint64_t> wakeups_{0}, tun_read_batches_{0}, udp_receive_batches_{0};
 
-  TimePoint woke_{};  ///< the last time
   WorkerLoad load_;
+  bool lone_ = false;                ///< this round: what came is expected to have come alone
+  std::optional<TimePoint> woke_{};  ///< this round; see woke()
 
   PacketBuffers buffers_;
   std::uint64_t busy_slots_ = 0;  ///< outbound: bit i: buffer i holds what a queued packet still needs
