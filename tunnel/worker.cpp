@@ -112,6 +112,7 @@ void Worker::run() {
       const auto& event = ready[static_cast<std::size_t>(i)];
       dispatch(event.data.u64, event.events);
     }
+    lone_ = false;  // a queue that is emptied is emptied in batches
     if (load_.slept(done, woke())) spread_flows();
     if (packets_wait_) expire_waiting();
     if (!early_.empty()) receive_early();

@@ -148,7 +148,7 @@ class Worker {
   std::atomic<std::uint64_t> wakeups_{0}, tun_read_batches_{0}, udp_receive_batches_{0};
 
   WorkerLoad load_;
-  bool lone_ = false;                ///< this round: what came is expected to have come alone
+  bool lone_ = false;                ///< while events are dispatched: what came is expected to have come alone
   std::optional<TimePoint> woke_{};  ///< this round; see woke()
 
   PacketBuffers buffers_;

@@ -323,7 +323,7 @@ template <class V, bool Seal>
 template <class V, bool Seal>
 void run(AeadJob* jobs, std::size_t num_jobs) noexcept {
   if (num_jobs == 0) return;
-  if (is_lone(jobs, num_jobs)) return run_lone<V, Seal>(*jobs);
+  if (is_lone(jobs, num_jobs)) return make_ready<V>(*jobs->key) ? run_lone<Seal>(*jobs) : refuse<Seal>(jobs, 1);
   for (; num_jobs > max_window; jobs += max_window, num_jobs -= max_window) run_window<V, Seal>(jobs, max_window);
   run_window<V, Seal>(jobs, num_jobs);
 }

@@ -21,17 +21,12 @@ constexpr std::size_t max_lone_len = 256;
   return _mm_aesenclast_si128(block, Vector128::load(last));
 }
 
-// SP 800-38D §7.1 and §7.2.
-template <class V, bool Seal>
+// SP 800-38D §7.1 and §7.2. The key is ready.
+template <bool Seal>
 [[gnu::noinline]] void run_lone(AeadJob& job) noexcept {
-  job.ok = false;
-  if (!make_ready<V>(*job.key)) {
-    if constexpr (!Seal) __builtin_memset(job.dst, 0, job.len);
-    return;
-  }
+  static_assert(max_lone_len / 16 + 1 <= 255, "counters differ in their last byte alone");
   const GcmKeyData& key = static_cast<const GcmKey&>(*job.key).data();
-  const __m128i iv = _mm_slli_si128(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(job.iv)), 4);
-  const __m128i nonce = _mm_or_si128(Vector128::load(key.first_counter), iv);
+  const __m128i first_counter = first_counter_of(key, job);
   const std::uint8_t* power = powers_for(key, (std::size_t{job.len} + 15) / 16);
   alignas(16) std::uint8_t aad[16];
   set_aad(aad, job);
@@ -43,14 +38,14 @@ template <class V, bool Seal>
   for (std::size_t at = 0; at < job.len; at += 16, power += 16, ++counter) {
     const std::size_t num = job.len - at;
     const __m128i in = Vector128::load_first(job.src + at, num);
-    const __m128i mask = encrypted(key, _mm_insert_epi8(nonce, counter, 15));
+    const __m128i mask = encrypted(key, _mm_insert_epi8(first_counter, counter, 15));
     const __m128i out = Vector128::keep_first(_mm_xor_si128(in, mask), num);
     hash_unit(sums, reversed_bytes(Seal ? out : in), power);
     Vector128::store_first(job.dst + at, num, out);
   }
   const std::uint64_t lengths = std::uint64_t{job.len} << 32 | job.aad_len;
   hash_unit(sums, Vector128::bit_lengths(&lengths), power);
-  const __m128i tag = _mm_xor_si128(reversed_bytes(reduced<Vector128>(sums)), encrypted(key, nonce));
+  const __m128i tag = _mm_xor_si128(reversed_bytes(reduced<Vector128>(sums)), encrypted(key, first_counter));
   if constexpr (Seal) {
     Vector128::store(job.icv, tag);
     job.ok = true;

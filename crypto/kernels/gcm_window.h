@@ -123,6 +123,12 @@ constexpr std::size_t round_up(std::size_t num, std::size_t multiple) {
   return key.powers[0] + (num_gcm_powers - 1 - num_blocks) * 16;
 }
 
+// SP 800-38D §7.1 step 2, RFC 4106 §4.
+[[gnu::always_inline]] inline __m128i first_counter_of(const GcmKeyData& key, const AeadJob& job) {
+  const __m128i iv = _mm_slli_si128(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(job.iv)), 4);
+  return _mm_or_si128(Vector128::load(key.first_counter), iv);
+}
+
 template <class V>
 [[gnu::always_inline]] inline void set_packet(Window<V>& window, std::size_t at, AeadJob& job) {
   const GcmKeyData& key = static_cast<const GcmKey&>(*job.key).data();
@@ -134,8 +140,7 @@ template <class V>
   packet.first_src_unit = 0;
   packet.end_src_unit = ~0U;
   if ((job.head_len | job.tail_len) != 0) join_pieces<V>(packet, job);
-  const __m128i iv = _mm_slli_si128(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(job.iv)), 4);
-  Vector128::store(window.first_counters[at], _mm_or_si128(Vector128::load(key.first_counter), iv));
+  Vector128::store(window.first_counters[at], first_counter_of(key, job));
   set_aad(window.carries[at], job);
   window.lengths[at] = std::uint64_t{job.len} << 32 | job.aad_len;
 }
