@@ -181,8 +181,37 @@ std::optional<DropReason> pop_delivery_header(Packet& packet) noexcept {
   return std::nullopt;
 }
 
+/// A GRE header without checksum and sequence number that was accepted, and what it led to. Neighbours mostly have the
+/// same, and then it need not be parsed again.
+struct GreRun {
+  /// The packet is of the same child, and begins as that one did.
+  [[nodiscard]] bool goes_on(const Packet& packet) const noexcept {
+    return packet.child == child && packet.len >= sizeof header &&
+           (load_be<std::uint64_t>(packet.data) & mask) == header;
+  }
+
+  const ChildTunnels* child = nullptr;
+  Tunnel* tunnel = nullptr;
+  std::uint64_t header = 0, mask = 0;  ///< without a key the first four bytes count
+  std::uint8_t header_len = 0;
+  bool is_v4 = true;
+};
+
+std::optional<DropReason> accept_inner(Packet& packet, bool is_v4) noexcept {
+  const auto len = wire::ip_total_len(packet.view());
+  if (!len || (packet.data[0] >> 4 == 4) != is_v4) return DropReason::inner_malformed;
+  packet.truncate(*len);
+  return decapsulate_ecn(packet.mutable_view(), packet.outer_tos) ? std::nullopt
+                                                                  : std::optional{DropReason::ecn_invalid};
+}
+
 // The order is the header's; a sequence number counts as delivered only when all else is right.
-std::optional<DropReason> pop_gre(Packet& packet) noexcept {
+std::optional<DropReason> pop_gre(Packet& packet, GreRun& run) noexcept {
+  if (run.goes_on(packet)) {
+    packet.tunnel = run.tunnel;
+    packet.pop_front(run.header_len);
+    return accept_inner(packet, run.is_v4);
+  }
   const auto gre = wire::GreHeader::parse(packet.view());
   if (!gre) return DropReason::gre_malformed;
   if (gre->has_checksum && !wire::gre_checksum_holds(packet.view())) return DropReason::gre_checksum;
@@ -190,13 +219,35 @@ std::optional<DropReason> pop_gre(Packet& packet) noexcept {
   if (packet.tunnel == nullptr) return DropReason::gre_key_unknown;
   if (gre->protocol != wire::ethertype_ipv4 && gre->protocol != wire::ethertype_ipv6) return DropReason::gre_protocol;
 
+  const bool is_v4 = gre->protocol == wire::ethertype_ipv4;
+  if (!gre->has_checksum && !gre->sequence && packet.len >= sizeof run.header) {
+    const std::uint64_t mask = gre->key ? ~std::uint64_t{0} : ~std::uint64_t{0} << 32;
+    run = {packet.child,
+           packet.tunnel,
+           load_be<std::uint64_t>(packet.data) & mask,
+           mask,
+           static_cast<std::uint8_t>(gre->len()),
+           is_v4};
+  }
   packet.pop_front(gre->len());
-  const auto len = wire::ip_total_len(packet.view());
-  if (!len || (packet.data[0] >> 4 == 4) != (gre->protocol == wire::ethertype_ipv4)) return DropReason::inner_malformed;
-  packet.truncate(*len);
-  if (!decapsulate_ecn(packet.mutable_view(), packet.outer_tos)) return DropReason::ecn_invalid;
+  if (const auto wrong = accept_inner(packet, is_v4)) return wrong;
   if (gre->sequence && !packet.tunnel->accept_gre_sequence(*gre->sequence)) return DropReason::gre_out_of_order;
   return std::nullopt;
+}
+
+std::optional<DropReason> pop(Packet& packet, GreRun& run) noexcept {
+  if (packet.child == nullptr) return DropReason::no_policy;
+  const bool is_ip = packet.next_header == wire::proto_ipip || packet.next_header == wire::proto_ipv6;
+  if (packet.child->carry() == Carry::ip) {
+    packet.tunnel = packet.child->ip();
+    return is_ip ? std::nullopt : std::optional{DropReason::next_header_invalid};
+  }
+  if (is_ip) {
+    if (const auto wrong = pop_delivery_header(packet)) return wrong;
+  } else if (packet.next_header != wire::proto_gre) {
+    return DropReason::next_header_invalid;
+  }
+  return pop_gre(packet, run);
 }
 
 }  // namespace
@@ -212,8 +263,9 @@ void push_batch(PacketBatch& batch) noexcept {
 }
 
 void pop_batch(PacketBatch& batch) noexcept {
+  GreRun run;
   batch.for_each_alive([&](std::size_t i, Packet& packet) {
-    if (const auto wrong = pop(packet)) batch.drop(i, *wrong);
+    if (const auto wrong = pop(packet, run)) batch.drop(i, *wrong);
   });
 }
 
@@ -223,18 +275,8 @@ std::optional<DropReason> push(Packet& packet) noexcept {
 }
 
 std::optional<DropReason> pop(Packet& packet) noexcept {
-  if (packet.child == nullptr) return DropReason::no_policy;
-  const bool is_ip = packet.next_header == wire::proto_ipip || packet.next_header == wire::proto_ipv6;
-  if (packet.child->carry() == Carry::ip) {
-    packet.tunnel = packet.child->ip();
-    return is_ip ? std::nullopt : std::optional{DropReason::next_header_invalid};
-  }
-  if (is_ip) {
-    if (const auto wrong = pop_delivery_header(packet)) return wrong;
-  } else if (packet.next_header != wire::proto_gre) {
-    return DropReason::next_header_invalid;
-  }
-  return pop_gre(packet);
+  GreRun run;
+  return pop(packet, run);
 }
 
 }  // namespace culvert::tunnel

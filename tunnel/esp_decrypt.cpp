@@ -119,8 +119,9 @@ void commit_group(PacketBatch& batch, InboundSa& sa, std::uint64_t mask, const O
 
 // Transport mode here carries GRE alone; the addresses are the SA's own, so the protocol is what is left of the
 // selectors.
-std::optional<DropReason> accept_transport(const Packet& packet, const InboundSa& sa) noexcept {
+std::optional<DropReason> accept_transport(const Packet& packet, const InboundSa& sa, const Packet* before) noexcept {
   if (packet.next_header != wire::proto_gre) return DropReason::next_header_invalid;
+  if (before != nullptr && before->inbound_sa == &sa) return std::nullopt;  // it was GRE too
   if (!sa.selectors->allows_protocol(packet.next_header)) return DropReason::selector_mismatch;
   return std::nullopt;
 }
@@ -155,7 +156,7 @@ std::optional<DropReason> accept_tunnel(Packet& packet, const InboundSa& sa, con
 std::optional<DropReason> accept(Packet& packet, const Packet* before) noexcept {
   const InboundSa& sa = *packet.inbound_sa;
   if (packet.next_header == wire::proto_no_next) return DropReason::dummy;  // RFC 4303 §2.6: MUST be discarded silently
-  return sa.mode == EspMode::transport ? accept_transport(packet, sa) : accept_tunnel(packet, sa, before);
+  return sa.mode == EspMode::transport ? accept_transport(packet, sa, before) : accept_tunnel(packet, sa, before);
 }
 
 }  // namespace

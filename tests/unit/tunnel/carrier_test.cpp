@@ -246,6 +246,66 @@ TEST_CASE("a packet goes to the tunnel with exactly its key, and no key is not k
   CHECK(pop_one(gre_plain, ChildTunnels()).wrong == DropReason::gre_key_unknown);
 }
 
+// In a batch a header that repeats is not parsed again: whatever stands before a packet, it ends as if it were alone.
+TEST_CASE("each kind of GRE packet, behind each other one in a batch, goes where it goes alone") {
+  Tunnel without(gre_config()), zero(gre_config(0)), elsewhere(gre_config()), elsewhere_zero(gre_config(0));
+  const ChildTunnels here = child_of({&without, &zero}), other = child_of({&elsewhere, &elsewhere_zero});
+  struct Kind {
+    Bytes bytes;
+    const ChildTunnels* child;
+    Tunnel* tunnel;
+    std::optional<DropReason> wrong;
+  };
+  const auto with = [](Bytes bytes, std::size_t at, std::uint8_t value) {
+    bytes[at] = value;
+    return bytes;
+  };
+  const auto head = [](const Bytes& bytes, std::size_t len) { return Bytes(bytes.begin(), bytes.begin() + len); };
+  Bytes plain6 = hex("000086dd");
+  append(plain6, inner6);
+  const std::vector<Kind> kinds = {
+      {gre_plain, &here, &without, std::nullopt},
+      {gre_plain, &other, &elsewhere, std::nullopt},
+      {plain6, &here, &without, std::nullopt},
+      {gre_key0, &here, &zero, std::nullopt},
+      {gre_key0, &other, &elsewhere_zero, std::nullopt},
+      {gre_checksum, &here, &without, std::nullopt},
+      {with(gre_checksum, 5, 0), &here, nullptr, DropReason::gre_checksum},
+      {with(gre_key0, 7, 1), &here, nullptr, DropReason::gre_key_unknown},
+      {with(gre_plain, 4, 0x65), &here, nullptr, DropReason::inner_malformed},
+      {with(gre_key0, 8, 0x65), &here, nullptr, DropReason::inner_malformed},
+      {with(gre_plain, 3, 1), &here, nullptr, DropReason::gre_protocol},
+      {with(gre_plain, 1, 1), &here, nullptr, DropReason::gre_malformed},
+      {head(gre_plain, 7), &here, nullptr, DropReason::inner_malformed},
+      {head(gre_key0, 7), &here, nullptr, DropReason::gre_malformed},
+  };
+  for (const Kind& first : kinds) {
+    for (const Kind& second : kinds) {
+      Batch batch;
+      for (const Kind* kind : {&first, &second, &second, &first, &second}) {
+        Packet& packet = batch.packets[batch.add(kind->bytes, nullptr, nullptr)];
+        packet.child = kind->child;
+        packet.next_header = 47;
+      }
+      pop_batch(batch.packets);
+      std::size_t i = 0;
+      for (const Kind* kind : {&first, &second, &second, &first, &second}) {
+        CAPTURE(&first - kinds.data());
+        CAPTURE(&second - kinds.data());
+        CAPTURE(i);
+        CHECK(batch.packets.alive(i) == !kind->wrong.has_value());
+        if (kind->wrong) {
+          CHECK(batch.packets[i].reason == *kind->wrong);
+        } else {
+          CHECK(batch.packets[i].tunnel == kind->tunnel);
+          CHECK(batch.bytes(i) == (kind->bytes == plain6 ? inner6 : inner4));
+        }
+        ++i;
+      }
+    }
+  }
+}
+
 TEST_CASE("GRE with everything on, IPv6 inside, comes out whole") {
   Tunnel tunnel(gre_config(0xDEADBEEF));
   const Popped popped = pop_one(gre_all, child_of({&tunnel}));
