@@ -68,15 +68,27 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def take(measure, contender, settings):
-    """One sample, or what went wrong with it."""
+def attempt(name, contender, settings):
+    """What one turn found, or what went wrong with it, as a text."""
     try:
-        sample = measures.MEASURES[measure](contender, settings)
-        say(f"  {measure:8} {contender.name:13} " + " ".join(f"{key} {value:.3g}" for key, value in sample.items() if isinstance(value, float)))
-        return sample
+        return measures.MEASURES[name].turn(contender, settings)
     except (LabError, OSError, subprocess.TimeoutExpired) as trouble:  # OSError: a gateway has ended, and /proc forgets it
-        say(f"  {measure:8} {contender.name:13} failed: {trouble}")
-        return {"error": str(trouble)}
+        return str(trouble)
+
+
+def take(name, contestants, settings):
+    """A sample of each contender, or what went wrong with it, by its name."""
+    measure, found = measures.MEASURES[name], {contender.name: [] for contender in contestants}
+    for _ in range(measure.turns):
+        for contender in contestants:
+            found[contender.name].append(attempt(name, contender, settings))
+    samples = {}
+    for who, turns in found.items():
+        trouble = next((turn for turn in turns if isinstance(turn, str)), None)
+        samples[who] = {"error": trouble} if trouble else measure.join(turns)
+        say(f"  {name:8} {who:13} " + (f"failed: {trouble}" if trouble else
+            " ".join(f"{key} {value:.3g}" for key, value in samples[who].items() if isinstance(value, float))))
+    return samples
 
 
 def longest_minutes(settings):
@@ -87,14 +99,14 @@ def longest_minutes(settings):
 
 
 def run_rounds(running, settings):
-    """Round by round, measure by measure, one contender after the other, each round beginning with another."""
+    """Round by round, measure by measure, the contenders in turn, each round beginning with another."""
     samples = {contender.name: {measure: [] for measure in settings.measures} for contender in running}
     for number in range(settings.rounds):
         say(f"round {number + 1} of {settings.rounds}")
         first = number % len(running)
         for measure in settings.measures:
-            for contender in running[first:] + running[:first]:
-                samples[contender.name][measure].append(take(measure, contender, settings))
+            for name, sample in take(measure, running[first:] + running[:first], settings).items():
+                samples[name][measure].append(sample)
     return samples
 
 

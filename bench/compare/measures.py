@@ -1,5 +1,7 @@
-"""What is measured. Each measure takes a contender and returns one sample: a dict of numbers."""
+"""What is measured."""
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.process import LabError
@@ -48,13 +50,22 @@ def tcp(contender, settings, *options):
     return sample
 
 
+@dataclass(frozen=True)
+class Measure:
+    """A sample is a dict of numbers. In a round each contender gets `turns` turns, one after the other; `join` makes a sample of what
+    `turn` returned in them."""
+    turn: Callable  # (contender, settings)
+    turns: int = 1
+    join: Callable = lambda turns: turns[0]
+
+
 MEASURES = {
-    "tcp1": lambda contender, settings: tcp(contender, settings),
-    "tcp1r": lambda contender, settings: tcp(contender, settings, "-R"),
-    "tcp4": lambda contender, settings: tcp(contender, settings, "-P", 4),
-    "tcp4r": lambda contender, settings: tcp(contender, settings, "-P", 4, "-R"),
-    "udp1372": lambda contender, settings: udp.measure(contender, settings, LARGE),
-    "udp64": lambda contender, settings: udp.measure(contender, settings, SMALL),
-    "udpgso": lambda contender, settings: udp.measure(contender, settings, LARGE, QUIC_SEGMENTS),
-    "ping": ping.measure,
+    "tcp1": Measure(tcp),
+    "tcp1r": Measure(lambda contender, settings: tcp(contender, settings, "-R")),
+    "tcp4": Measure(lambda contender, settings: tcp(contender, settings, "-P", 4)),
+    "tcp4r": Measure(lambda contender, settings: tcp(contender, settings, "-P", 4, "-R")),
+    "udp1372": Measure(lambda contender, settings: udp.measure(contender, settings, LARGE)),
+    "udp64": Measure(lambda contender, settings: udp.measure(contender, settings, SMALL)),
+    "udpgso": Measure(lambda contender, settings: udp.measure(contender, settings, LARGE, QUIC_SEGMENTS)),
+    "ping": Measure(ping.turn, ping.TURNS, ping.join),
 }

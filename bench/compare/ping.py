@@ -4,6 +4,7 @@ import re
 from labkit.process import LabError
 
 INTERVAL = 0.01  # seconds
+TURNS = 10  # of each contender in a round: half a second each, so that what else the machine does meets all alike
 
 
 def percentile(values, share):
@@ -12,11 +13,18 @@ def percentile(values, share):
     return ordered[min(len(ordered) - 1, max(0, -int(-share * len(ordered) // 1) - 1))]
 
 
-def measure(contender, settings):
-    host, address = contender.net.A.host, contender.net.B.host4
-    host.run("ping", "-n", "-q", "-c", 10, "-i", INTERVAL, address, check=False)  # addresses resolved, caches warm
-    answer = host.run("ping", "-n", "-c", settings.pings, "-i", INTERVAL, "-W", 1, address, check=False, timeout=settings.pings * INTERVAL + 30)
+def turn(contender, settings):
+    """What one turn finds: the round trips, in microseconds."""
+    host, address, num = contender.net.A.host, contender.net.B.host4, settings.pings // TURNS
+    host.run("ping", "-n", "-q", "-c", 5, "-i", INTERVAL, address, check=False)  # addresses resolved, caches warm
+    answer = host.run("ping", "-n", "-c", num, "-i", INTERVAL, "-W", 1, address, check=False, timeout=num * INTERVAL + 30)
     times = [float(found) * 1e3 for found in re.findall(r"time=([\d.]+) ms", answer.stdout)]
-    if len(times) < 0.9 * settings.pings:
-        raise LabError(f"ping: {len(times)} of {settings.pings} answered")
+    if len(times) < 0.9 * num:
+        raise LabError(f"ping: {len(times)} of {num} answered")
+    return times
+
+
+def join(turns):
+    """The sample of a round, out of all its turns."""
+    times = [time for turn in turns for time in turn]
     return {"mean_us": sum(times) / len(times), "p50_us": percentile(times, 0.5), "p99_us": percentile(times, 0.99), "pings": len(times)}
