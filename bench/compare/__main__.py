@@ -93,32 +93,20 @@ def take(name, contestants, settings):
 
 def longest_minutes(settings):
     """How long the run may take at most, roughly: most searches for a UDP rate end early."""
-    tcp, udp = settings.seconds + 1, (settings.udp_steps + 1) * (settings.udp_seconds + 1)
+    start, tcp, udp = 5, settings.seconds + 1, (settings.udp_steps + 1) * (settings.udp_seconds + 1)
     each = sum(tcp if name.startswith("tcp") else udp if name.startswith("udp") else settings.pings * 0.011 for name in settings.measures)
-    return each * len(settings.only) * settings.rounds / 60
-
-
-def run_rounds(running, settings):
-    """Round by round, measure by measure, the contenders in turn, each round beginning with another."""
-    samples = {contender.name: {measure: [] for measure in settings.measures} for contender in running}
-    for number in range(settings.rounds):
-        say(f"round {number + 1} of {settings.rounds}")
-        first = number % len(running)
-        for measure in settings.measures:
-            for name, sample in take(measure, running[first:] + running[:first], settings).items():
-                samples[name][measure].append(sample)
-    return samples
+    return (start + each) * len(settings.only) * settings.rounds / 60
 
 
 def start_all(stack, names):
-    """Those of `names` that came up; one that does not is said and left out."""
+    """Those of `names` that came up; one that does not is said and left out of the round."""
     running = []
     for name in names:
         say(f"starting {name}")
         try:
             running.append(contenders.ALL[name](stack))
         except LabError as trouble:
-            say(f"{name} does not come up and is left out: {trouble}")
+            say(f"{name} does not come up: {trouble}")
     return running
 
 
@@ -135,19 +123,47 @@ def undisturbed_end():
         stack.close()
 
 
+class Findings:
+    """What the rounds have brought so far, by contender."""
+
+    def __init__(self, settings):
+        self.settings = settings
+        self.samples = {name: {measure: [] for measure in settings.measures} for name in settings.only}
+        self.versions, self.aead, self.absent = {}, {}, []
+
+    def add_round(self, number, stack):
+        """All tunnels come up anew, so that no contender keeps what chance gave it: queues, processors, places in memory. Measure by
+        measure, the contenders in turn, each round beginning with another."""
+        say(f"round {number + 1} of {self.settings.rounds}")
+        first = number % len(self.settings.only)
+        names = self.settings.only[first:] + self.settings.only[:first]
+        running = start_all(stack, names)
+        self.absent += [f"{name} (did not come up)" for name in names if name not in [contender.name for contender in running]]
+        self.versions |= {contender.name: {"title": contender.title, "version": contender.version()} for contender in running}
+        self.aead |= {"aead": contender.aead() for contender in running if hasattr(contender, "aead")}
+        for measure in self.settings.measures:
+            for name, sample in take(measure, running, self.settings).items():
+                self.samples[name][measure].append(sample)
+
+    def result(self, about):
+        """What --json writes."""
+        chosen = {key: getattr(self.settings, key) for key in ("rounds", "seconds", "udp_seconds", "udp_steps", "pings", "quick")}
+        present = [name for name in self.settings.only if name in self.versions]
+        samples = {name: self.samples[name] for name in present}
+        return {"machine": about | self.aead, "settings": chosen, "contenders": {name: self.versions[name] for name in present},
+                "medians": results.medians(samples), "failures": self.absent + results.failures(samples), "samples": samples}
+
+
 def compare(settings):
     """The whole run; returns what --json writes."""
     say(f"at most {longest_minutes(settings):.0f} minutes")
-    about = machine.describe()
+    about, findings = machine.describe(), Findings(settings)
     with undisturbed_end() as stack:
-        running = start_all(stack, settings.only)
-        versions = {contender.name: {"title": contender.title, "version": contender.version()} for contender in running}
-        about |= {"aead": contender.aead() for contender in running if hasattr(contender, "aead")}
-        samples = run_rounds(running, settings)
-    chosen = {key: getattr(settings, key) for key in ("rounds", "seconds", "udp_seconds", "udp_steps", "pings", "quick")}
-    failures = [name for name in settings.only if name not in versions] + results.failures(samples)
-    return {"machine": about, "settings": chosen, "contenders": versions, "medians": results.medians(samples), "failures": failures,
-            "samples": samples}
+        for number in range(settings.rounds):
+            up = stack.enter_context(ExitStack())
+            findings.add_round(number, up)
+            up.close()
+    return findings.result(about)
 
 
 def measured(settings):
