@@ -181,20 +181,20 @@ std::optional<DropReason> pop_delivery_header(Packet& packet) noexcept {
   return std::nullopt;
 }
 
-/// A GRE header without checksum and sequence number that was accepted, and what it led to. Neighbours mostly have the
-/// same, and then it need not be parsed again.
+/// A GRE header without checksum and sequence number that was accepted, and the tunnel that it led to. Neighbours
+/// mostly have the same, and then it need not be parsed again.
 struct GreRun {
-  /// The packet is of the same child, and begins as that one did.
+  /// The packet is of the same child, and begins with the same header.
   [[nodiscard]] bool goes_on(const Packet& packet) const noexcept {
-    return packet.child == child && packet.len >= sizeof header &&
-           (load_be<std::uint64_t>(packet.data) & mask) == header;
+    return packet.child == child && packet.len >= sizeof first &&
+           (load_be<std::uint64_t>(packet.data) ^ first) >> (64 - 8 * header_len) == 0;
   }
+  [[nodiscard]] bool is_v4() const noexcept { return static_cast<std::uint16_t>(first >> 32) == wire::ethertype_ipv4; }
 
   const ChildTunnels* child = nullptr;
   Tunnel* tunnel = nullptr;
-  std::uint64_t header = 0, mask = 0;  ///< without a key the first four bytes count
-  std::uint8_t header_len = 0;
-  bool is_v4 = true;
+  std::uint64_t first = 0;     ///< bytes, of which header_len are the header
+  std::size_t header_len = 8;  ///< 4 without a key
 };
 
 std::optional<DropReason> accept_inner(Packet& packet, bool is_v4) noexcept {
@@ -210,7 +210,7 @@ std::optional<DropReason> pop_gre(Packet& packet, GreRun& run) noexcept {
   if (run.goes_on(packet)) {
     packet.tunnel = run.tunnel;
     packet.pop_front(run.header_len);
-    return accept_inner(packet, run.is_v4);
+    return accept_inner(packet, run.is_v4());
   }
   const auto gre = wire::GreHeader::parse(packet.view());
   if (!gre) return DropReason::gre_malformed;
@@ -219,18 +219,10 @@ std::optional<DropReason> pop_gre(Packet& packet, GreRun& run) noexcept {
   if (packet.tunnel == nullptr) return DropReason::gre_key_unknown;
   if (gre->protocol != wire::ethertype_ipv4 && gre->protocol != wire::ethertype_ipv6) return DropReason::gre_protocol;
 
-  const bool is_v4 = gre->protocol == wire::ethertype_ipv4;
-  if (!gre->has_checksum && !gre->sequence && packet.len >= sizeof run.header) {
-    const std::uint64_t mask = gre->key ? ~std::uint64_t{0} : ~std::uint64_t{0} << 32;
-    run = {packet.child,
-           packet.tunnel,
-           load_be<std::uint64_t>(packet.data) & mask,
-           mask,
-           static_cast<std::uint8_t>(gre->len()),
-           is_v4};
-  }
+  if (!gre->has_checksum && !gre->sequence && packet.len >= sizeof run.first)
+    run = {packet.child, packet.tunnel, load_be<std::uint64_t>(packet.data), gre->len()};
   packet.pop_front(gre->len());
-  if (const auto wrong = accept_inner(packet, is_v4)) return wrong;
+  if (const auto wrong = accept_inner(packet, gre->protocol == wire::ethertype_ipv4)) return wrong;
   if (gre->sequence && !packet.tunnel->accept_gre_sequence(*gre->sequence)) return DropReason::gre_out_of_order;
   return std::nullopt;
 }

@@ -138,8 +138,9 @@ class Findings:
         first = number % len(self.settings.only)
         names = self.settings.only[first:] + self.settings.only[:first]
         running = start_all(stack, names)
-        self.absent += [f"{name} (did not come up)" for name in names if name not in [contender.name for contender in running]]
-        self.versions |= {contender.name: {"title": contender.title, "version": contender.version()} for contender in running}
+        present = {contender.name: {"title": contender.title, "version": contender.version()} for contender in running}
+        self.versions |= present
+        self.absent += [f"{name} (did not come up)" for name in names if name not in present]
         self.aead |= {"aead": contender.aead() for contender in running if hasattr(contender, "aead")}
         for measure in self.settings.measures:
             for name, sample in take(measure, running, self.settings).items():

@@ -271,6 +271,7 @@ TEST_CASE("each kind of GRE packet, behind each other one in a batch, goes where
       {gre_key0, &other, &elsewhere_zero, std::nullopt},
       {gre_checksum, &here, &without, std::nullopt},
       {with(gre_checksum, 5, 0), &here, nullptr, DropReason::gre_checksum},
+      {with(gre_checksum, gre_checksum.size() - 1, 0), &here, nullptr, DropReason::gre_checksum},
       {with(gre_key0, 7, 1), &here, nullptr, DropReason::gre_key_unknown},
       {with(gre_plain, 4, 0x65), &here, nullptr, DropReason::inner_malformed},
       {with(gre_key0, 8, 0x65), &here, nullptr, DropReason::inner_malformed},
@@ -303,6 +304,25 @@ TEST_CASE("each kind of GRE packet, behind each other one in a batch, goes where
         ++i;
       }
     }
+  }
+}
+
+TEST_CASE("in a batch, too, a sequence number is taken once, with a key and without") {
+  Tunnel keyed(gre_config(42)), without(gre_config());
+  const ChildTunnels child = child_of({&keyed, &without});
+  Bytes gre_seq = hex("1000080000000007");
+  append(gre_seq, inner4);
+  for (const Bytes& packet : {gre_key_seq, gre_seq}) {
+    Batch batch;
+    for (int i = 0; i < 3; ++i) {
+      Packet& added = batch.packets[batch.add(packet, nullptr, nullptr)];
+      added.child = &child;
+      added.next_header = 47;
+    }
+    pop_batch(batch.packets);
+    CHECK(batch.packets.alive_mask() == 0b001);
+    CHECK(batch.packets[1].reason == DropReason::gre_out_of_order);
+    CHECK(batch.packets[2].reason == DropReason::gre_out_of_order);
   }
 }
 

@@ -448,6 +448,23 @@ TEST_CASE("transport mode takes GRE alone, and only when the selectors do") {
   keys.local = {selector("192.0.2.1/32", 17)};
   SaPair udp = pair_of(std::move(keys));
   CHECK(open_one(*udp.inbound, vectors[4].esp) == DropReason::selector_mismatch);
+
+  // In a batch one that is taken speaks for those of its own SA alone, and for GRE alone.
+  Batch batch;
+  std::uint64_t sequence = 100;
+  const auto add = [&](InboundSa& sa, std::uint8_t next_header) {
+    batch.add(seal_raw(sa, sa.key(), ++sequence, with_trailer(gre_payload, next_header)), nullptr, &sa);
+  };
+  add(*gre.inbound, 47);
+  add(*udp.inbound, 47);
+  add(*gre.inbound, 47);
+  add(*gre.inbound, 4);
+  add(*udp.inbound, 47);
+  decrypt_batch(batch.packets);
+  CHECK(batch.packets.alive_mask() == 0b00101);
+  CHECK(batch.packets[1].reason == DropReason::selector_mismatch);
+  CHECK(batch.packets[3].reason == DropReason::next_header_invalid);
+  CHECK(batch.packets[4].reason == DropReason::selector_mismatch);
 }
 
 TEST_CASE("the selectors hold after decryption, in the direction of the packet") {
