@@ -94,6 +94,7 @@ void Worker::spread_flows() {
   tables->ports.for_each([&](std::uint32_t, const PortView& at) {
     Port& port = *at.port;
     if (!port.steering || port.steering->home() != index_ || port.moving_home.load(std::memory_order_relaxed)) return;
+    if (!send_waiting(at)) return;  // the next time: nothing could be read now
     port.moving_out.store(true, std::memory_order_seq_cst);
     if (port.counters(index_).sends_much()) {
       port.steering->spread();
@@ -110,10 +111,12 @@ void Worker::spread_flows() {
   });
 }
 
-/// False while another worker sends what waited for this port.
+/// False while another worker sends what waited for this port: what came after that stays where it is.
 bool Worker::send_waiting(const PortView& at) {
   Port& port = *at.port;
-  if (at.child->policy.empty() || port.waiting.empty()) return true;
+  if (at.child->policy.empty()) return true;
+  // Nothing waits any more, but what did may still be in the hands of the worker that took it.
+  if (port.waiting.empty()) return !port.draining.test(std::memory_order_acquire);
   if (port.draining.test_and_set(std::memory_order_acquire)) return false;
   for (;;) {
     const MutableByteView whole = buffers_.whole(take_slot(at));
