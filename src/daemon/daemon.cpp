@@ -1,14 +1,11 @@
 #include "daemon.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
-#include <cerrno>
 #include <chrono>
 #include <csignal>
-#include <cstring>
 #include <fstream>
 #include <utility>
 
@@ -16,8 +13,6 @@
 #include "culvert/base/log.h"
 #include "culvert/config/users.h"
 #include "culvert/crypto/aead.h"
-#include "culvert/crypto/random.h"
-#include "outer_mark.h"
 
 namespace culvert::daemon {
 namespace {
@@ -30,14 +25,6 @@ using ErrorCode = boost::system::error_code;
 constexpr std::size_t events_per_turn = 16;
 constexpr std::chrono::seconds tick_interval{1};
 constexpr std::chrono::seconds hooks_patience{10};  // at the end, for `down`
-constexpr std::size_t crash_secret_len = 32, max_ticket_keys_len = 1024;
-
-/// Wall clock where the monotonic one is zero.
-std::chrono::seconds unix_at_zero() {
-  using std::chrono::duration_cast, std::chrono::seconds;
-  return duration_cast<seconds>(std::chrono::system_clock::now().time_since_epoch()) -
-         duration_cast<seconds>(Clock::now().time_since_epoch());
-}
 
 template <class... Cases>
 struct Overloaded : Cases... {
@@ -81,128 +68,6 @@ Daemon::Daemon(config::Config config)
 Daemon::~Daemon() {
   if (machine_ && plane_ && !stopping_) machine_->abandon(*plane_);
   if (plane_events_.is_open()) plane_events_.close();
-}
-
-Result<void> Daemon::open(DaemonOptions& options) {
-  const auto& gateway = config_.gateway;
-  config_file_ = options.config_file;
-  if (!gateway.aead.empty())  // before any key is made
-    if (auto selected = crypto::select_aead_implementation(gateway.aead); !selected) return selected;
-  if (options.debug_keys) {
-    auto keys = DebugKeys::open(*options.debug_keys);
-    if (!keys) return std::unexpected(keys.error());
-    debug_keys_.emplace(std::move(*keys));
-  }
-  auto state = StateDir::open(gateway.state_dir);
-  if (!state) return std::unexpected(state.error());
-  if (auto opened = open_control_socket(); !opened) return opened;
-  auto metrics = open_metrics();
-  if (!metrics) return std::unexpected(metrics.error());
-  metrics_ = std::move(*metrics);
-  if (auto smaller = become_smaller(options); !smaller) return smaller;
-  std::shared_ptr<const Secret> crash_secret;
-  if (gateway.crash_detection) {
-    auto secret = state->secret(crash_secret_name, crash_secret_len);
-    if (!secret) return std::unexpected(secret.error());
-    crash_secret = std::make_shared<const Secret>(std::move(*secret));
-  }
-  auto netlink = Netlink::open();
-  if (!netlink) return std::unexpected(netlink.error());
-  tunnel::DataPlaneOptions plane_options;
-  plane_options.kept = manager_.take_kept();
-  std::vector<std::string> devices;
-  for (const auto& tunnel : config_.tunnels) devices.push_back(tunnel.plane.device);
-  plane_options.kept.close_other_devices(devices);  // their routes may be another one's now
-  auto machine = Machine::create(config_, std::move(*netlink), std::move(*state), plane_options.kept);
-  if (!machine) return std::unexpected(machine.error());
-  machine_.emplace(std::move(*machine));
-  client_ = options.client;
-  if (client_) {
-    if (auto prepared = client_->prepare(); !prepared) return prepared;
-    machine_->watch_clients(client_);
-  }
-  plane_options.workers = gateway.workers;
-  plane_options.busy_poll = gateway.busy_poll;
-  plane_options.listen = gateway.listen;
-  plane_options.ike_port = gateway.ike_port;
-  plane_options.nat_port = gateway.nat_port;
-  plane_options.raw_esp = gateway.raw_esp;
-  auto plane = tunnel::DataPlane::create(std::move(plane_options));
-  if (!plane) return std::unexpected(plane.error());
-  plane_ = std::move(*plane);
-  if (auto marked = mark_sockets(plane_->descriptors(), gateway.fwmark); !marked) return marked;
-  if (auto opened = open_icmp(); !opened) return opened;
-  if (auto ready = machine_->set_up(*plane_); !ready) return ready;
-  plane_->close_kept();
-
-  ike::EndpointOptions ike_options;
-  ike_options.debug_keys = debug_keys_.has_value();
-  ike_options.ike_port = gateway.ike_port;
-  ike_options.nat_port = gateway.nat_port;
-  ike_options.redirect = gateway.redirect;
-  ike_options.crash_secret = std::move(crash_secret);
-  ike_options.ticket_keys =
-      std::make_shared<const Secret>(machine_->state().kept_secret(ticket_keys_name, max_ticket_keys_len));
-  ike_options.unix_at_zero = unix_at_zero();
-  ike_options.users = config_.users;
-  ike_options.pools = config_.pools;
-  ike_options.leases = leases_.load(machine_->state(), config_.pools);
-  ike_ = std::make_unique<ike::IkeEndpoint>(ike_options, config_.peers, crypto::system_random());
-  auto streams = StreamPaths::open(config_);
-  if (!streams) return std::unexpected(streams.error());
-  streams_ = std::move(*streams);
-  ResolverOptions resolver_options;
-  resolver_options.listen = gateway.listen;
-  resolver_options.ike_port = gateway.ike_port;
-  resolver_options.mark = gateway.fwmark;
-  resolver_options.refuse = [this](const IpAddress& remote) { return machine_->leads_into_tunnel(remote); };
-  if (client_)
-    resolver_options.lookup = [names = client_->names()](const std::string& name) { return names->find(name); };
-  resolver_ = std::make_unique<Resolver>(
-      io_, std::move(resolver_options), [this](PeerId peer, std::vector<ike::Path> paths, std::string why) {
-        if (stopping_) return;
-        if (client_)
-          for (const ike::Path& path : paths) client_->allow(path.remote.address);
-        streams_.add_to(peer, paths);
-        perform(ike_->on_addresses(Clock::now(), peer, std::move(paths), std::move(why)));
-      });
-  compute_pool_ = std::make_unique<ComputePool>(io_, ComputePoolOptions{},
-                                                [this](std::uint64_t id, std::unique_ptr<ike::Computed> result) {
-                                                  if (!stopping_)
-                                                    perform(ike_->on_computed(Clock::now(), id, std::move(result)));
-                                                });
-  revocation_ = std::make_unique<RevocationKeeper>(io_, config_.revocation);
-  radius_ = std::make_unique<RadiusService>(io_, config_.radius, gateway.id.to_string(),
-                                            [this](std::uint64_t id, ike::RadiusAnswer answer) {
-                                              if (!stopping_)
-                                                perform(ike_->on_radius(Clock::now(), id, std::move(answer)));
-                                            });
-  if (config_.users_file) users_stamp_ = FileStamp::of(config_.users_file->path);
-  if (options.hooks) hooks_ = std::make_unique<Hooks>(io_, std::move(options.hooks), config_);
-  machine_->refresh_addresses();
-  auto network = NetworkWatch::open(
-      io_, [this](int ifindex) { return machine_->owns(ifindex); }, [this](int ifindex) { on_lost_device(ifindex); },
-      [this] { on_network_change(); });
-  if (!network) return std::unexpected(network.error());
-  network_ = std::move(*network);
-  const int events = dup(plane_->event_fd());
-  if (events < 0) return fail(Errc::io, fmt::format("data plane: {}", std::strerror(errno)), errno);
-  plane_events_.assign(events);
-  return lock_in(options);
-}
-
-Result<void> Daemon::open_control_socket() {
-  ControlServerOptions options;
-  options.path = config_.gateway.control_socket;
-  options.group = config_.gateway.control_group;
-  auto control =
-      ControlServer::open(io_, std::move(options), [this](const control::Request& request) { return answer(request); });
-  if (!control) return std::unexpected(control.error());
-  control_ = std::move(*control);
-  control_->stream_by([this](const control::Request& request, ControlServer::Protocol::socket socket) {
-    watch(request, std::move(socket));
-  });
-  return {};
 }
 
 void Daemon::run() {

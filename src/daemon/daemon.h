@@ -90,8 +90,16 @@ class Daemon {
   using FollowUp = std::function<ike::Actions(TimePoint now)>;
 
   explicit Daemon(config::Config config);
+
+  // opening.cpp
   [[nodiscard]] Result<void> open(DaemonOptions& options);
   [[nodiscard]] Result<void> open_control_socket();
+  [[nodiscard]] Result<void> open_plane(StateDir state, ClientMode* client);
+  [[nodiscard]] Result<void> open_ike(std::shared_ptr<const Secret> crash_secret);
+  void open_resolver();
+  void open_helpers();
+  [[nodiscard]] Result<void> watch_network();
+
   // daemon_metrics.cpp
   /// nullptr: they are served nowhere.
   [[nodiscard]] Result<std::unique_ptr<MetricsServer>> open_metrics();
