@@ -1,5 +1,7 @@
 #include "gateway_pair.h"
 
+#include <doctest/doctest.h>
+
 #include <stdexcept>
 
 namespace culvert::lab {
@@ -100,6 +102,24 @@ void GatewayPair::install_a(std::uint32_t number, bool use_outbound) {
 
 void GatewayPair::install_b(std::uint32_t number, bool use_outbound) {
   if (auto done = b.plane->install(keys_b(number), use_outbound); !done) throw std::runtime_error(done.error().detail);
+}
+
+void check_both_ways(GatewayPair& pair, std::uint32_t number, std::size_t len) {
+  const Bytes packets_a[] = {udp_packet(host_a, host_b, number, len), udp_packet(host_a6, host_b6, number + 1, len)};
+  const Bytes packets_b[] = {udp_packet(host_b, host_a, number + 2, len),
+                             udp_packet(host_b6, host_a6, number + 3, len)};
+  for (const Bytes& packet : packets_a) {
+    pair.a.device->send(packet);
+    const auto arrived = pair.b.device->receive();
+    REQUIRE(arrived);
+    CHECK(*arrived == packet);
+  }
+  for (const Bytes& packet : packets_b) {
+    pair.b.device->send(packet);
+    const auto arrived = pair.a.device->receive();
+    REQUIRE(arrived);
+    CHECK(*arrived == packet);
+  }
 }
 
 }  // namespace culvert::lab

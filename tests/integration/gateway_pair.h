@@ -88,4 +88,7 @@ class GatewayPair {
 inline const IpAddress host_a = *IpAddress::parse("10.1.0.1"), host_b = *IpAddress::parse("10.2.0.1");
 inline const IpAddress host_a6 = *IpAddress::parse("fd01::1"), host_b6 = *IpAddress::parse("fd02::1");
 
+/// Sends one packet each way and of each family, and expects it unchanged at the other end.
+void check_both_ways(GatewayPair& pair, std::uint32_t number, std::size_t len = 200);
+
 }  // namespace culvert::lab
