@@ -220,6 +220,13 @@ class UdpRun:
         return f"<{self.sent} sent, {self.reported_lost} lost by iperf3's count, {self.full_socket} of them in the receiver's socket>"
 
 
+def assert_udp_passes(net, megabits, seconds=1, size=1000):
+    """UDP from host A reaches host B, but for what finds a queue of the kernel full because the machine is at something else."""
+    before = full_queues(net.A.gw, net.B.gw)
+    run = UdpRun(net.A.host, net.B.host, net.B.host4, megabits, seconds, size)
+    assert run.lost <= full_queues(net.A.gw, net.B.gw) - before and run.reported_lost < run.sent / 2, run
+
+
 def wait_reaches(ns, address, timeout=30):
     """Until a ping comes back; returns the seconds it took."""
     start = time.monotonic()
