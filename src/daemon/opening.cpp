@@ -60,9 +60,6 @@ Result<void> Daemon::open(DaemonOptions& options) {
   open_helpers();
   if (options.hooks) hooks_ = std::make_unique<Hooks>(io_, std::move(options.hooks), config_);
   if (auto watched = watch_network(); !watched) return watched;
-  const int events = dup(plane_->event_fd());
-  if (events < 0) return fail(Errc::io, fmt::format("data plane: {}", std::strerror(errno)), errno);
-  plane_events_.assign(events);
   return lock_in(options);
 }
 
@@ -111,9 +108,13 @@ Result<void> Daemon::open_plane(StateDir state, ClientMode* client) {
   if (auto opened = open_icmp(); !opened) return opened;
   if (auto ready = machine_->set_up(*plane_); !ready) return ready;
   plane_->close_kept();
+  const int events = dup(plane_->event_fd());
+  if (events < 0) return fail(Errc::io, fmt::format("data plane: {}", std::strerror(errno)), errno);
+  plane_events_.assign(events);
   return {};
 }
 
+/// The keys, who may have them, and the connections by TCP that some peers take (RFC 9329).
 Result<void> Daemon::open_ike(std::shared_ptr<const Secret> crash_secret) {
   const auto& gateway = config_.gateway;
   ike::EndpointOptions options;

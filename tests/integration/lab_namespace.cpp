@@ -283,6 +283,13 @@ Bytes with_tos(Bytes ipv4_packet, std::uint8_t tos) {
   return ipv4_packet;
 }
 
+Bytes with_ports(Bytes packet, std::uint16_t source, std::uint16_t destination) {
+  const std::size_t at = packet[0] >> 4 == 4 ? 20 : 40;
+  store_be(&packet[at], source);
+  store_be(&packet[at + 2], destination);
+  return packet;
+}
+
 std::uint32_t number_of(ByteView ip_packet) {
   const std::size_t payload_at = (ip_packet[0] >> 4 == 4 ? 20 : 40) + 8;
   return ip_packet.size() >= payload_at + 4 ? load_be<std::uint32_t>(&ip_packet[payload_at]) : 0xFFFFFFFF;

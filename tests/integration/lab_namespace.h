@@ -97,6 +97,8 @@ class UdpEnd {
                                std::size_t len, bool dont_fragment = true);
 /// The same IPv4 packet with another TOS byte.
 [[nodiscard]] Bytes with_tos(Bytes ipv4_packet, std::uint8_t tos);
+/// The same UDP packet, of either family, between other ports; its checksum stays 0.
+[[nodiscard]] Bytes with_ports(Bytes packet, std::uint16_t source, std::uint16_t destination);
 /// The number that udp_packet put into it.
 [[nodiscard]] std::uint32_t number_of(ByteView ip_packet);
 

@@ -49,13 +49,6 @@ struct Device {
   std::optional<DeviceEnd> end;
 };
 
-Bytes with_ports(Bytes packet, std::uint16_t source, std::uint16_t destination) {
-  const std::size_t at = packet[0] >> 4 == 4 ? 20 : 40;
-  store_be(&packet[at], source);
-  store_be(&packet[at + 2], destination);
-  return packet;
-}
-
 }  // namespace
 
 TEST_CASE("spread: flows go to all queues, each flow to one, of either family") {

@@ -221,7 +221,8 @@ class UdpRun:
 
 
 def assert_udp_passes(net, megabits, seconds=1, size=1000):
-    """UDP from host A reaches host B, but for what finds a queue of the kernel full because the machine is at something else."""
+    """`megabits` a second of UDP, `size` bytes each, from host A reach host B, but for what finds a queue of the kernel full because the
+    machine is at something else."""
     before = full_queues(net.A.gw, net.B.gw)
     run = UdpRun(net.A.host, net.B.host, net.B.host4, megabits, seconds, size)
     assert run.lost <= full_queues(net.A.gw, net.B.gw) - before and run.reported_lost < run.sent / 2, run
