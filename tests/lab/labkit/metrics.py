@@ -4,14 +4,16 @@ import subprocess
 
 import pytest
 
+from .process import LabError
+
 OPEN_METRICS = "application/openmetrics-text;version=1.0.0"
 
 
 def need(*programs):
-    """The test is skipped where one of them is not installed."""
+    """A test that is skipped looks like one that passed: it fails where one of them is not installed."""
     for program in programs:
         if not shutil.which(program):
-            pytest.skip(f"no {program}: scripts/deps test installs it")
+            raise LabError(f"no {program}: scripts/deps test installs it")
 
 
 def scrape(daemon, where="http://127.0.0.1:9475/metrics", accept="", socket=None):
